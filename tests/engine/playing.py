@@ -21,10 +21,16 @@ from pgchaos.engine.run_settings import RunSettings
 from pgchaos.engine.step_scheduler import StepScheduler
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
 from pgchaos.language.reader import read
-from pgchaos.results import Failure, Record, RunResult
+from pgchaos.results import Failure, Permutations, Record, RunResult
 from pgchaos.search.strategy import run
 from pgchaos.server import Server
 from tests.waiting import until
+
+CHECKED = """
+-- chaos:check
+SELECT pass('checked');
+"""
+"""What a scenario ends with that only has to come to its end; see `held`."""
 
 _FAR = 3600.0
 """Seconds, longer than any time-out in these tests."""
@@ -61,6 +67,24 @@ def only(result: RunResult) -> Failure:
     """Give the one failure of a run."""
     assert len(result.failures) == 1, result.failures
     return result.failures[0]
+
+
+def line(failure: Failure) -> int:
+    """Give the line to which a failure points."""
+    assert failure.place is not None, failure
+    return failure.place.line
+
+
+def interleavings(result: RunResult) -> Permutations:
+    """Give what a search counted."""
+    assert result.permutations is not None, result.failures
+    return result.permutations
+
+
+def chosen(result: RunResult) -> str:
+    """Tell at which statement a fault `at any step` struck."""
+    (step,) = result.values.values()
+    return step
 
 
 def said(result: RunResult, session: str, worker: int = 1) -> list[Record]:

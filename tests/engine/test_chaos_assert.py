@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.playing import Play, held, only
+from tests.engine.playing import Play, held, line, only
 
 
 def test_it_counts_over_workers_and_iterations(play: Play) -> None:
@@ -66,6 +66,5 @@ def test_it_is_heard_in_setup_and_check_too(play: Play) -> None:
     )
     failure = only(result)
     assert failure.names == ("in check",)
-    assert failure.place is not None
-    assert failure.place.line == 7
+    assert line(failure) == 7
     assert {a.name for a in result.assertions} == {"in setup", "in check", "a pgTAP assertion beside it"}

@@ -16,12 +16,8 @@ from pgchaos.language.reader import read
 from pgchaos.search.strategy import run
 from pgchaos.server import Server
 from pgchaos.stop import Stop
-from tests.engine.playing import Play, held, only
+from tests.engine.playing import CHECKED, Play, held, only
 
-CHECKED = """
--- chaos:check
-SELECT pass('checked');
-"""
 LYING = """
 -- chaos:tags {tags}
 -- chaos:setup

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
@@ -15,14 +14,10 @@ from pgchaos.engine.specs import SpecSettings, run_spec
 from pgchaos.isolation.grammar import read as read_spec
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.conftest import ForeignServer
-from tests.engine.playing import Play, held, only
+from tests.engine.playing import CHECKED, Play, held, only
 
 ROUNDS = int(os.environ.get("PGCHAOS_TEST_OTHERS", "1"))
 """How often others' things are tried on."""
-CHECKED = """
--- chaos:check
-SELECT pass('checked');
-"""
 STATEMENTS = {
     "role": ("CREATE ROLE inventory", "DROP ROLE inventory"),
     "database": ("CREATE DATABASE inventory", "DROP DATABASE inventory"),
@@ -54,12 +49,13 @@ def play(theirs: Server, tmp_path: Path, foreign_server: ForeignServer) -> Itera
         conn.execute("SET allow_in_place_tablespaces = on")
         yield Play(theirs, tmp_path)
         for kind in STATEMENTS:
-            if there(conn, kind):
+            if there(foreign_server, kind):
                 conn.execute(STATEMENTS[kind][1].encode())
 
 
-def there(conn: psycopg.Connection[tuple[object, ...]], kind: str) -> bool:
-    return conn.execute(THERE[kind].encode()).fetchone() is not None
+def there(server: ForeignServer, kind: str = "role") -> bool:
+    with server.connect() as conn:
+        return conn.execute(THERE[kind].encode()).fetchone() is not None
 
 
 def by_somebody(server: Server, *statements: str) -> str:
@@ -96,8 +92,7 @@ def test_what_somebody_else_created_meanwhile_is_told_and_left(
     assert failure.kind == "leak"
     assert f"{kind} inventory; it was left, for nothing proves that this run created it; to remove it: " in failure.text
     assert failure.text.split("to remove it: ")[1].replace('"', "").replace("pg_catalog.", "") == STATEMENTS[kind][1]
-    with foreign_server.connect() as conn:
-        assert there(conn, kind), number
+    assert there(foreign_server, kind), number
 
 
 @pytest.mark.parametrize("kind", STATEMENTS)
@@ -105,8 +100,7 @@ def test_what_a_session_created_is_removed(play: Play, foreign_server: ForeignSe
     first = "SET allow_in_place_tablespaces = on;\n" if kind == "tablespace" else ""
     failure = only(play(f"-- chaos:session s\n{first}{STATEMENTS[kind][0]};\n{CHECKED}"))
     assert failure.text.endswith(f": {kind} inventory")
-    with foreign_server.connect() as conn:
-        assert not there(conn, kind)
+    assert not there(foreign_server, kind)
 
 
 @pytest.mark.parametrize("section", ["setup", "check", "teardown"])
@@ -115,14 +109,12 @@ def test_what_a_section_created_is_removed(play: Play, foreign_server: ForeignSe
     sections[section] = f"CREATE ROLE inventory; {sections[section]}"
     text = "".join(f"-- chaos:{name}\n{body}\n" for name, body in sections.items() if name != "check")
     play(text.replace("-- chaos:teardown", f"-- chaos:check\n{sections['check']}\n-- chaos:teardown"))
-    with foreign_server.connect() as conn:
-        assert not there(conn, "role")
+    assert not there(foreign_server)
 
 
 def test_what_a_plain_file_created_is_removed(play: Play, foreign_server: ForeignServer) -> None:
     play("SELECT plan(1); CREATE ROLE inventory; SELECT pass(); SELECT * FROM finish();")
-    with foreign_server.connect() as conn:
-        assert not there(conn, "role")
+    assert not there(foreign_server)
 
 
 @pytest.mark.parametrize(
@@ -139,16 +131,14 @@ def test_role_of_the_same_name_that_came_later_is_left(play: Play, foreign_serve
     later = by_somebody(play.server, "CREATE ROLE inventory")
     failure = only(play(scenario(f"{session}\n{later}")))
     assert "nothing proves that this run created it" in failure.text
-    with foreign_server.connect() as conn:
-        assert there(conn, "role")
+    assert there(foreign_server)
 
 
 def test_slot_of_the_same_name_that_came_later_is_left(play: Play, foreign_server: ForeignServer) -> None:
     session = "".join(f"{one};\n" for one in STATEMENTS["slot"]) + by_somebody(play.server, somebody_did("slot"))
     failure = only(play(scenario(session)))
     assert "nothing proves that this run created it" in failure.text
-    with foreign_server.connect() as conn:
-        assert there(conn, "slot")
+    assert there(foreign_server, "slot")
 
 
 @pytest.mark.parametrize(
@@ -169,8 +159,7 @@ def test_role_of_the_same_name_that_came_in_the_same_message_is_left(
     together = batch.replace(";", "\\;")
     failure = only(play(scenario(f"{together}\\; {later}")))
     assert "nothing proves that this run created it" in failure.text
-    with foreign_server.connect() as conn:
-        assert there(conn, "role")
+    assert there(foreign_server)
 
 
 @pytest.mark.parametrize(
@@ -193,15 +182,13 @@ def test_slot_that_came_after_one_that_was_dropped_unseen_is_left(
         session = session.removeprefix(function)
     failure = only(play(scenario(session)))
     assert "nothing proves that this run created it" in failure.text
-    with foreign_server.connect() as conn:
-        assert there(conn, "slot")
+    assert there(foreign_server, "slot")
 
 
 def test_what_was_renamed_is_removed_under_its_new_name(play: Play, foreign_server: ForeignServer) -> None:
     failure = only(play(f"-- chaos:session s\nCREATE ROLE before; ALTER ROLE before RENAME TO inventory;\n{CHECKED}"))
     assert failure.text == "left behind: role: role inventory"
-    with foreign_server.connect() as conn:
-        assert not there(conn, "role")
+    assert not there(foreign_server)
 
 
 def test_what_is_left_is_told_where_the_leak_is_meant_too(play: Play, foreign_server: ForeignServer) -> None:
@@ -209,8 +196,7 @@ def test_what_is_left_is_told_where_the_leak_is_meant_too(play: Play, foreign_se
     result = play(f"-- chaos:leaves role it is meant\n{text}")
     assert held(result) == ["checked"]
     assert any("role inventory; it was left" in note for note in result.notes)
-    with foreign_server.connect() as conn:
-        assert there(conn, "role")
+    assert there(foreign_server)
 
 
 def test_what_cannot_be_removed_is_told_with_the_reason(play: Play, foreign_server: ForeignServer) -> None:
@@ -256,8 +242,7 @@ def test_in_place_only_the_run_s_prepared_transactions_are_rolled_back(
 def test_in_place_a_role_goes_without_what_is_the_user_s(in_place: Play, foreign_server: ForeignServer) -> None:
     text = f"-- chaos:session s\nCREATE ROLE inventory; CREATE TABLE t (); GRANT SELECT ON t TO inventory;\n{CHECKED}"
     assert only(in_place(text)).text == "left behind: role: role inventory"
-    with foreign_server.connect() as conn:
-        assert not there(conn, "role")
+    assert not there(foreign_server)
     owner = f"-- chaos:session s\nCREATE ROLE inventory; ALTER TABLE other OWNER TO inventory;\n{CHECKED}"
     with foreign_server.connect(dbname="shop") as shop:
         shop.execute("CREATE TABLE other ()")
@@ -287,7 +272,7 @@ def test_spec_removes_only_roles_that_it_created(
     result = run_spec(read_spec(path), theirs, SpecSettings())
     assert not result.problems
     with foreign_server.connect() as conn:
-        assert there(conn, "role") is not made
+        assert there(foreign_server) is not made
         conn.execute("DROP ROLE IF EXISTS inventory")
     reported = [note for note in result.notes if "role inventory; it was left" in note]
     assert bool(reported) is not made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pgchaos.results import RunResult
-from tests.engine.playing import Play
+from tests.engine.playing import Play, line
 
 DUMP = """--
 -- PostgreSQL database dump
@@ -48,8 +48,7 @@ def test_a_dump_is_read_as_psql_reads_it(play: Play) -> None:
 def test_the_empty_search_path_is_told_where_it_hurts(play: Play) -> None:
     for statement in ("INSERT INTO orders VALUES (3);", "CREATE TABLE other (n int);", "SELECT no_such();"):
         (failure,) = run(play, f"\\ir dump.sql\n{statement}").failures
-        assert failure.place is not None
-        assert failure.place.line == 3
+        assert line(failure) == 3
         (hint,) = (line for line in failure.details if "search_path" in line)
         assert "dump.sql:10 (pg_dump writes it so): write `RESET search_path;` behind the file" in hint
 

@@ -10,7 +10,7 @@ import pytest
 from pgchaos.engine import invariant_monitor
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
 from pgchaos.results import RunResult
-from tests.engine.playing import Play, held, only, outcomes, over_once, said
+from tests.engine.playing import CHECKED, Play, held, only, outcomes, over_once, said
 
 ACCOUNT = """
 -- chaos:setup
@@ -26,10 +26,6 @@ COMMIT;
 BEGIN;
 UPDATE account SET balance = 2 WHERE id = 1;
 COMMIT;
-"""
-CHECKED = """
--- chaos:check
-SELECT pass('checked');
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.playing import Play, held, only, outcomes, said
+from tests.engine.playing import Play, held, line, only, outcomes, said
 
 CHECKED = """
 -- chaos:check
@@ -41,8 +41,7 @@ def test_an_expected_error_that_does_not_come_fails_and_the_run_goes_on(play: Pl
     )
     failure = only(result)
     assert (failure.kind, failure.names) == ("expect", ("unique_violation", "23505"))
-    assert failure.place is not None
-    assert (failure.place.line, failure.session) == (4, "s[1]")
+    assert (line(failure), failure.session) == (4, "s[1]")
     assert failure.details[0] == have
     assert said(result, "s")[-1].statement == "SELECT 'on'"
     assert [a.name for a in result.assertions] == ["the check ran"]
@@ -261,6 +260,5 @@ def test_expect_looks_at_what_gexec_makes(play: Play) -> None:
     )
     failure = only(result)
     assert failure.kind == "expect"
-    assert failure.place is not None
-    assert failure.place.line == 7
+    assert line(failure) == 7
     assert [r.statement for r in said(result, "s")][:3] == ["SELECT 'SELECT 1/0'", "SELECT 1/0", "SELECT 'after'"]

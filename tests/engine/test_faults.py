@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgchaos.results import RunResult
-from tests.engine.playing import Play, held, only, outcomes, said
+from tests.engine.playing import Play, held, interleavings, only, outcomes, said
 from tests.waiting import until_sql
 
 OWN = "-- chaos:sandbox server\n"
@@ -217,8 +217,7 @@ def test_a_fault_strikes_in_each_permutation(play: Play) -> None:
     """
     result = play(text)
     assert held(result)
-    assert result.permutations is not None
-    assert result.permutations.run == 2
+    assert interleavings(result).run == 2
 
 
 @pytest.mark.parametrize(

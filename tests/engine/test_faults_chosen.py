@@ -19,7 +19,7 @@ from pgchaos.language.section_items import Fault, Statement
 from pgchaos.results import RunResult
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.search.strategy import run
-from tests.engine.playing import Play, held, only
+from tests.engine.playing import Play, chosen, held, only
 
 ACCOUNT = """
 -- chaos:setup
@@ -44,12 +44,6 @@ COMMIT;
 
 def torn(fault: str, between: str, options: str, head: str = "") -> str:
     return head + ACCOUNT + TORN.format(fault=fault, between=between, options=options) + CHECK
-
-
-def chosen(result: RunResult) -> str:
-    """Tell at which statement the fault struck."""
-    (step,) = result.values.values()
-    return step
 
 
 def struck(result: RunResult) -> list[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.results import RunResult
-from tests.engine.playing import Play, held, only, said
+from tests.engine.playing import Play, chosen, held, only, said
 
 CHECK = "-- chaos:check\nSELECT pass('checked');\n"
 
@@ -26,12 +25,6 @@ HELD = """{head}
     -- chaos:check
     SELECT pass('checked');
 """
-
-
-def chosen(result: RunResult) -> str:
-    """Tell at which statement the fault struck."""
-    (step,) = result.values.values()
-    return step
 
 
 @pytest.mark.parametrize(("fault", "state"), [("cancel", "57014"), ("terminate", "57P01"), ("kill", "08006")])

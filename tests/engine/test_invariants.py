@@ -5,13 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pgchaos.engine import invariant_monitor
-from tests.engine.playing import Play, held, only
+from tests.engine.playing import CHECKED, Play, held, only
 from tests.waiting import until_sql
-
-CHECKED = """
--- chaos:check
-SELECT pass('checked');
-"""
 
 
 @pytest.fixture(autouse=True)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.playing import Play, held, only, stranger
+from tests.engine.playing import CHECKED, Play, held, only, stranger
 from tests.waiting import until
 
-CHECKED = """
--- chaos:check
-SELECT pass('checked');
-"""
 LEAKS = {
     "open transaction": ("", "BEGIN;\nSELECT 1;"),
     "prepared transaction": ("", "BEGIN;\nCREATE TABLE p ();\nPREPARE TRANSACTION 'left';"),

@@ -14,13 +14,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import Server, ServerSettings, open_server
-from tests.engine.playing import Play, held, only
+from tests.engine.playing import CHECKED, Play, held, only
 from tests.waiting import until
-
-CHECKED = """
--- chaos:check
-SELECT pass('checked');
-"""
 
 
 def test_a_hundred_sessions_at_once(play: Play) -> None:

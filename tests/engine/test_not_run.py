@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgchaos.results import Failure
-from tests.engine.playing import Play, held, only
+from tests.engine.playing import Play, held, line, only
 
 EMPTY = """-- chaos:setup
 CREATE TABLE job (id int PRIMARY KEY, state text);
@@ -57,8 +57,7 @@ def test_an_assertion_of_a_check_that_prints_nothing_fails(play: Play, statement
     failures = not_run(play(EMPTY + "\n" + statement).failures)
     assert len(failures) == 1
     assert failures[0].text.startswith("assertion was not run: its query returned no")
-    assert failures[0].place is not None
-    assert failures[0].place.line == LINE + statement.count("\n")
+    assert line(failures[0]) == LINE + statement.count("\n")
     assert failures[0].names == ()
 
 
@@ -216,8 +215,7 @@ UNUSED |= {
 def test_what_a_check_defines_and_never_runs_fails(play: Play, statement: str) -> None:
     failure = only(play(EMPTY + "\n" + statement))
     assert failure.text.startswith("assertion was not run: nothing uses the function")
-    assert failure.place is not None
-    assert failure.place.line == LINE + statement.startswith("BEGIN")
+    assert line(failure) == LINE + statement.startswith("BEGIN")
 
 
 def test_of_functions_that_only_call_each_other_none_is_used(play: Play) -> None:
@@ -271,8 +269,7 @@ def test_what_asserts_nothing_may_print_nothing(play: Play, check: str) -> None:
 def test_a_check_without_an_assertion_fails_by_name(play: Play) -> None:
     failure = only(play("-- chaos:session s\nSELECT 1;\n-- chaos:check\nSELECT 2;"))
     assert (failure.kind, failure.text) == ("not run", "check was not run: no statement of it asserts anything")
-    assert failure.place is not None
-    assert failure.place.line == 4
+    assert line(failure) == 4
 
 
 def test_a_check_may_assert_by_the_toolkit_alone(play: Play) -> None:
@@ -285,8 +282,7 @@ IF = "-- chaos:setup\nCREATE TABLE t ();\n-- chaos:session s\nSELECT 1;\n-- chao
 def test_a_branch_that_is_never_taken_fails(play: Play) -> None:
     failure = only(play(IF + "\\if 0\nSELECT pass('never');\n\\endif"))
     assert (failure.kind, failure.text) == ("not run", "assertion was not run: its \\if branch was never taken")
-    assert failure.place is not None
-    assert failure.place.line == 8
+    assert line(failure) == 8
 
 
 @pytest.mark.parametrize("other", ["SELECT pass('other');", "SELECT skip('not on this server');"])
@@ -343,8 +339,7 @@ def test_an_assert_without_its_schema_over_no_row_fails(play: Play, path: str, w
     failure = only(play(text + parts["check"] + "SELECT pass('beside');"))
     assert (failure.kind, failure.text.partition(":")[0]) == ("not run", "chaos.assert was not run")
     assert failure.details[0] == "it is 'positive'"
-    assert failure.place is not None
-    assert failure.place.line == {"session": 4, "check": 6}[where] + path.count("\n") + 1
+    assert line(failure) == {"session": 4, "check": 6}[where] + path.count("\n") + 1
 
 
 def test_an_assertion_of_the_toolkit_without_its_schema_over_no_row_fails(play: Play) -> None:

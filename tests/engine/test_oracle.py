@@ -15,7 +15,7 @@ from pgchaos.search.serial_oracle import Oracle
 from pgchaos.search.strategy import run
 from pgchaos.server import ServerSettings, open_server
 from tests.conftest import ForeignServer
-from tests.engine.playing import Play, only, over_once
+from tests.engine.playing import Play, interleavings, line, only, over_once
 
 COUNTER = "CREATE TABLE counter (id int PRIMARY KEY, value int NOT NULL); INSERT INTO counter VALUES (1, 0), (2, 0);"
 
@@ -74,8 +74,7 @@ def test_a_lost_update_is_found_named_and_shown_beside_the_nearest_serial_order(
         for line in reported
     )
     assert "  table counter: a serial order gives (id = 1, value = 2), this run gave (id = 1, value = 1)" in reported
-    assert result.permutations is not None
-    assert result.permutations.failed == 4
+    assert interleavings(result).failed == 4
 
 
 def test_two_sessions_of_one_transaction_take_two_serial_runs_for_all_permutations(play: Play) -> None:
@@ -455,8 +454,7 @@ def test_an_oracle_for_which_nothing_commits_was_not_run(play: Play) -> None:
     failure = only(play(ALL_ROLL_BACK))
     assert (failure.kind, failure.names) == ("not run", ())
     assert failure.text.startswith("oracle was not run: no transaction committed")
-    assert failure.place is not None
-    assert failure.place.line == 3
+    assert line(failure) == 3
 
 
 def test_one_that_commits_in_one_permutation_is_enough(play: Play) -> None:

@@ -13,7 +13,7 @@ import pytest
 from pgchaos.results import RunResult
 from pgchaos.server import Server, ServerSettings, open_server
 from pgchaos.server.outside_schemas import read_outside_state
-from tests.engine.playing import Play, only
+from tests.engine.playing import CHECKED, Play, interleavings, only
 
 MOTEL = r"""
 CREATE TABLE booking (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, room int NOT NULL);
@@ -58,10 +58,6 @@ TELLS_STATE = r"""
 CREATE TABLE mine (id int);
 SELECT motel_state() AS state \gset
 \echo state :state
-"""
-CHECK = """
--- chaos:check
-SELECT pass('checked');
 """
 
 LEAVES = {
@@ -147,8 +143,7 @@ def test_a_search_finds_what_an_exact_schedule_shows(stay: Play) -> None:
     for schedule in ("all", "explore 50"):
         result = stay(f"{HEAD}-- chaos:schedule {schedule}\n{guests}")
         assert only(result).names == ("one guest has the room",)
-    assert result.permutations is not None
-    assert result.permutations.failed == 1
+    assert interleavings(result).failed == 1
 
 
 def test_values_are_tried_each_in_a_state_like_the_first(stay: Play) -> None:
@@ -163,11 +158,10 @@ def test_values_are_tried_each_in_a_state_like_the_first(stay: Play) -> None:
 def test_every_run_of_a_search_begins_as_the_first_did(what: str, stay: Play) -> None:
     result = stay(
         HEAD + "-- chaos:leaves advisory lock it is meant\n" * (what == "an advisory lock") + "-- chaos:schedule all\n"
-        "" + TELLS_STATE + sessions(LEAVES[what], "INSERT INTO mine VALUES (1)") + CHECK
+        "" + TELLS_STATE + sessions(LEAVES[what], "INSERT INTO mine VALUES (1)") + CHECKED
     )
     assert result.failures == []
-    assert result.permutations is not None
-    assert result.permutations.run == 2
+    assert interleavings(result).run == 2
     assert any("changed, so that" in note for note in result.remarks) == (what not in OF_A_SESSION)
     assert len(states(result)) == 1
 
@@ -177,13 +171,13 @@ def test_what_a_search_of_random_statements_leaves_is_not_there_for_its_next_run
         chance = random.Random(seed)
         chosen = chance.sample([*LEAVES.values()], 2)
         locks = "-- chaos:leaves advisory lock it is meant\n" if LEAVES["an advisory lock"] in chosen else ""
-        result = stay(HEAD + locks + "-- chaos:schedule explore 6\n" + TELLS_STATE + sessions(*chosen) + CHECK)
+        result = stay(HEAD + locks + "-- chaos:schedule explore 6\n" + TELLS_STATE + sessions(*chosen) + CHECKED)
         assert (result.failures, len(states(result))) == ([], 1), (seed, chosen)
 
 
 def test_scenarios_in_schemas_begin_alike_and_are_told_of_what_changed(stay: Play) -> None:
     head = HEAD + "-- chaos:sandbox schema\n"
-    guest = "\n-- chaos:session guest\nSELECT book(7);\n" + CHECK
+    guest = "\n-- chaos:session guest\nSELECT book(7);\n" + CHECKED
     # the first finds out that the extension keeps data; from then on nobody shares its database
     results = [stay(head + TELLS_STATE + guest) for _ in range(3)]
     assert [result.failures for result in results] == [[], [], []]

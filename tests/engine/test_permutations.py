@@ -9,7 +9,7 @@ from pgchaos.language.mutation import mutated
 from pgchaos.language.reader import read
 from pgchaos.search.strategy import run
 from pgchaos.verdict import judge, judge_mutant
-from tests.engine.playing import Play, held, only
+from tests.engine.playing import Play, held, interleavings, only
 
 LOST_UPDATE = """
 -- chaos:schedule {schedule}
@@ -45,8 +45,7 @@ def lost(schedule: str = "all", lock: str = "") -> str:
 def test_each_permutation_that_can_run_is_run_once(play: Play) -> None:
     result = play(lost(lock="FOR UPDATE"))
     assert not result.failures
-    counts = result.permutations
-    assert counts is not None
+    counts = interleavings(result)
     # who looks second waits at once: only where within the other's steps it does is left to choose
     assert (counts.run, counts.failed, counts.exhausted) == (6, 0, True)
     assert [(a.name, a.count) for a in result.assertions] == [
@@ -58,8 +57,7 @@ def test_each_permutation_that_can_run_is_run_once(play: Play) -> None:
 def test_the_clearest_failure_is_shown_and_all_are_counted(play: Play) -> None:
     result = play(lost())
     assert only(result).names == ("both additions count",)
-    counts = result.permutations
-    assert counts is not None
+    counts = interleavings(result)
     # of the 20 without waits, those in which the second writes before the first ends have the second waiting: two of
     # them then differ only in where its end is listed
     assert counts.exhausted
@@ -76,8 +74,7 @@ def test_the_clearest_failure_is_shown_and_all_are_counted(play: Play) -> None:
 
 def test_where_none_failed_the_assertions_of_all_are_counted(play: Play) -> None:
     result = play(lost(lock="FOR UPDATE"))
-    assert result.permutations is not None
-    run = result.permutations.run
+    run = interleavings(result).run
     assert [a.count for a in result.assertions] == [f"in {run} of {run} interleavings"] * 2
     assert result.decisions is None
 
@@ -87,15 +84,13 @@ def test_notices_are_those_of_the_permutation_that_is_shown(play: Play) -> None:
         "-- chaos:check\n", "-- chaos:check\nDO $$ BEGIN RAISE NOTICE '%', (SELECT balance FROM account); END $$;\n"
     )
     result = play(text)
-    assert result.permutations is not None
-    assert result.permutations.failed
+    assert interleavings(result).failed
     assert len(result.output) == 1
 
 
 def test_up_to_stops_there_and_says_that_there_are_more(play: Play) -> None:
     result = play(lost("all up to 3", lock="FOR UPDATE"))
-    counts = result.permutations
-    assert counts is not None
+    counts = interleavings(result)
     assert (counts.run, counts.exhausted) == (3, False)
 
 
@@ -171,8 +166,8 @@ def test_a_session_at_a_barrier_counts_as_blocked_until_it_opens(play: Play) -> 
         """
     )
     assert not result.failures
-    assert result.permutations is not None
-    assert (result.permutations.run, result.permutations.exhausted) == (4, True)
+    counts = interleavings(result)
+    assert (counts.run, counts.exhausted) == (4, True)
 
 
 def test_signals_and_waits_for_locks_leave_nothing_that_cannot_run(play: Play) -> None:
@@ -195,8 +190,8 @@ def test_signals_and_waits_for_locks_leave_nothing_that_cannot_run(play: Play) -
         """
     )
     assert not result.failures
-    assert result.permutations is not None
-    assert (result.permutations.run, result.permutations.exhausted) == (1, True)
+    counts = interleavings(result)
+    assert (counts.run, counts.exhausted) == (1, True)
 
 
 def test_an_xfail_is_known_to_fail_in_some_permutation(play: Play) -> None:
@@ -234,8 +229,7 @@ def test_a_permutation_in_which_sessions_are_stuck_ends_the_search(play: Play) -
         timeout=60,
     )
     assert only(result).kind == "timeout"
-    assert result.permutations is not None
-    assert result.permutations.run == 1
+    assert interleavings(result).run == 1
 
 
 SELFCHECK = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.playing import Play, held, only
+from tests.engine.playing import Play, held, line, only
 
 
 def test_hidden_rows_are_not_read(play: Play) -> None:
@@ -68,8 +68,7 @@ def test_another_database_or_role_is_refused(play: Play) -> None:
     failure = only(play(begin + "\\c - somebody\n"))
     assert "\\c - somebody: it connects again to USER " in failure.text
     assert "SET ROLE" in failure.text
-    assert failure.place is not None
-    assert failure.place.line == 3
+    assert line(failure) == 3
 
 
 def test_what_is_in_a_branch_not_taken_is_not_done(play: Play) -> None:
@@ -86,8 +85,7 @@ def test_a_file_that_is_not_there_is_told_of_where_its_branch_is_taken(play: Pla
         assert held(play(text.format("false"))) == ["here"]
         failure = only(play(text.format("true")))
         assert reported in failure.text
-        assert failure.place is not None
-        assert failure.place.line == 4
+        assert line(failure) == 4
 
 
 def test_what_shows_a_catalog_is_read_over(play: Play) -> None:

@@ -14,7 +14,7 @@ from pgchaos.language.problems import Place
 from pgchaos.server import ServerSettings, open_server, pooler, start_private
 from pgchaos.server.pooler import find_pooler, running_pooler
 from tests.conftest import ForeignServer
-from tests.engine.playing import Play, held, only, said
+from tests.engine.playing import Play, held, line, only, said
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(not find_pooler(), reason="PgBouncer is not installed: apt-get install pgbouncer")
@@ -173,8 +173,7 @@ SELECT chaos.assert(true, 'it runs');
 """
     )
     failure = only(result)
-    assert failure.place is not None
-    assert failure.place.line == 3
+    assert line(failure) == 3
     assert "no_such_thing" in failure.text
 
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.playing import Play, held, only, said, texts
-
-CHECKED = """
--- chaos:check
-SELECT pass('checked');
-"""
+from tests.engine.playing import CHECKED, Play, held, only, said, texts
 
 HOLD = {
     "set": "\\set x 5\nSELECT chaos.assert(:x = 5, 'held');",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgchaos.results import RunResult
-from tests.engine.playing import Play
+from tests.engine.playing import Play, line
 
 SETUP = """-- chaos:setup
 CREATE TABLE t (n int);
@@ -105,8 +105,7 @@ def test_until_fails_where_the_variable_says_nothing(play: Play, statement: str,
     result = play(SETUP + f"-- chaos:session poller repeat 2 until done\n{statement}\n" + CHECK)
     (failure,) = result.failures
     assert text in failure.text
-    assert failure.place is not None
-    assert failure.place.line == 4
+    assert line(failure) == 4
 
 
 def test_a_load_that_ended_long_before_the_other_is_told_of(play: Play) -> None:

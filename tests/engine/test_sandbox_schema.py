@@ -15,13 +15,9 @@ from psycopg.conninfo import make_conninfo
 from pgchaos.results import RunResult
 from pgchaos.server import Sandbox, Server, ServerSettings, open_server
 from tests.conftest import ForeignServer
-from tests.engine.playing import Play, held, only
+from tests.engine.playing import CHECKED, Play, held, only
 from tests.waiting import until
 
-CHECKED = """
--- chaos:check
-SELECT pass('checked');
-"""
 HEAD = "-- chaos:sandbox schema\n"
 TELLS_PIDS = r"""
 SELECT pg_backend_pid() AS pid \gset

@@ -15,7 +15,7 @@ from pgchaos.language.section_items import WaitFor
 from pgchaos.results import Record
 from pgchaos.schedule.wait_rules import Actor, WaitRules
 from pgchaos.stop import Stop
-from tests.engine.playing import Play, held, only, said
+from tests.engine.playing import CHECKED, Play, held, line, only, said
 
 SETUP = """
 -- chaos:setup
@@ -29,26 +29,21 @@ SELECT v AS seen FROM t WHERE id = 1 FOR UPDATE \\gset
 -- chaos:barrier looked{more}
 COMMIT;
 """
-CHECK = """
--- chaos:check
-SELECT pass('checked');
-"""
 
 
 def test_a_barrier_before_which_one_waits_for_the_others_lock(play: Play) -> None:
-    result = play(SETUP + LOOKS.format(more="") + CHECK, timeout=600)
+    result = play(SETUP + LOOKS.format(more="") + CHECKED, timeout=600)
     failure = only(result)
     assert failure.kind == "wait"
     assert "can never open" in failure.text
     assert "`barrier looked unless blocked`" in failure.text
-    assert failure.place is not None
-    assert failure.place.line == 9
+    assert line(failure) == 9
     assert {standing.doing for standing in result.standings} == {"is blocked", "waits at barrier looked"}
     assert result.duration < 60
 
 
 def test_unless_blocked_is_the_way_out(play: Play) -> None:
-    assert held(play(SETUP + LOOKS.format(more=" unless blocked") + CHECK)) == ["checked"]
+    assert held(play(SETUP + LOOKS.format(more=" unless blocked") + CHECKED)) == ["checked"]
 
 
 def test_it_is_enough_that_one_of_them_says_unless_blocked(play: Play) -> None:
@@ -65,12 +60,12 @@ def test_it_is_enough_that_one_of_them_says_unless_blocked(play: Play) -> None:
     -- chaos:barrier met unless blocked
     SELECT 1;
     """
-    assert held(play(SETUP + sessions.replace("\n    ", "\n") + CHECK)) == ["checked"]
+    assert held(play(SETUP + sessions.replace("\n    ", "\n") + CHECKED)) == ["checked"]
 
 
 def test_a_forgotten_commit(play: Play) -> None:
     session = "-- chaos:session forgets x 2\nBEGIN;\nUPDATE t SET v = 1 WHERE id = 1;\n"
-    result = play(SETUP + session + CHECK, timeout=600)
+    result = play(SETUP + session + CHECKED, timeout=600)
     failure = only(result)
     assert failure.kind == "timeout"
     assert "ended and left its transaction open: is a COMMIT missing?" in failure.text
@@ -98,7 +93,7 @@ def test_a_chain_of_waiters_is_followed(play: Play) -> None:
     UPDATE t SET v = 3 WHERE id = 2;
     -- chaos:signal never
     """
-    failure = only(play(SETUP + sessions.replace("\n    ", "\n") + CHECK, timeout=600))
+    failure = only(play(SETUP + sessions.replace("\n    ", "\n") + CHECKED, timeout=600))
     assert failure.text.startswith("wait for never of first[1] can never open: ")
     assert "second[1] waits for a lock that first[1] holds" in failure.text
 
@@ -118,7 +113,7 @@ def test_with_a_time_out_of_the_servers_it_may_yet_end(play: Play) -> None:
     UPDATE t SET v = 2 WHERE id = 1;
     -- chaos:signal gave_up
     """
-    result = play(SETUP + sessions.replace("\n    ", "\n") + CHECK)
+    result = play(SETUP + sessions.replace("\n    ", "\n") + CHECKED)
     assert held(result) == ["checked"]
     assert said(result, "waiter")[1].sqlstate == "55P03"
 
@@ -140,7 +135,7 @@ def test_where_sql_cancels_a_session_that_is_seen_blocked_may_have_been_cancelle
     -- chaos:wait blocked waiter
     SELECT {cancel} WHERE false;
     """
-    failure = only(play(SETUP + sessions.replace("\n    ", "\n") + CHECK, timeout=1))
+    failure = only(play(SETUP + sessions.replace("\n    ", "\n") + CHECKED, timeout=1))
     assert (failure.kind, failure.text) == ("timeout", "the sessions did not end within 1s")
 
 
@@ -166,7 +161,7 @@ def test_a_deadlock_is_the_servers_to_resolve(play: Play) -> None:
     SELECT 1;
     -- chaos:signal seen
     """
-    assert held(play(SETUP + sessions.replace("\n    ", "\n") + CHECK)) == ["checked"]
+    assert held(play(SETUP + sessions.replace("\n    ", "\n") + CHECKED)) == ["checked"]
 
 
 @pytest.mark.parametrize("struck", [False, True])
@@ -174,7 +169,7 @@ def test_who_is_cancelled_and_still_seen_blocked_is_not_stuck(tmp_path: Path, st
     path = tmp_path / "t.sql"
     path.write_text(
         "-- chaos:session holder\nSELECT 1;\n-- chaos:wait for gave_up\n"
-        "-- chaos:session waiter\nSELECT 1;\n-- chaos:signal gave_up\n" + CHECK
+        "-- chaos:session waiter\nSELECT 1;\n-- chaos:signal gave_up\n" + CHECKED
     )
     holder, waiter = Actor("holder", 1), Actor("waiter", 1)
     sessions = read(path).sessions

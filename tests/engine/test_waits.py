@@ -11,12 +11,7 @@ from pgchaos.engine.coordinator import Coordinator
 from pgchaos.engine.session_runner import SessionRunner
 from pgchaos.engine.waits import sleep
 from pgchaos.schedule.wait_rules import Actor
-from tests.engine.playing import Play, held, only, said
-
-CHECKED = """
--- chaos:check
-SELECT pass('checked');
-"""
+from tests.engine.playing import CHECKED, Play, held, only, said
 
 
 def hold_back(monkeypatch: pytest.MonkeyPatch, what: str, session: str, state: Callable[[Coordinator], bool]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from psycopg.conninfo import make_conninfo
 
 import pgchaos
 from pgchaos.server.server_folder import parent_folders
@@ -121,6 +122,15 @@ class Runner:
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
+
+
+@pytest.fixture
+def shop(foreign_server: ForeignServer) -> Iterator[str]:
+    """A database of the user's."""
+    with foreign_server.connect() as conn:
+        conn.execute("CREATE DATABASE shop")
+        yield make_conninfo(foreign_server.dsn, dbname="shop")
+        conn.execute("DROP DATABASE shop WITH (FORCE)")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -20,15 +19,6 @@ from tests.engine.playing import held
 PLAIN = "BEGIN; SELECT plan(1); SELECT {}; SELECT * FROM finish(); ROLLBACK;"
 CHECK = "-- One\n-- chaos:check\nSELECT ok(true, 'it runs');\n"
 TABLE = "CREATE TABLE public.seen (name text, tag text); GRANT INSERT ON public.seen TO public"
-
-
-@pytest.fixture
-def shop(foreign_server: ForeignServer) -> Iterator[str]:
-    """A database of the user's."""
-    with foreign_server.connect() as conn:
-        conn.execute("CREATE DATABASE shop")
-        yield make_conninfo(foreign_server.dsn, dbname="shop")
-        conn.execute("DROP DATABASE shop WITH (FORCE)")
 
 
 @pytest.fixture

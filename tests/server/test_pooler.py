@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -30,15 +29,6 @@ OBJECTS = """
     SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' UNION ALL SELECT extname FROM pg_extension
     UNION ALL SELECT relname FROM pg_class WHERE oid >= 16384 UNION ALL SELECT datname FROM pg_database ORDER BY 1
 """
-
-
-@pytest.fixture
-def shop(foreign_server: ForeignServer) -> Iterator[str]:
-    """A database of the user's."""
-    with foreign_server.connect() as conn:
-        conn.execute("CREATE DATABASE shop")
-        yield make_conninfo(foreign_server.dsn, dbname="shop")
-        conn.execute("DROP DATABASE shop WITH (FORCE)")
 
 
 @pytest.mark.parametrize("in_place", [False, True])
