@@ -117,11 +117,7 @@ class Connection(QueryExchange):
         return number | {name: value.decode("utf-8", "replace") for name, value in parameters.items()}
 
     def within(self, seconds: float) -> float:
-        """Give the deadline of a question of the engine's own, which takes no longer than the scenario may.
-
-        Args:
-            seconds: that it may take.
-        """
+        """Give the deadline of a question of the engine's own, which takes no longer than the scenario may."""
         return time.monotonic() + min(seconds, self.limit)
 
     @property
@@ -214,15 +210,7 @@ class Connection(QueryExchange):
         return answer
 
     async def finish(self, answer: Answer, deadline: float | None = None) -> Answer:
-        """Take the answer to what was begun.
-
-        Args:
-            answer: of `begin`.
-            deadline: as for `execute`.
-
-        Returns:
-            The same, whole.
-        """
+        """Take the whole answer to what `begin` has begun; the deadline is as for `execute`."""
         self._deadline, self._given_up = None if deadline == math.inf else deadline, None
         waits = self._waits
         try:

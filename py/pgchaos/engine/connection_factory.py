@@ -160,15 +160,7 @@ class ConnectionFactory:
     async def open_new(
         self, kind: type[L], name: str, stop: Stop, settings: Mapping[str, str], options: str, replication: str = ""
     ) -> L:
-        """Open a connection that is never one that was kept, nor will be.
-
-        Args:
-            kind: of the connection.
-            name: as for `open`.
-            stop: as for `open`.
-            settings: as for `open`.
-            options: for the server, after the settings.
-            replication: libpq's parameter of that name, or ''.
+        """Open a connection that is never one that was kept, nor will be; `options` follow the settings. See `open`.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.

@@ -17,11 +17,6 @@ _FEW = 40
 def too_many(scenario: Scenario, variables: Mapping[str, str], server: Server) -> Failure | None:
     """Compare the connections of a scenario with those that its server takes.
 
-    Args:
-        scenario: as read.
-        variables: the values of its matrix.
-        server: the common one.
-
     Returns:
         What is wrong, at the session with the most connections; None where there may be room for all.
 

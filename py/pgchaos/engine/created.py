@@ -103,9 +103,6 @@ class Created:
 
         A slot has no oid: one that somebody else makes anew could not be told from it. What stands in a function is
         done whenever that is called.
-
-        Args:
-            query: as it was sent.
         """
         if not _DROPS_SLOT.search(query):
             return

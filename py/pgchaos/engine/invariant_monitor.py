@@ -104,10 +104,7 @@ class InvariantMonitor:
         self._task: Task[None] | None = None
 
     async def start(self, *, at_intervals: bool = True) -> None:
-        """Look once, then at intervals.
-
-        Args:
-            at_intervals: else only when `poll` is called.
+        """Look once, then at intervals, or else only when `poll` is called.
 
         Raises:
             ConnectionLost: the server refused the connection.

@@ -157,15 +157,7 @@ def advisory_locks(connection: Connection, pids: Mapping[int, str]) -> list[Leak
 
 
 def sessions(connection: Connection, known: Collection[int]) -> list[Leak]:
-    """Find connections to the scenario's database that are not the engine's.
-
-    Args:
-        connection: to the scenario's database.
-        known: the engine's own backends.
-
-    Returns:
-        Those that do not go by themselves within a second: a backend outlives its client for a moment.
-    """
+    """Find others' connections to the scenario's database that stay for a second: a backend outlives its client."""
     deadline = time.monotonic() + 1.0
     while True:
         found = [(int(pid), what) for pid, what in rows(connection, _SESSIONS) if int(pid) not in known]

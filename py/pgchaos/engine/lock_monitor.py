@@ -48,13 +48,7 @@ _MAY_SET = 150000
 
 
 class LockMonitor:
-    """Watches a coordinator.
-
-    Args:
-        connect: gives a connection that nobody else uses meanwhile; a new one where the last is lost.
-        coordinator: whose sessions are watched.
-        pool: behind which they are, or None.
-    """
+    """Watches the sessions of a coordinator; `connect` gives a connection that nobody else uses meanwhile."""
 
     def __init__(
         self, connect: Callable[[], Awaitable[Connection]], coordinator: Coordinator, pool: SessionPool | None = None

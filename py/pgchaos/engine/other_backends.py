@@ -22,11 +22,7 @@ def pid_text(pid: int) -> str:
 
 
 def query(pids: Collection[int]) -> str:
-    """Write the query whose rows `names` reads.
-
-    Args:
-        pids: of backends.
-    """
+    """Write the query whose rows `names` reads."""
     return (
         "SELECT pid, backend_type, application_name, state, to_jsonb(a)->>'leader_pid', query"
         f" FROM pg_catalog.pg_stat_activity a WHERE pid = ANY ('{{{','.join(map(str, pids))}}}')"
@@ -34,11 +30,7 @@ def query(pids: Collection[int]) -> str:
 
 
 def names(rows: Sequence[Sequence[str | None]], actors: Mapping[int, Actor]) -> dict[int, str]:
-    """Name backends.
-
-    Args:
-        rows: the answer to `query`.
-        actors: whose a backend is, by its pid.
+    """Name the backends of which `query` gave the rows.
 
     Returns:
         Such as `pid 4711 (autovacuum worker: autovacuum: VACUUM public.t)` or `pid 4712 (parallel worker of a[1])`.

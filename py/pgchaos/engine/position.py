@@ -16,12 +16,7 @@ _LONGEST = 5.0
 
 @dataclass(frozen=True, slots=True)
 class PendingDirectives:
-    """What the directives before a statement say of it.
-
-    Args:
-        expect, allow: of its error.
-        faults: that strike around it.
-    """
+    """What the directives before a statement say of it."""
 
     expect: Expect | None = None
     allow: Allow | None = None
@@ -42,14 +37,7 @@ class _Start:
 
 
 class Position:
-    """A place in one iteration of a session.
-
-    Args:
-        items: of the session, in order.
-        state: psql's variables and branches.
-        iteration: from 1.
-        seed: of all that is random in it.
-    """
+    """A place in one iteration of a session, from 1; `seed` is of all that is random in it."""
 
     def __init__(self, items: Sequence[Item], state: Interpreter, iteration: int, seed: str) -> None:
         self.state, self.iteration = state, iteration
@@ -107,10 +95,6 @@ class Position:
         self.state.variables, self.state.branches = dict(begun.variables), begun.branches.copy()
 
     def pause(self, backoff: float) -> float:
-        """Tell the seconds to wait before going back: they double each time, and are half chance.
-
-        Args:
-            backoff: the first ones.
-        """
+        """Tell the seconds to wait before going back: `backoff`, doubled each time, and half of it by chance."""
         longest: float = min(backoff * 2**self.retries, max(backoff, _LONGEST))
         return longest * (0.5 + self.random() / 2)

@@ -81,12 +81,7 @@ class PsqlOutput:
             setattr(self, setting.removesuffix("_zero"), "\0")
 
     def lines(self, result: Result, *, expanded: bool = False) -> Iterator[str]:
-        r"""Give what psql prints for a result; in `misread` is kept where TAP in it is not read.
-
-        Args:
-            result: of a statement.
-            expanded: it ends with \gx.
-        """
+        r"""Give what psql prints for a result; in `misread` is kept where TAP in it is not read."""
         rows = [[self.null if cell is None else cell for cell in row] for row in result.rows()]
         if self.plain and not expanded:
             yield from map(self.fieldsep.join, rows)

@@ -48,14 +48,7 @@ class PsqlVariables:
             self._last_error = answer.error
 
     def value(self, name: str) -> str | None:
-        """Give the value of a variable.
-
-        Args:
-            name: one of NAMES.
-
-        Returns:
-            The value; None where it is not known, before there is a connection.
-        """
+        """Give the value of a variable of NAMES; None where it is not known, before there is a connection."""
         answer = self._answer
         error = None if answer is None else answer.error
         match name:

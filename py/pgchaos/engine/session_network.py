@@ -107,12 +107,7 @@ class SessionNetwork(Observer):
     # those of programs come through proxies of their own
 
     def join(self, name: str, connection: ClientConnection) -> None:
-        """Have a connection struck by the faults of a session.
-
-        Args:
-            name: of the session, with its worker: `shop[1]`.
-            connection: through any proxy.
-        """
+        """Have a connection, through any proxy, struck by the faults of a session, such as `shop[1]`."""
         assert isinstance(connection, ProxyConnection), "of a proxy"
         self._connections.setdefault(name, []).append(connection)
         if name in self._qualities and not self._stop.is_set():

@@ -62,14 +62,7 @@ class Links:
     servers: tuple[int, ...] = ()
 
     def of_sessions(self, waits: Mapping[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
-        """Name sessions by their numbers instead of their backends.
-
-        Args:
-            waits: for each backend that waits, the backends that it waits for.
-
-        Returns:
-            The same for sessions; and each session that waits for the pool, for all that have a connection of it.
-        """
+        """Name sessions instead of backends in who waits for whom; who waits for the pool waits for all it serves."""
         sessions = {backend: number for number, backend in self.backends.items()}
         found = {
             sessions.get(pid, pid): tuple(sessions.get(one, one) for one in blockers) for pid, blockers in waits.items()
@@ -78,12 +71,7 @@ class Links:
 
 
 class SessionPool:
-    """Opens the sessions of one run through its pooler, and asks the console.
-
-    Args:
-        pooler: that runs.
-        stop: ends every wait for the console.
-    """
+    """Opens the sessions of one run through its pooler, and asks the console."""
 
     def __init__(self, pooler: RunningPooler, stop: Stop) -> None:
         self._size = pooler.size or _DEFAULT_SIZE
@@ -103,12 +91,6 @@ class SessionPool:
         self, name: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None, seconds: float
     ) -> Connection:
         """Connect a session to the pooler; its `pid` is a number of our own.
-
-        Args:
-            name: of the session.
-            stop: ends every wait on it.
-            notice: called with each notice of the server.
-            seconds: to connect in.
 
         Raises:
             ConnectionLost: the pooler refused.

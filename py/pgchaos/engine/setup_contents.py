@@ -112,13 +112,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class SequenceState:
-    """A sequence with its state.
-
-    Args:
-        name: as it is written in SQL.
-        last_value: of it.
-        is_called: whether that was given out.
-    """
+    """A sequence with its state."""
 
     name: str
     last_value: str

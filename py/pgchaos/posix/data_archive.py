@@ -64,10 +64,6 @@ def write(data: Path, file: int) -> None:
 def extract(file: int, data: Path) -> None:
     """Extract an archive into an empty data directory.
 
-    Args:
-        file: the archive, open for reading.
-        data: the directory.
-
     Raises:
         DamagedArchive: the archive is not as it was written.
         OSError: the directory cannot be written.

@@ -63,9 +63,6 @@ class GroupGuard:
     def add(self, group: int) -> None:
         """Guard a process group, whose leader this process has started.
 
-        Args:
-            group: its number.
-
         Raises:
             OSError: it is not guarded: somebody has killed the guard, and another cannot be started.
             ValueError: nor is it where this is closed.
@@ -118,9 +115,6 @@ class GroupGuard:
 
 def kill_group(group: int) -> None:
     """Kill a process group; nothing happens where it has ended.
-
-    Args:
-        group: its number.
 
     Raises:
         PermissionError: all of it are processes of another user.

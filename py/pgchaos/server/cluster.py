@@ -35,9 +35,6 @@ _SETTINGS = {
 class NextServer:
     """The server that is started next: a thread creates its data directory.
 
-    Args:
-        prepared: creates it.
-
     Raises:
         ServerError: no thread can be started.
     """

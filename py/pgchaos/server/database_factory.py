@@ -282,14 +282,7 @@ def _comment(conn: Connection, name: str, run: RunId) -> None:
 
 
 def connect_for_long(conninfo: str, name: str) -> Connection:
-    """Connect to a server that may be restarting, with a connection that lasts as long as the run.
-
-    Args:
-        conninfo: connection string.
-        name: application_name.
-
-    Returns:
-        A connection in autocommit mode.
+    """Connect, with autocommit, to a server that may be restarting; the connection lasts as long as the run.
 
     Raises:
         psycopg.OperationalError: the server cannot be reached, or recovers for more than 20 s.

@@ -40,9 +40,6 @@ class ServerHealth:
     """Limits every wait for a server to the time for which the server answers. Thread-safe.
 
     Once the server did not answer, no further wait takes any time until the server is checked again.
-
-    Args:
-        conninfo: connection string of the server.
     """
 
     def __init__(self, conninfo: str) -> None:

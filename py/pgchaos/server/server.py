@@ -77,13 +77,6 @@ def open_server(
 class Server(ServerInfo):
     """A server and its sandboxes. Thread-safe.
 
-    Args:
-        settings: the user's options.
-        choice: the chosen server.
-        private: the server itself, if this run started it.
-        prepared: what started it.
-        contents: of the databases that it begins to create at once.
-
     Attributes:
         notes: what the user should know about the server, a line each.
         watches: connections that observe the sessions of specs, open from one spec to the next.

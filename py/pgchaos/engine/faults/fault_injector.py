@@ -31,26 +31,7 @@ if TYPE_CHECKING:
 
 
 class FaultInjector:
-    """The faults of one run.
-
-    Args:
-        scenario: whose faults.
-        values: of the matrix, and where faults strike that a search has chosen for.
-        factory: to its database.
-        coordinator: of the run.
-        stop: of the sessions.
-        cleanup_stop: a stop for what goes on when they are stopped.
-        pids: every backend that is opened here is put in.
-        network: of the sessions, where a fault breaks it.
-
-    Attributes:
-        fault_connection: the way to the server.
-        tally: which faults are due, and which struck.
-        targets: whom they strike.
-        outage: what becomes of the server.
-        stop: of the sessions.
-        network: of the sessions, or None.
-    """
+    """The faults of one run; `values` say where those strike that a search has chosen for."""
 
     def __init__(
         self,

@@ -36,12 +36,7 @@ _PREPARE = """
 
 
 class BlockedDetector:
-    """Looks at the sessions of a spec.
-
-    Args:
-        connection: to a database that is not the spec's; nobody else uses it.
-        stop: ends every wait.
-    """
+    """Looks at the sessions of a spec, over a connection to another database that nobody else uses."""
 
     def __init__(self, connection: SpecConnection, stop: Stop) -> None:
         self._connection, self._stop = connection, stop

@@ -36,14 +36,7 @@ class Poller:
         return [connection for connection, _ in self._polled.values()]
 
     def within(self, seconds: float) -> float:
-        """Say how many of some seconds are left to the whole run.
-
-        Args:
-            seconds: that something may take.
-
-        Returns:
-            As many or fewer, never none.
-        """
+        """Say how many of some seconds are left to the whole run: as many or fewer, never none."""
         return seconds if self._deadline is None else max(0.1, min(seconds, self._deadline - time.monotonic()))
 
     def news(self, seconds: float) -> bool:

@@ -120,14 +120,7 @@ class SessionConnections:
         self._ask((connection, query.as_string(None)) for connection, query in fetched)
 
     def send(self, number: int, query: str) -> SpecConnection:
-        """Send a query of the spec, and have it waited for.
-
-        Args:
-            number: of the connection.
-            query: as it is sent.
-
-        Returns:
-            The connection.
+        """Send a query of the spec, and have its connection waited for.
 
         Raises:
             psycopg.OperationalError: it is gone.

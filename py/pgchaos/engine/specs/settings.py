@@ -65,15 +65,6 @@ def step_timeout(said: float | None) -> float:
 
 
 def conninfo_of(base: str, name: str, *, superuser: bool) -> str:
-    """Say how a connection of a spec is opened.
-
-    Args:
-        base: libpq's connection string to its database.
-        name: for application_name.
-        superuser: whether our role is one.
-
-    Returns:
-        A connection string; its settings are those that RESET brings back.
-    """
+    """Write the connection string of a connection of a spec; its settings are those that RESET brings back."""
     settings = {**_SETTINGS, **(_FOR_SUPERUSERS if superuser else {})}
     return with_settings(base, settings, application_name=name)
