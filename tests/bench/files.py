@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -68,19 +68,15 @@ def lines(folder: Path) -> Iterator[Line]:
             _expect(f"{FILES} passed", ran.out)
             return ran.seconds
 
-        def prove() -> float:
-            ran = program([pg_prove, "--psql-bin", psql, *names], place, env)
-            _expect("Result: PASS", ran.out)
-            return ran.seconds
-
         def pgtap() -> float:
             ran = program([pytest, "-q", "-p", "no:cacheprovider", "--pgtap-uri", dsn, "t"], place)
             _expect(f"{FILES} passed", ran.out)
             return ran.seconds
 
         try:
-            pg_prove, psql = tool("pg_prove", GET_PG_PROVE), tool("psql", "it comes with PostgreSQL")
-            yield compared(what + "pg_prove", ours, prove, "s", under=0.45, server=server, each=FILES)
+            yield compared(
+                what + "pg_prove", ours, _pg_prove(place, names, env), "s", under=0.45, server=server, each=FILES
+            )
         except Absent as absent:
             yield Line(what + "pg_prove", skipped=str(absent))
         pytest = os.environ.get("PYTEST_PGTAP", "")
@@ -110,16 +106,22 @@ def _in_place(server: Server, place: Path, dsn: str, env: dict[str, str]) -> Lin
         _expect(f"{IN_PLACE} passed", ran.out)
         return ran.seconds
 
+    try:
+        return compared(what, ours, _pg_prove(place, names, env), "s", under=1.0, server=server, each=IN_PLACE)
+    except Absent as absent:
+        return Line(what, skipped=str(absent))
+
+
+def _pg_prove(place: Path, names: list[str], env: dict[str, str]) -> Callable[[], float]:
+    """Give what runs files by pg_prove; Absent where it is not installed."""
+    command = [tool("pg_prove", GET_PG_PROVE), "--psql-bin", tool("psql", "it comes with PostgreSQL"), *names]
+
     def prove() -> float:
-        ran = program([pg_prove, "--psql-bin", psql, *names], place, env)
+        ran = program(command, place, env)
         _expect("Result: PASS", ran.out)
         return ran.seconds
 
-    try:
-        pg_prove, psql = tool("pg_prove", GET_PG_PROVE), tool("psql", "it comes with PostgreSQL")
-        return compared(what, ours, prove, "s", under=1.0, server=server, each=IN_PLACE)
-    except Absent as absent:
-        return Line(what, skipped=str(absent))
+    return prove
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.server.conftest import alive, living_in
 
 
 def test_late_answer_is_not_taken_for_that_of_the_next_order() -> None:
-    with SupervisorClient() as watch:
+    with closing(SupervisorClient()) as watch:
         assert watch.ask("status") == {"running": False}
         with stopped(watch.pid), pytest.raises(ServerError, match=r"did not answer `status` within 0\.2 s"):
             watch.ask("status", 0.2)
@@ -36,7 +37,7 @@ def test_order_sent_while_another_is_obeyed_is_no_end_of_the_run() -> None:
 
 
 def test_order_that_does_not_fit_into_the_pipe_ends_in_time_and_is_sent_whole_later() -> None:
-    with SupervisorClient() as watch:
+    with closing(SupervisorClient()) as watch:
         assert watch.ask("status") == {"running": False}
         began = time.monotonic()
         with stopped(watch.pid), pytest.raises(ServerError, match="did not answer `watch`"):
@@ -47,7 +48,7 @@ def test_order_that_does_not_fit_into_the_pipe_ends_in_time_and_is_sent_whole_la
 
 
 def test_an_error_in_the_supervisor_is_reported_with_its_traceback_and_it_still_works() -> None:
-    with SupervisorClient() as watch:
+    with closing(SupervisorClient()) as watch:
         error = watch.ask("nonsense")["error"]
         assert "Traceback" in error
         assert "do_nonsense" in error
@@ -71,7 +72,7 @@ def test_supervisor_that_cannot_answer_ends_and_its_server_with_it(how: signal.S
 
 
 def test_several_threads_ask_at_once() -> None:
-    with SupervisorClient() as watch, ThreadPoolExecutor(8) as pool:
+    with closing(SupervisorClient()) as watch, ThreadPoolExecutor(8) as pool:
         orders = ["status", "forget"] * 50
         answers = list(pool.map(watch.ask, orders))
     assert answers == [{"running": False}, {}] * 50

@@ -152,7 +152,9 @@ class ClusterFactory:
         if requirement.kind == "program":
             return missing_program(requirement)
         if requirement.kind == "server":
-            self._find_version()
+            if not self.version:
+                with self.sandbox():
+                    pass  # its start finds the version out
             if requirements.satisfies(self.version, requirement.operator, requirement.version):
                 return ""
             return (
@@ -163,11 +165,6 @@ class ClusterFactory:
             if requirement.kind == "extension":
                 return requirements.missing_extension(conn, requirement, True, self._pgtap_from)
             return requirements.missing_capability(conn, requirement)
-
-    def _find_version(self) -> None:
-        if not self.version:
-            with self.sandbox():
-                pass
 
     def close(self) -> None:
         """Remove a prepared data directory that could not be kept; it may be called twice."""

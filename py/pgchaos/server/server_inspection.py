@@ -75,8 +75,10 @@ def inspect_server(base: str, choice: ServerChoice, ours: bool, in_place: bool) 
             f"cannot connect to the server named by {choice.source}: {str(error).strip()}\n"
             + _explain_refusal(conninfo, choice, error, time.monotonic() - began)
         ) from None
+    own_options = f"{options} -c lc_messages=C".strip() if superuser else options.strip()
     result = ServerProperties(
-        _with_session_options(conninfo, f"{options} -c lc_messages=C" if superuser else options),
+        # with the user's startup options, so that our settings do not replace them
+        make_conninfo(conninfo, options=own_options) if own_options else conninfo,
         version,
         str(version_text).split()[0],
         bool(superuser),
@@ -166,8 +168,3 @@ def _session_options(conn: Connection) -> str:
     """Give the startup options that the user set, from whatever source libpq took them."""
     values = {one.keyword: one.val for one in conn.pgconn.info}
     return (values.get(b"options") or b"").decode()
-
-
-def _with_session_options(conninfo: str, options: str) -> str:
-    """Add the startup options to the connection string, so that our settings do not replace them."""
-    return make_conninfo(conninfo, options=options.strip()) if options.strip() else conninfo

@@ -14,7 +14,6 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from pgchaos.server import threads
@@ -176,14 +175,6 @@ class SupervisorClient:
             if stream is not None:
                 with contextlib.suppress(OSError):  # the rest of a request has no reader any more
                     stream.close()
-
-    def __enter__(self) -> SupervisorClient:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _close_in_child() -> None:
