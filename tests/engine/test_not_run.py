@@ -81,6 +81,12 @@ PARTS = {
     "union without descriptions": "SELECT is(1, 1) UNION ALL SELECT is(state, 'done') FROM job;",
     "more rows than parts": "SELECT is(1, 1, 'one') FROM generate_series(1, 3)"
     " UNION ALL SELECT ok(false, 'two') FROM job;",
+    "descriptions made of values": "SELECT is(id, id, 'row ' || id) FROM generate_series(1, 3) id"
+    " UNION ALL SELECT ok(false, 'job ' || state) FROM job;",
+    "descriptions made by format()": "SELECT is(id, id, format('row %s', id)) FROM generate_series(1, 3) id"
+    " UNION ALL SELECT ok(false, format('job %2$L of %1$s', id, state)) FROM job;",
+    "a description within another": "SELECT is(id, id, 'a job is done') FROM generate_series(1, 3) id"
+    " UNION ALL SELECT ok(false, 'a job') FROM job;",
 }
 
 
@@ -88,6 +94,29 @@ PARTS = {
 def test_a_part_of_a_union_that_prints_nothing_fails(play: Play, statement: str) -> None:
     failure = only(play(EMPTY + "\n" + statement))
     assert (failure.kind, failure.text) == ("not run", "assertion was not run: its part of the query returned no row")
+
+
+FULL = (
+    "SELECT ok(true, 'row ' || id) FROM job UNION ALL SELECT ok(true, format('%s%% of %s', state, id)) FROM job;",
+    "SELECT ok(true, 'row') FROM job UNION ALL SELECT ok(true, 'row ' || coalesce(NULL, 'x')) FROM job;",
+    "SELECT ok(true, CASE WHEN id = 1 THEN 'a' || id ELSE 'b' END) FROM job UNION ALL SELECT ok(true, 'c');",
+    "SELECT ok(true, E'a\\x41' || id) FROM job UNION ALL SELECT ok(true, date '2024-1-1' || 'c') FROM job;",
+)
+
+
+@pytest.mark.parametrize("statement", FULL)
+def test_parts_of_a_union_that_all_return_rows_hold(play: Play, statement: str) -> None:
+    result = play(EMPTY.replace("state text);", "state text);\nINSERT INTO job VALUES (1, '5');") + statement)
+    assert (result.failures, result.remarks) == ([], [])
+
+
+def test_which_part_of_a_union_printed_is_noted_where_nothing_tells(play: Play) -> None:
+    result = play(
+        EMPTY + "SELECT is(id, id) FROM generate_series(1, 3) id UNION ALL SELECT is(state, 'done') FROM job;"
+    )
+    assert result.failures == []
+    (note,) = result.remarks
+    assert "2 parts of a query printed 3 TAP lines, and which printed them is not known" in note
 
 
 ONE_OF_TWO = {

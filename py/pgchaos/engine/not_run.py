@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pgchaos.engine.answer import Answer
@@ -90,7 +90,7 @@ class NotRunDetector:
         if calls and not outcome.printed:
             described = [call.description for call in calls if call.description]
             outcome.failures.append(_failure(statement, _why(statement, answer), described))
-        elif calls:
+        elif calls and not unread:
             outcome.failures += _missing(statement, calls, printed_text, outcome.printed, answer)
             outcome.remarks += (
                 _perhaps(statement, calls, printed_text, outcome.printed, held) if not outcome.failures else []
@@ -136,9 +136,10 @@ def _missing(
     calls = tuple(call for call in calls if not call.inside)
     if len(calls) < 2:
         return []
-    missing = [call.description for call in calls if call.certain and not _was_printed(call, printed_text)]
+    printed_calls = _printed_calls(calls, printed_text)
+    missing = [call for call in calls if call.certain and call not in printed_calls]
     if missing:
-        return [_failure(statement, _NO_ROW, [one]) for one in missing if one]
+        return [_failure(statement, _NO_ROW, [_shown(one)]) for one in missing]
     empty = _empty_columns(statement, calls, answer)
     if empty:
         return [_failure(statement, _NO_LINE, [one.description for one in empty if one.description])]
@@ -153,9 +154,39 @@ def _lines(printed: int) -> str:
     return f"{printed} TAP line" if printed == 1 else f"{printed} TAP lines"
 
 
-def _was_printed(call: Call, printed_text: str) -> bool:
-    """Say whether its description was printed; of one that is not written out, that cannot be known."""
-    return call.description is None or call.description.replace("\n", "\n# ") in printed_text
+def _printed_calls(calls: Iterable[Call], printed_text: str) -> set[Call]:
+    """Find the calls whose descriptions were printed: each line belongs to the longest that it holds.
+
+    Of a call without a description, or with one that only the server knows, that cannot be known: it counts as printed.
+    """
+    wanted = {call: _pieces(call) for call in calls}
+    found = {call for call, pieces in wanted.items() if not pieces}
+    for line in printed_text.split("\n"):
+        held = {call: sum(map(len, pieces)) for call, pieces in wanted.items() if pieces and _holds(line, pieces)}
+        found.update(call for call, length in held.items() if length == max(held.values()))
+    return found
+
+
+def _pieces(call: Call) -> tuple[str, ...]:
+    """Give what the first line of its description holds."""
+    if call.description is not None:
+        first = call.description.split("\n", 1)[0]
+        return (first,) if first else ()
+    return () if any("\n" in piece for piece in call.pieces) else call.pieces
+
+
+def _holds(line: str, pieces: Iterable[str]) -> bool:
+    at = 0
+    for piece in pieces:
+        found = line.find(piece, at)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
+
+
+def _shown(call: Call) -> str:
+    return "…".join(call.pieces) if call.description is None else call.description
 
 
 def _empty_columns(statement: Statement, calls: tuple[Call, ...], answer: Answer) -> list[Call]:
@@ -174,6 +205,10 @@ def _perhaps(
 ) -> list[str]:
     """Say what a statement may have left out: whether it was to be evaluated, its text does not tell."""
     outer = [call for call in calls if not call.inside]
+    parts = len({call.part for call in outer})
+    if 1 < parts < printed and any(not _pieces(call) for call in outer):
+        text = f"{parts} parts of a query printed {_lines(printed)}, and which printed them is not known"
+        return [f"{statement.place}: {text}: give each assertion a description of its own"]
     groups = sum(not call.choice for call in outer) + len({call.choice for call in outer if call.choice})
     if groups > printed:
         text = f"{groups} assertions are written here, and they printed {_lines(printed)}"
@@ -182,7 +217,8 @@ def _perhaps(
         return []
     name = outer[0].name.lower()
     inside = held.get(name, ())
-    silent = [call.description for call in inside if not _was_printed(call, printed_text)]
+    printed_calls = _printed_calls(inside, printed_text)
+    silent = [_shown(call) for call in inside if call not in printed_calls]
     if not silent and len(inside) <= printed:
         return []
     which = ", ".join(f"'{one}'" for one in silent) or f"{len(inside) - printed} of its {len(inside)} assertions"

@@ -20,6 +20,7 @@ from pgchaos.language.assertion_functions import (
     own_functions,
     words_of,
 )
+from pgchaos.language.description_pieces import pieces_of
 from pgchaos.language.known import known
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Section, Session
@@ -75,6 +76,7 @@ class Call:
     # the expression of the list behind SELECT that it is in, from 0; None where that is not known
     column: int | None = None
     inside: bool = False  # it is an argument of another assertion, which reads what it returns
+    pieces: tuple[str, ...] = ()  # the literals of a description that is put together, in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,9 @@ def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: Func
         if _reads_definition(before, token, after) and token.text.lower() in asserting:
             found.append(Call(token.text, None, False, part, *where))
         elif at in assertions:
-            found.append(Call(token.text, _description(tokens, at), not choices, part, *where))
+            argument = _described(tokens, at)
+            pieces = pieces_of(argument)
+            found.append(Call(token.text, literal_text(argument), not choices, part, *where, pieces))
             open_calls.append(depth)
     return found
 
@@ -268,6 +272,7 @@ def literal_text(argument: list[SqlToken]) -> str | None:
     return argument[0].text if len(argument) == 1 and argument[0].kind == "string" else None
 
 
-def _description(tokens: Sequence[SqlToken], at: int) -> str | None:
+def _described(tokens: Sequence[SqlToken], at: int) -> list[SqlToken]:
+    """Give the argument that is the description of the call whose name is at an index; empty without one."""
     found = call_arguments(tokens, at)
-    return literal_text(found[-1]) if _DESCRIBED.get(tokens[at].text.lower()) == len(found) else None
+    return found[-1] if _DESCRIBED.get(tokens[at].text.lower()) == len(found) else []
