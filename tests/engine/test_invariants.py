@@ -97,6 +97,7 @@ def test_at_end_it_is_looked_at_only_then(play: Play) -> None:
         ("SELECT 1 AS n", (), 'column "n" is not boolean'),
         ("SELECT 1/0 = 1", ("22012", "division_by_zero"), "division by zero"),
         ("SELECT x FROM missing", ("42P01", "undefined_table"), "does not exist"),
+        ("SELECT FROM pg_class", (), "returns no column"),
     ],
 )
 def test_a_query_that_is_wrong_stops_the_run(play: Play, query: str, names: tuple[str, ...], words: str) -> None:

@@ -221,13 +221,16 @@ class InvariantMonitor:
 
     def _judge(self, watched: _Watched, result: Result) -> None:
         columns = result.columns()
+        if not columns:
+            text = "invariant returns no column: an invariant is a query that returns true"
+            return self._stop(Failure("error", (), text, watched.item.place))
         for column, kind in zip(columns, result.types(), strict=True):
             if kind != _BOOLEAN:
                 text = f'invariant: column "{column}" is not boolean: an invariant is a query that returns true'
                 return self._stop(Failure("error", (), text, watched.item.place))
         rows = list(result.rows())
         if not rows and not watched.invariant.may_be_empty:
-            self._break(watched, columns[0] if columns else "invariant", "returned no row")
+            self._break(watched, columns[0], "returned no row")
         wrong = {c: v for row in rows for c, v in zip(columns, row, strict=True) if v != "t"}
         for column, value in wrong.items():
             self._break(watched, column, "is NULL" if value is None else "is false")

@@ -2,6 +2,7 @@ r"""A section while it is read: its statements, the steps that they make, and it
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -12,6 +13,7 @@ from pgchaos.language.lexemes import Command, Sql
 from pgchaos.language.model import Program, Section
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Allow, Expect, Fault, Item, Meta, Send, Statement
+from pgchaos.language.sql_tokens import tokenize
 
 Kind: TypeAlias = Literal["setup", "teardown", "session", "invariant", "check", "state", "mutant"]
 Complain: TypeAlias = Callable[[Place, str], None]
@@ -127,3 +129,16 @@ class SectionBuilder:
         if sql.verb not in _QUERIES or sql.send is not Send.PLAIN:
             what = sql.verb if sql.verb not in _QUERIES else sql.send.value
             self.complain(sql.place, f"`{self.kind}` holds queries only (SELECT, WITH, VALUES, TABLE), not {what}")
+        elif (word := _writes(sql.text)) is not None:
+            self.complain(sql.place, f"`{self.kind}` holds queries that only read, and this one has {word.upper()}")
+
+
+def _writes(text: str) -> str | None:
+    """Find the word by which a query writes: of a statement within WITH, or INTO."""
+    tokens = tokenize(text)
+    for before, token in itertools.pairwise(tokens):
+        if before.is_symbol("(") and token.is_word("insert", "update", "delete", "merge"):
+            return token.text
+        if token.is_word("into"):
+            return token.text
+    return None
