@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from pgchaos.language.header_model import When, Xfail
-from pgchaos.language.model import Scenario
+from pgchaos.language.model import Mutant, Scenario
 from pgchaos.language.problems import Place
+from pgchaos.language.section_items import Meta
 from pgchaos.results import Assertion, Failure, FailureKind, RunResult
-from pgchaos.verdict import Verdict, is_named, judge
+from pgchaos.verdict import Verdict, is_named, judge, judge_mutant
 
 HERE = Place("sql/x.sql", 9)
 
@@ -138,3 +139,12 @@ def test_what_was_not_run_is_named_by_that_word_alone() -> None:
     assert is_named(failure, "not run")
     assert not is_named(failure, "sold once")
     assert not is_named(failure, None)
+
+
+def test_a_mutant_whose_own_sql_fails_is_not_caught_by_that() -> None:
+    mutant = Mutant(Place("sql/x.sql", 8), "no index", (Meta(HERE, "set", ()),), (), (), ("42704",))
+    (unplanted,) = judge_mutant(mutant, RunResult(seed=1, failures=[failure("error", "42704")])).failures
+    assert unplanted.text == "mutant 'no index' was not planted: its own SQL failed"
+    assert unplanted.place == HERE
+    elsewhere = Failure("error", ("42704",), "text", Place("sql/x.sql", 4))
+    assert judge_mutant(mutant, RunResult(seed=1, failures=[elsewhere])) == Verdict("passed")

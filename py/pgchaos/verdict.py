@@ -60,13 +60,22 @@ def xfails_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[X
 
 
 def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
-    """Judge the run of a mutant: it passes where everything in `caught by` fails; other failures do not matter."""
+    """Judge the run of a mutant: it passes where everything in `caught by` fails; other failures do not matter.
+
+    A failure of the mutant's own SQL catches nothing: the bug was not planted.
+    """
     failures = tuple(result.failures)
     if result.skipped and not failures:
         return Verdict("skipped", reason=result.skipped)
-    missed = [name for name in mutant.caught_by if not any(is_named(failure, name) for failure in failures)]
+    own = {item.place for item in mutant.items}
+    catching = [failure for failure in failures if failure.place not in own]
+    missed = [name for name in mutant.caught_by if not any(is_named(failure, name) for failure in catching)]
     if not missed:
         return Verdict("passed")
+    if len(catching) < len(failures):
+        (unplanted,) = [failure for failure in failures if failure.place in own][:1]
+        text = f"mutant '{mutant.name}' was not planted: its own SQL failed"
+        return Verdict("failed", (Failure("error", (), text, unplanted.place, (unplanted.text, *unplanted.details)),))
     failed = [f"failed instead: {failure.text}" for failure in failures] or ["nothing failed"]
     text = f"mutant '{mutant.name}' was not caught by {', '.join(map(repr, missed))}"
     return Verdict("failed", (Failure("assertion", (), text, mutant.place, tuple(failed)),))
