@@ -45,6 +45,10 @@ SILENT = {
     "view": "CREATE TEMP VIEW done AS SELECT is(state, 'done') FROM job;\nSELECT * FROM done;",
     "generated": "SELECT format('SELECT is(%L, 1)', id) FROM job \\gexec",
     "toolkit": "SELECT chaos.no_leaks('clean') FROM job;",
+    "in a variable": "\\set ask 'is(state, ''done'')'\nSELECT :ask FROM job;",
+    "made of data": "\\set part 'SELECT is(id,'\nSELECT :'part' || ' 1) FROM job' \\gexec",
+    "one of several that are made": "SELECT format('SELECT is(n, n) FROM generate_series(1, %s) n', n)"
+    " FROM generate_series(1, 0, -1) n \\gexec",
 }
 
 

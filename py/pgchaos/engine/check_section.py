@@ -68,8 +68,8 @@ class Check:
         self._not_run.add_line(line)
         self._tap.feed(line, place)
 
-    def _done(self, statement: Statement, answer: Answer) -> None:
-        outcome = self._not_run.done(statement, answer)
+    def _done(self, statement: Statement, answer: Answer, is_made: bool) -> None:
+        outcome = self._not_run.done(statement, answer, is_made=is_made)
         if self._plain and (self.section.hides or not self.section.output.plain):
             return
         self.result.remarks += outcome.remarks

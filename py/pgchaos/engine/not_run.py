@@ -67,13 +67,28 @@ class NotRunDetector:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._printed: list[str] = []
+        self._made_asserts = False  # one that a \gexec has made asserts
 
     def add_line(self, line: str) -> None:
         """Take a line that the statement prints."""
         self._printed.append(line)
 
-    def done(self, statement: Statement, answer: Answer) -> AssertionLines:
-        """Say what a statement has asserted that was carried out without an error."""
+    def done(self, statement: Statement, answer: Answer, *, is_made: bool = False) -> AssertionLines:
+        r"""Say what a statement, as it was sent, has asserted that was carried out without an error.
+
+        Args:
+            statement: of the check; one with \gexec comes after those that it makes.
+            answer: to it.
+            is_made: by a \gexec.
+        """
+        if statement.send is Send.GEXEC and self._made_asserts:
+            self._made_asserts = False
+            return AssertionLines(0)
+        outcome = self._look(statement, answer)
+        self._made_asserts = is_made and (self._made_asserts or bool(outcome.printed or outcome.failures))
+        return outcome
+
+    def _look(self, statement: Statement, answer: Answer) -> AssertionLines:
         printed_text, self._printed = "\n".join(self._printed), []
         unread = (
             _unread(answer, statement.send) if printed_text and statement.send in (Send.PLAIN, Send.EXPANDED) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from psycopg import pq
 
@@ -24,7 +25,8 @@ from pgchaos.results import Failure
 from pgchaos.stop import Stop
 
 OnLine = Callable[[str, Place], None]
-Done = Callable[[Statement, Answer], None]
+Done = Callable[[Statement, Answer, bool], None]
+"""Called with a statement as it was sent, its answer, and whether `gexec` made it."""
 _SAVEPOINT = "pg_psql_temporary_savepoint"  # psql's own name for it
 _OF_SAVEPOINTS = frozenset(("SAVEPOINT", "RELEASE", "ROLLBACK"))
 
@@ -244,11 +246,15 @@ class Section:
             self._notices.say(f"{item.place}: {wrong} (ON_ERROR_STOP is off)")
             return None
         for text in generated:
-            failure = self._after(self._send(connection, text), item.place, seconds)
+            made = self._send(connection, text)
+            failure = self._after(made, item.place, seconds)
             if failure is not None:
                 return failure
+            if self._done is not None and made.error is None:
+                self._done(replace(item, text=text, verb="", send=Send.PLAIN), made, True)
         if self._done is not None:
-            self._done(item, answer)
+            sent = "; ".join((*before, last))
+            self._done(item if sent == item.text else replace(item, text=sent), answer, False)
         return None
 
     def _send(self, connection: Connection, text: str, copy: str | None = None) -> Answer:
