@@ -18,11 +18,20 @@ from psycopg import pq
 
 from pgchaos.engine.answer import Answer, Result, Row
 from pgchaos.engine.connection import PATIENCE, ConnectionLost
-from pgchaos.engine.connection_factory import ConnectionFactory, Notice
+from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.created import Thing
+from pgchaos.engine.in_place_connection import Notice
 from pgchaos.engine.leaks import SHARED
 from pgchaos.engine.loop import alone
-from pgchaos.engine.pooled_connection import IS_PRISTINE, LASTING, NOT_PRISTINE, RESET, PooledConnection
+from pgchaos.engine.pooled_connection import (
+    IS_PRISTINE,
+    LASTING,
+    NOT_PRISTINE,
+    RESET,
+    WORDS_OF_LASTING,
+    PooledConnection,
+)
+from pgchaos.engine.text_search import holds
 from pgchaos.server import Sandbox
 from pgchaos.stop import Stop
 
@@ -31,6 +40,8 @@ MARKS = re.compile(
     re.IGNORECASE,
 )
 """What changes a database without a transaction id, and what asks for that: statistics, settings of the server."""
+_WORDS_OF_MARKS = ("vacuum", "analy", "checkpoint", "alter", "pg_stat", "pg_replication_", "pgstat")
+"""Each match contains one of them."""
 
 
 # The end of all ids that are completed: those given out from now on are none of them smaller.
@@ -96,8 +107,8 @@ class PlainFileConnection(PooledConnection):
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
         """Send a query as `Connection.ask` does; look at it first, for what is sent is more than what the file says."""
-        self.marks = self.marks or MARKS.search(query) is not None
-        self.lasts = self.lasts or LASTING.search(query) is not None
+        self.marks = self.marks or holds(query, MARKS, _WORDS_OF_MARKS)
+        self.lasts = self.lasts or holds(query, LASTING, WORDS_OF_LASTING)
         return super().ask(query, copy, deadline)
 
     def is_reset_now(self) -> bool:

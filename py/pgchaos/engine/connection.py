@@ -171,9 +171,9 @@ class Connection(QueryExchange):
         """Do what `execute` does where nothing else goes on meanwhile."""
         return alone(self.execute(query, copy, deadline))
 
-    def ask_own(self, query: str, deadline: float, *, last: bool) -> Answer:  # noqa: ARG002  # of those that are kept
+    def ask_own(self, query: str, deadline: float, *, last: bool = False) -> Answer:  # noqa: ARG002  # of those that are kept
         """Ask a question of the engine's own; `last`: nothing is asked after it."""
-        return self.ask(query, None, deadline)
+        return alone(self.finish(self.begin(query), deadline))
 
     def rows(self, query: str, deadline: float) -> list[Row]:
         """Ask for rows where nothing else goes on meanwhile.

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
-from psycopg import pq
-
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
 from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.connect import TIMED_OUT, TOO_MANY_CONNECTIONS, recovers
 from pgchaos.engine.connection import PATIENCE, Connection, ConnectionLost
 from pgchaos.engine.created import Created
+from pgchaos.engine.in_place_connection import InPlaceConnection, Notice, taken
 from pgchaos.engine.kept_connections import KeptConnections
 from pgchaos.engine.loop import alone
 from pgchaos.engine.notices import session_conninfo
@@ -26,7 +25,6 @@ from pgchaos.server.connection_checks import settings_difference, settings_query
 from pgchaos.server.sandbox import MARK
 from pgchaos.stop import Stop
 
-Notice = Callable[[pq.abc.PGresult], None]
 T = TypeVar("T")
 K = TypeVar("K", bound="PooledConnection")
 L = TypeVar("L", bound="Connection")
@@ -211,7 +209,7 @@ class ConnectionFactory:
     ) -> Connection:
         if not self.sandbox.shared:
             conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
-            connection = await self._made(conninfo, stop, notice, again, Connection)
+            connection = await self._in_own_session(conninfo, stop, notice, again)
             if self.sandbox.in_place:
                 required = {**self.sandbox.required_settings, **settings}
                 self.began[connection.pid] = await _verify(connection, required)
@@ -233,6 +231,17 @@ class ConnectionFactory:
             if not (cached or stop.is_set()):
                 raise ConnectionLost(refusal)
         raise ConnectionLost(ServerError(NOT_CONNECTED, "the run was stopped", said=False))
+
+    async def _in_own_session(self, conninfo: str, stop: Stop, notice: Notice | None, again: bool) -> Connection:
+        """Make a connection; in place, plain files may have one that an earlier one has left."""
+        if self.sandbox.plain_connections is None:
+            return await self._made(conninfo, stop, notice, again, Connection)
+        cache = self.sandbox.plain_connections(conninfo)
+        connection = None if self.silent else await taken(cache, self.sandbox, stop, notice)
+        if connection is None:
+            connection = await self._made(conninfo, stop, notice, again, InPlaceConnection)
+        connection.lend(cache if self.keep else None, self.sandbox)
+        return connection
 
     def _assign(self, connection: PooledConnection, name: str, settings: Mapping[str, str]) -> None:
         if self.keep and self.kept is not None and not self.join:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from psycopg import sql
 
 from pgchaos.engine.answer import Answer
+from pgchaos.engine.text_search import holds
 from pgchaos.language.sql_tokens import SqlStatement, SqlToken, call_arguments, top_statements
 
 Thing = tuple[str, str]
@@ -34,6 +35,7 @@ _WORDS = {
 _SLOT = re.compile(r"\bpg_(?:create|copy)_(?:physical|logical)_replication_slot\b", re.IGNORECASE)
 _DROPS_SLOT = re.compile(r"drop.*slot", re.IGNORECASE | re.DOTALL)
 """Also where the name of the function is put together at run time."""
+_SLOTS = ("slot",)
 _LASTS = re.compile(r"\bcreate\b.*\b(?:function|procedure|rule|view)\b|\bprepare\b", re.IGNORECASE | re.DOTALL)
 """What does later what stands in it."""
 _KEEP_NAMES = re.compile(
@@ -104,7 +106,7 @@ class Created:
         A slot has no oid: one that somebody else makes anew could not be told from it. What stands in a function is
         done whenever that is called.
         """
-        if not _DROPS_SLOT.search(query):
+        if not holds(query, _DROPS_SLOT, _SLOTS):
             return
         self._known = {(kind, identity) for kind, identity in self._known if kind != "slot"}
         self._slots_uncertain = self._slots_uncertain or _LASTS.search(query) is not None
@@ -129,7 +131,7 @@ def _with(query: str, value: str) -> str:
 
 def creations(query: str, tags: Sequence[str]) -> list[Thing]:
     """Tell what statements created, by their command tags."""
-    if not (any(tag in _WORDS for tag in tags) or _SLOT.search(query)):
+    if not (any(tag in _WORDS for tag in tags) or holds(query, _SLOT, _SLOTS)):
         return []
     statements = top_statements(query)
     if len(statements) != len(tags):

@@ -1,16 +1,13 @@
 """The objects of a database of the user's, and which are new after a run.
 
-To list them takes longer than many a file. What changes them is a transaction with an id: where none of those that were
-not over when the list was made has been committed, the list still holds, from one run to the next too.
+To list them takes longer than many a file: the list is used, from one run to the next too, for as long as it holds.
 """
 
 from __future__ import annotations
 
-from psycopg import sql
-
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.leaks import Leak, rows_of_each
-from pgchaos.server.sandbox import ObjectList
+from pgchaos.server.object_list import ObjectList
 
 _OBJECTS = """
     SELECT 'schema', quote_ident(nspname) FROM pg_catalog.pg_namespace
@@ -32,22 +29,6 @@ _OBJECTS = """
 """
 # The names are those that the search path makes of them.
 _STATE = "SELECT pg_catalog.txid_current_snapshot()::text, pg_catalog.current_setting('search_path')"
-_MOST_IDS = 10_000
-"""Transaction ids that are looked at one by one; where more were given out, the objects are listed again."""
-_UNCHANGED = """
-    SELECT CASE WHEN pg_catalog.current_setting('search_path') = {path}
-                 AND pg_catalog.txid_snapshot_xmax(now) - pg_catalog.txid_snapshot_xmax(old) BETWEEN 0 AND {most}
-                THEN NOT EXISTS (
-                    SELECT FROM (SELECT pg_catalog.txid_snapshot_xip(old)
-                                 UNION ALL
-                                 SELECT pg_catalog.generate_series(pg_catalog.txid_snapshot_xmax(old),
-                                                                   pg_catalog.txid_snapshot_xmax(now) - 1)) ids (id)
-                     WHERE coalesce(pg_catalog.txid_status(id), 'committed') = 'committed')
-                ELSE false END::text,
-           now::text
-      FROM (SELECT pg_catalog.txid_current_snapshot() AS now, {snapshot}::pg_catalog.txid_snapshot AS old) snapshots
-"""
-"""Whether all transactions that were not over in a snapshot have been aborted, or are still not over."""
 
 
 class DatabaseObjects:
@@ -82,14 +63,10 @@ class DatabaseObjects:
         return [Leak("object", f"{kind} {name}") for kind, name in self._known.names if (kind, name) not in before]
 
     def _is_unchanged(self, connection: Connection) -> bool:
-        known = self._known
-        if not known.snapshot:
+        if not self._known.snapshot:
             return False
-        query = sql.SQL(_UNCHANGED).format(path=known.path, most=_MOST_IDS, snapshot=known.snapshot)
-        (((answer, snapshot),),) = rows_of_each(connection, query.as_string(None))
-        if answer == "true":
-            known.snapshot = snapshot
-        return answer == "true"
+        ((row,),) = rows_of_each(connection, self._known.unchanged_query())
+        return self._known.is_unchanged(row)
 
     def _list(self, connection: Connection) -> None:
         """List them; the snapshot is taken first, so that what is committed meanwhile counts as a change."""
@@ -97,3 +74,4 @@ class DatabaseObjects:
         ((self._known.snapshot, self._known.path),) = state
         # in this order they are reported; a thousand functions, where pgTAP is there
         self._known.names = dict.fromkeys(objects)
+        self._known.listed += 1

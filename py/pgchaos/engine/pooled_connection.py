@@ -19,13 +19,16 @@ from pgchaos.engine.connection import PATIENCE, Connection
 from pgchaos.engine.loop import alone
 
 LASTING = re.compile(
-    r"\bset_config\b|\bset(?:\s+(?:local|session))?\s+(?:(?:\"[^\"]+\"|\w+)\s*\.|\"\w+\.)|\bsetseed\b|\bchaos\s*\.\s*seed\b"
+    r"\bset_config\b(?!\s*\(\s*'(?!seed')\w+'\s*,)|\bset(?:\s+(?:local|session))?\s+seed\b|\bset(?:\s+(?:local|session))?\s+(?:(?:\"[^\"]+\"|\w+)\s*\.|\"\w+\.)|\bsetseed\b|\bchaos\s*\.\s*seed\b"
     r"|\bset(?:\s+(?:local|session))?\s*['%$|]"
     r"|\bload\b|\bextension\b|\blanguage\s+'?(?!sql\b|plpgsql\b)\w",
     re.IGNORECASE,
 )
-"""What a session is not rid of before it ends: settings of one's own, whose names stay known (perhaps where a SET is
-put together); the seed of random(); libraries, those of extensions too; the interpreters of languages."""
+"""What a session is not rid of before it ends: settings of one's own, whose names stay known (a SET that is put
+together may be of one); the seed of random(); libraries, those of extensions too; the interpreters of languages."""
+
+WORDS_OF_LASTING = ("set", "seed", "load", "extension", "language")
+"""Each match contains one of them."""
 
 RESET_MOST = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *; DISCARD SEQUENCES"
 UNLOCK = "SELECT pg_catalog.pg_advisory_unlock_all()"
@@ -160,7 +163,7 @@ class PooledConnection(Connection):
             self.prepare()
         return True
 
-    def ask_own(self, query: str, deadline: float, *, last: bool) -> Answer:
+    def ask_own(self, query: str, deadline: float, *, last: bool = False) -> Answer:
         """See `Connection`; what makes it ready for another run is in the same message as the last, where it stays."""
         if not last or self._again is None or not self.stays or self.status != pq.TransactionStatus.IDLE:
             return super().ask_own(query, deadline, last=last)

@@ -265,10 +265,10 @@ class Section:
         release = f"RELEASE {_SAVEPOINT}; " if in_transaction and self._unreleased else ""
         self._unreleased = False
         if before := release + f"SAVEPOINT {_SAVEPOINT}" * saved:
-            connection.ask(before, deadline=self._deadline)
+            connection.ask_own(before, self._deadline)
         answer = connection.ask(text, copy, self._deadline)
         if saved and connection.status == pq.TransactionStatus.INERROR:
-            connection.ask(f"ROLLBACK TO {_SAVEPOINT}", deadline=self._deadline)
+            connection.ask_own(f"ROLLBACK TO {_SAVEPOINT}", self._deadline)
         elif saved and connection.status == pq.TransactionStatus.INTRANS and answer.tag not in _OF_SAVEPOINTS:
             self._unreleased = True
         self._state.psql.answered(answer)
@@ -278,7 +278,7 @@ class Section:
         """Tell the server the variables, once they have changed, for chaos.var."""
         if self._state.variables and self._sent_variables != self._state.variables:
             if connection.status != pq.TransactionStatus.INERROR:
-                connection.ask(f"SET chaos.vars = {vars_literal(self._state.variables)}", deadline=self._deadline)
+                connection.ask_own(f"SET chaos.vars = {vars_literal(self._state.variables)}", self._deadline)
             self._sent_variables = dict(self._state.variables)
 
     def _echo(self, text: str) -> None:

@@ -98,8 +98,10 @@ def installed(
     extensions: tuple[str, ...],
     pgtap_from: Path | None,
     contents: Contents = Contents.TOOLKIT,
-) -> Iterator[str]:
-    """Install what a file needs in a database while the context lasts; yield the schema of pgTAP off the search path.
+) -> Iterator[str | None]:
+    """Install what a file needs in a database while the context lasts.
+
+    It yields the schema of pgTAP if that is not on the search path, else ''; None where nothing had to be installed.
 
     Everything is installed in one transaction with the record of its owner: a run that is killed at any moment leaves
     either nothing, or what `remove_installed` finds.
@@ -114,7 +116,7 @@ def installed(
         raise ServerError(f"cannot work in database {conn.info.dbname}: {str(error).strip()}") from error
     if has_all:
         # nothing to install, to record or to remove
-        yield ""
+        yield None
         return
     try:
         with health.shutdown_if_silent(conn), conn.transaction():

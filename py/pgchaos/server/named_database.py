@@ -10,11 +10,13 @@ import psycopg
 
 from pgchaos.language.plain_files import Contents
 from pgchaos.server import in_place
+from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.connection_checks import settings_difference, settings_query
-from pgchaos.server.conninfo import NO_TIMEOUTS, with_settings
+from pgchaos.server.conninfo import NO_TIMEOUTS, Connection, with_settings
+from pgchaos.server.object_list import ObjectList
 from pgchaos.server.outside_schemas import read_contents
 from pgchaos.server.run_id import APPLICATION
-from pgchaos.server.sandbox import MARK, ObjectList, Sandbox
+from pgchaos.server.sandbox import MARK, Sandbox
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError
 
@@ -27,15 +29,21 @@ class NamedDatabase:
         self._lock = threading.Lock()
         self._checked: dict[str, str] = {}  # the settings with which a session was seen to start last
         self._objects = ObjectList()  # from one file to the next
+        self._connections: dict[str, ConnectionCache] = {}  # of plain files, by their connection strings
+        self._connection: Connection | None = None  # by which the last file was prepared
+        self._contents: Contents | None = None  # what the database held for it, without anything of ours
         self.clean = True  # all that was installed is removed again
 
     @contextmanager
-    def sandbox(self, extensions: tuple[str, ...], contents: Contents = Contents.TOOLKIT) -> Iterator[Sandbox]:
+    def sandbox(
+        self, extensions: tuple[str, ...], contents: Contents = Contents.TOOLKIT, *, again: bool = False
+    ) -> Iterator[Sandbox]:
         """Give the database to one file; others wait.
 
         Args:
             extensions: to create beside pgTAP and the toolkit, if they are missing.
             contents: what to install. A plain pgTAP file needs pgTAP only, as under pg_prove.
+            again: connections are enough that another such file has left as new ones would be.
 
         Yields:
             The database; with the toolkit it has a schema of the scenario, first on the search_path.
@@ -43,27 +51,22 @@ class NamedDatabase:
         Raises:
             ServerError: the server does not answer, or something cannot be installed or removed.
         """
-        server = self._server
+        server, plain = self._server, again and not extensions
         with self._lock, ExitStack() as stack:
-            application = APPLICATION + server.run.id
-            try:
-                conninfo = with_settings(server.conninfo(), NO_TIMEOUTS, application_name=application)
-                conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
-            except psycopg.OperationalError as error:
-                raise ServerError(f"the server does not answer: {str(error).strip()}") from error
-            with server.health.shutdown_if_silent(conn):
-                (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
             # what a scenario creates without a schema's name is dropped after it, as in a database of its own
             own = in_place.SANDBOX_SCHEMA if contents is Contents.TOOLKIT else ""
             # other sessions use this database: the toolkit, and what removes it, find the run's own by this setting
             mark = {MARK: server.run.id} if own else {}
-            self._check_settings({"search_path": ", ".join(filter(None, (own, str(path)))), **mark})
-            self.clean = False
-            installed = in_place.installed(conn, server.health, server.run, extensions, server.settings.pgtap, contents)
-            where = stack.enter_context(installed)
-            required_settings = (
-                {"search_path": ", ".join(filter(None, (own, str(path), where)))} if own or where else {}
-            )
+            if plain and contents is self._contents and self._is_unchanged():
+                path, where = self._objects.path, None
+            else:
+                path, where = self._install(stack, extensions, contents, own, mark)
+                # nothing was installed: the next such file may find all as this one did
+                self._contents = contents if plain and where is None else None
+            if self._contents is None:
+                # nobody shall meet the connections of other files
+                self.clear()
+            required_settings = {"search_path": ", ".join(filter(None, (own, path, where)))} if own or where else {}
             required_settings |= mark
             inside = server.conninfo_with(required_settings)
             yield Sandbox(
@@ -74,8 +77,61 @@ class NamedDatabase:
                 report_silent_backend=server.health.report_silent_backend,
                 required_settings=required_settings,
                 objects=self._objects,
+                spare=self.clear,
+                plain_connections=self._connections_made_by if self._contents is not None else None,
             )
         self.clean = server.health.answers()
+
+    def _install(
+        self, stack: ExitStack, extensions: tuple[str, ...], contents: Contents, own: str, mark: Mapping[str, str]
+    ) -> tuple[str, str | None]:
+        """Install what a file needs until the end of a context; return the search path, and as `in_place.installed`."""
+        server = self._server
+        try:
+            application = APPLICATION + server.run.id
+            conninfo = with_settings(server.conninfo(), NO_TIMEOUTS, application_name=application)
+            conn = psycopg.connect(conninfo, autocommit=True)
+        except psycopg.OperationalError as error:
+            raise ServerError(f"the server does not answer: {str(error).strip()}") from error
+        stack.callback(self._end, conn)
+        with server.health.shutdown_if_silent(conn):
+            (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
+        self._check_settings({"search_path": ", ".join(filter(None, (own, str(path)))), **mark})
+        self.clean = False
+        installed = in_place.installed(conn, server.health, server.run, extensions, server.settings.pgtap, contents)
+        where = stack.enter_context(installed)
+        if where is None:
+            previous, self._connection = self._connection, conn
+            if previous is not None:
+                previous.close()
+        return str(path), where
+
+    def _end(self, conn: Connection) -> None:
+        """Close the connection of a file, unless the next file has it."""
+        if conn is not self._connection:
+            conn.close()
+
+    def _is_unchanged(self) -> bool:
+        """Whether nothing was committed since the last file, so that all is as it found it."""
+        if self._connection is None or not self._objects.snapshot:
+            return False
+        try:
+            with self._server.health.shutdown_if_silent(self._connection):
+                row = self._connection.execute(self._objects.unchanged_query().encode()).fetchone()
+        except psycopg.Error:
+            return False  # the connection is lost: a new one tells why
+        return row is not None and self._objects.is_unchanged(row)
+
+    def _connections_made_by(self, conninfo: str) -> ConnectionCache:
+        return self._connections.setdefault(conninfo, ConnectionCache(conninfo))
+
+    def clear(self) -> None:
+        """Close the connections that files have left to the next one."""
+        for cache in self._connections.values():
+            cache.clear()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def contents(self) -> Callable[[], list[str]]:
         """Read the tables and sequences of the named database, before the runs of a search.

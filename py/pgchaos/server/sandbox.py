@@ -14,6 +14,7 @@ from psycopg import sql
 from pgchaos.server import pgtap
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import Connection
+from pgchaos.server.object_list import ObjectList
 from pgchaos.server.outside_schemas import OutsideState
 from pgchaos.server.pooler import RunningPooler
 from pgchaos.server.private import PrivateServer
@@ -28,21 +29,6 @@ def _no_changes() -> tuple[str, ...]:
 
 def _ignore(_: Collection[str]) -> None:
     pass
-
-
-@dataclass(slots=True)
-class ObjectList:
-    """The objects of a database of the user's, as they were when a snapshot was taken.
-
-    Args:
-        names: kind and name of each.
-        snapshot: the server's text of it; '' where nothing is listed yet.
-        path: the search path with which they have these names.
-    """
-
-    names: Collection[tuple[str, str]] = ()
-    snapshot: str = ""
-    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +55,8 @@ class Sandbox:
         report_silent_backend: checks in the background whether the server answers, because a backend did not.
         required_settings: the settings that each session must start with, to be checked in a database of the user.
         objects: of a database of the user, as far as an earlier run has listed them.
+        plain_connections: those that plain files leave to the next in a database of the user, by how they were made;
+            None where they leave none.
     """
 
     database: str
@@ -90,6 +78,7 @@ class Sandbox:
     report_silent_backend: Callable[[], None] = nothing
     required_settings: Mapping[str, str] = field(default_factory=dict)
     objects: ObjectList = field(default_factory=ObjectList)
+    plain_connections: Callable[[str], ConnectionCache] | None = None
 
     @property
     def shared(self) -> bool:

@@ -164,7 +164,7 @@ class Server(ServerInfo):
         self.watch_over()
         key = _CONTENTS.get(contents, tuple(sorted(set(extensions))))
         if self.in_place:
-            return self._named.sandbox(extensions, contents)
+            return self._named.sandbox(extensions, contents, again=again)
         if schema:
             return self._sandboxes.schema(key)
         return self._sandboxes.database_again(key) if again else self._sandboxes.database(key)
@@ -263,8 +263,8 @@ class Server(ServerInfo):
     def spare(self) -> None:
         """Close the unused connections that are open from one scenario to the next."""
         self.watches.clear()
-        self._sandboxes.clear()
-        self._spec_databases.clear()
+        for unused in (self._sandboxes, self._spec_databases, self._named):
+            unused.clear()
 
     def settle(self) -> None:
         """Close unused connections, and wait until no database or schema is created or dropped."""
@@ -297,6 +297,7 @@ class Server(ServerInfo):
         self.watches.close()
         self._sandboxes.close(limit=0.5 if self.ours else 5.0)
         self._spec_databases.close()
+        self._named.clear()
 
     def close(self) -> list[str]:
         """Drop what the run created and stop a private server; it may be called twice, and for a dead server.

@@ -1,0 +1,109 @@
+"""Connections that plain files use one after the other in a database of the user's.
+
+A new backend takes longer to read the catalogs and to compile pgTAP's functions than most files take. Reset as by
+DISCARD ALL, a session is as a new one where three things hold. What was sent has nothing that lasts as long as a
+session. No function that it may have called does so, as the server tells (`_NOTHING_LASTS`). And nothing was committed
+since it began, so that neither these functions nor what a session begins with are others now (`ObjectList.listed`).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from psycopg import pq, sql
+
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.connection import PATIENCE
+from pgchaos.engine.pooled_connection import IS_PRISTINE, LASTING, WORDS_OF_LASTING, Cache, PooledConnection
+from pgchaos.engine.text_search import holds
+from pgchaos.server import Sandbox
+from pgchaos.server.connection_cache import ConnectionCache
+from pgchaos.stop import Stop
+
+Notice = Callable[[pq.abc.PGresult], None]
+
+_LASTING = re.compile(
+    rf"{LASTING.pattern}|_slot\b|_backup\b|_backup_|\bpg_replication_origin|\balter\s+system\b", re.IGNORECASE
+)
+"""Temporary slots, a backup and an origin of replication end with their session; some parameters begin with one."""
+_WORDS = (*WORDS_OF_LASTING, "_slot", "_backup", "pg_replication_origin", "alter")
+"""Each match contains one of them."""
+
+# A function in another language, those in C too, may keep what it likes. pgTAP's own keep nothing; those in pg_catalog
+# that do are in `_LASTING`, and a rule, a default or a policy may call one of these two as well.
+_NOTHING_LASTS = sql.SQL("""
+    SELECT pg_catalog.current_setting('session_preload_libraries') = ''
+       AND pg_catalog.current_setting('local_preload_libraries') = ''
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtevent = 'login' AND evtenabled <> 'D')
+       AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = prolang
+         WHERE p.oid >= 16384
+           AND (lanname NOT IN ('sql', 'plpgsql')
+                OR pg_catalog.array_to_string(proconfig, ' ') ~ '^[^=]*[.]| [^= ]*[.][^= ]*='
+                OR coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), prosrc) ~* {lasting})
+           AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = refobjid
+             WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND objid = p.oid AND deptype = 'e'
+               AND refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND extname = 'pgtap'))
+       AND NOT EXISTS (
+        SELECT FROM (SELECT ev_action::text FROM pg_catalog.pg_rewrite WHERE oid >= 16384
+                     UNION ALL SELECT adbin::text FROM pg_catalog.pg_attrdef
+                     UNION ALL SELECT pg_catalog.concat(polqual, polwithcheck) FROM pg_catalog.pg_policy) used (tree)
+         WHERE tree ~ pg_catalog.format(':funcid (%s|%s)', 'pg_catalog.set_config'::pg_catalog.regproc::oid,
+                                        'pg_catalog.setseed'::pg_catalog.regproc::oid))
+""").format(lasting=sql.Literal(_LASTING.pattern.replace(r"\b", r"\y")))
+
+
+class InPlaceConnection(PooledConnection):
+    """A connection of a plain file, or of what looks at the database for it, in a database of the user's."""
+
+    lasts = False
+    """Something was sent that its session is not rid of before it ends."""
+    listed = -1
+    """How often the objects had been listed when it began: once more means that somebody has committed something."""
+    _proven = False
+
+    def lend(self, cache: Cache | None, sandbox: Sandbox) -> None:
+        """Have it given back at its end; None to end it then."""
+        self.listed = sandbox.objects.listed
+        self.assign(cache)
+
+    def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
+        """Send a query as `Connection.ask` does; look at it first, for what is sent is more than what the file says."""
+        self.lasts = self.lasts or holds(query, _LASTING, _WORDS)
+        return super().ask(query, copy, deadline)
+
+    async def begin_reset(self) -> bool:
+        """Begin to make it as if it were new; say whether that can be done."""
+        return not self.lasts and await super().begin_reset()
+
+    async def is_as_new(self) -> bool:
+        """Say whether it is as a new one would be."""
+        if not await self.is_reset():
+            return False
+        query = IS_PRISTINE if self._proven else f"{IS_PRISTINE}; {_NOTHING_LASTS.as_string(None)}"
+        answer = await self.finish(self.begin(query), time.monotonic() + PATIENCE)
+        self._proven = True
+        return answer.error is None and {row for one in answer.results for row in one.rows()} == {("t",)}
+
+
+async def taken(
+    cache: ConnectionCache, sandbox: Sandbox, stop: Stop, notice: Notice | None
+) -> InPlaceConnection | None:
+    """Take the connection that an earlier file has left and that is as a new one would be; close others.
+
+    Args:
+        cache: of those that were made in the same way.
+        sandbox: of the run.
+        stop: ends every wait on it.
+        notice: called with each notice of the server.
+    """
+    while isinstance(connection := cache.take(), InPlaceConnection):
+        connection.attach(stop, None)
+        if connection.listed == sandbox.objects.listed and await connection.is_as_new():
+            connection.attach(stop, notice)
+            return connection
+        await connection.discard()
+    return None
