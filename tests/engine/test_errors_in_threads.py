@@ -219,7 +219,7 @@ def test_no_thread_is_started_that_would_lose_an_error() -> None:
         if re.search(r"\bThread\(|_thread\.start|to_thread\(|run_in_executor\(", path.read_text(encoding="utf-8"))
     }
     # tests/search/test_runs_ahead.py has the test of the second; of the third pytest tells, and no result depends on it
-    assert made == kept | {"engine/blocking.py", "search/runs_ahead.py", "runner/progress.py"}
+    assert made == kept | {"engine/blocking.py", "search/runs_in_child.py", "runner/progress.py"}
 
 
 def test_a_thread_that_cannot_be_started_is_told(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

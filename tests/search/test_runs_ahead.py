@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +14,20 @@ import pytest
 
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.reader import read
+from pgchaos.posix.forked import Channel, Forked
+from pgchaos.posix.processes import look_up
 from pgchaos.results import RunResult
+from pgchaos.runner.processors import processors, runs_at_once
 from pgchaos.schedule.scheduler import Replay
-from pgchaos.search import runs_ahead, strategy
+from pgchaos.search import runs_in_child, strategy
 from pgchaos.search.run_factory import RunFactory
-from pgchaos.server import Server, ServerError
+from pgchaos.search.runs_ahead import RunsAhead
+from pgchaos.search.runs_in_child import Ran, RunsInChild
+from pgchaos.server import Sandbox, Server, ServerError
+from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.stop import Stop
 from tests.often import often
+from tests.waiting import until
 
 _ALL = """\
 -- Two add to one row
@@ -36,26 +46,55 @@ UPDATE t SET v = :was + 1;
 -- chaos:check
 SELECT {check} FROM t;
 """
-_AHEAD = "pgchaos runs ahead"
+_APART = """\
+-- Steps that touch different tables
+-- chaos:schedule explore 60
+-- chaos:setup
+CREATE TABLE t (v int);
+CREATE TABLE u (v int);
+INSERT INTO t VALUES (0);
+INSERT INTO u VALUES (0);
+-- chaos:session a
+UPDATE t SET v = v + 1;
+UPDATE u SET v = v + 1;
+SELECT v FROM t;
+-- chaos:session b
+UPDATE u SET v = v + 1;
+UPDATE t SET v = v + 1;
+SELECT v FROM u;
+-- chaos:session c
+SELECT v FROM t;
+SELECT v FROM u;
+-- chaos:check
+SELECT is(v, 2, 'both have added') FROM t;
+"""
+_MORE = "SELECT v + 1 FROM t;\n"
 _PASSES, _FAILS = "cmp_ok(v, '>', 0, 'added')", "is(v, 2, 'both were added')"
+_SOME = _ALL.format(schedule="all up to 40", check=_PASSES, a=_MORE, b=_MORE)
+_HERE = os.getpid()
+_LIMIT = 60.0
+_COLD = 2
+"""Runs of the child that do not count."""
 
 
 @dataclass
 class Search:
-    """What a search told, and which threads have made its runs."""
+    """What a search told, and who has made its runs."""
 
     runs: list[object] = field(default_factory=list)
     result: object = None
     remarks: list[str] = field(default_factory=list)
-    threads: list[str] = field(default_factory=list)
+    children: list[int] = field(default_factory=list)
+    ahead: int = 0
+    """Runs that a child has sent."""
 
 
 Searched = Callable[..., Search]
 
 
-def _is_ahead() -> bool:
-    """Say whether this is the thread that makes runs ahead."""
-    return threading.current_thread().name == _AHEAD
+def _is_child() -> bool:
+    """Say whether this is the process that makes runs ahead."""
+    return os.getpid() != _HERE
 
 
 def _told(result: RunResult) -> object:
@@ -74,20 +113,34 @@ def searched(private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
         path = tmp_path / "scenario.sql"
         path.write_text(text, encoding="utf-8")
         found = Search()
-        make = RunFactory.make
+        begin, take = RunsAhead._begin, RunsAhead._take
 
-        def noted(factory: RunFactory, order: object) -> RunResult:
-            found.threads.append(threading.current_thread().name)
-            return make(factory, order)  # type: ignore[arg-type]  # as it was called
+        def ready(ahead: RunsAhead) -> None:
+            """Wait for the child, which is late on a busy machine."""
+            begin(ahead)
+            if ahead._child is None:
+                assert ahead._opening is None or ahead._opening.over.wait(_LIMIT)
+            elif ahead._child.pid not in found.children:
+                found.children.append(ahead._child.pid)
+                while not (ahead._ready or ahead._over):
+                    ahead._receive(_LIMIT)
+
+        def counted(ahead: RunsAhead, message: object) -> None:
+            found.ahead += isinstance(message, Ran)
+            take(ahead, message)
 
         def ran(result: RunResult, _: int) -> None:
             found.runs.append(_told(result))
             each()
 
         with monkeypatch.context() as patch:
-            patch.setattr(RunFactory, "make", noted)
+            patch.setattr(RunsAhead, "_begin", ready)
+            patch.setattr(RunsAhead, "_take", counted)
             settings = RunSettings(1, 60.0, ran=ran, at_once=at_once, stop=stop)
-            result = strategy.run(read(path, "scenario.sql"), {}, private_server, settings)
+            try:
+                result = strategy.run(read(path, "scenario.sql"), {}, private_server, settings)
+            finally:
+                assert not any(map(look_up, found.children)), "they have ended with the search"
         found.result, found.remarks = (_told(result), result.permutations, result.explored), result.remarks
         return found
 
@@ -99,14 +152,34 @@ def searched(private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
     [("all up to 40", _PASSES), ("all up to 30", _FAILS), ("explore 40", _PASSES), ("explore 60", _FAILS)],
 )
 def test_a_search_finds_the_same_in_the_same_order(searched: Searched, schedule: str, check: str) -> None:
-    more = "SELECT v + 1 FROM t;\n"
-    text = _ALL.format(schedule=schedule, check=check, a=more, b=more)
+    text = _ALL.format(schedule=schedule, check=check, a=_MORE, b=_MORE)
     alone, both = searched(text, 1), searched(text, 2)
     assert both.runs == alone.runs
     assert both.result == alone.result
-    assert len(set(alone.threads)) == 1
-    if check == _PASSES:
-        assert _AHEAD in both.threads
+    assert both.remarks == alone.remarks
+    assert not alone.children
+    assert both.ahead or check == _FAILS
+
+
+def test_the_child_leaves_out_the_same_orders(searched: Searched) -> None:
+    alone, both = searched(_APART, 1), searched(_APART, 2)
+    assert both.runs == alone.runs
+    assert both.result == alone.result
+    assert both.ahead
+
+
+def test_runs_that_each_need_a_new_schema_are_made_ahead_too(searched: Searched) -> None:
+    text = _ALL.format(schedule="all up to 40", check=_PASSES, a="CREATE TABLE made ();\n", b=_MORE)
+    alone, both = searched(text, 1), searched(text, 2)
+    assert both.runs == alone.runs
+    assert both.ahead > 5
+
+
+def test_a_fault_is_delivered_in_runs_ahead_too(searched: Searched) -> None:
+    text = _ALL.format(schedule="all up to 40", check=_PASSES, a="-- chaos:fault cancel\nSELECT 1;\n", b=_MORE)
+    alone, both = searched(text, 1), searched(text, 2)
+    assert both.runs == alone.runs
+    assert both.ahead
 
 
 @pytest.mark.timeout(120)
@@ -120,7 +193,17 @@ def test_many_orders_drawn_by_chance_are_run(searched: Searched) -> None:
 
 def test_few_runs_are_made_one_after_the_other(searched: Searched) -> None:
     text = _ALL.format(schedule="all up to 10", check=_PASSES, a="", b="")
-    assert len(set(searched(text, 2).threads)) == 1
+    assert not searched(text, 2).children
+
+
+def test_runs_are_made_ahead_only_where_nobody_else_works(
+    private_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    assert runs_at_once(private_server, parallel=False) == min(2, processors())
+    assert runs_at_once(private_server, parallel=True) == 1
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    assert runs_at_once(private_server, parallel=False) == 1
 
 
 def test_what_a_run_ahead_has_changed_elsewhere_is_found(searched: Searched) -> None:
@@ -136,63 +219,131 @@ def test_what_a_run_ahead_has_changed_elsewhere_is_found(searched: Searched) -> 
 def test_where_there_is_no_second_database_the_search_goes_on(
     searched: Searched, private_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provided = private_server.search_database
+    provided, asked = private_server.search_database, []
 
     def refused(extensions: tuple[str, ...] = (), *, again: bool = False) -> object:
-        if _is_ahead():
+        asked.append(extensions)
+        if len(asked) > 1:
             raise ServerError("no room")
         return provided(extensions, again=again)
 
-    text = _ALL.format(schedule="all", check=_PASSES, a="", b="SELECT 1;\n")
-    alone = searched(text, 1)
+    alone = searched(_SOME, 1)
     monkeypatch.setattr(private_server, "search_database", refused)
-    assert searched(text, 2).runs == alone.runs
+    both = searched(_SOME, 2)
+    assert both.runs == alone.runs
+    assert len(asked) == 2
+    assert not both.children
+
+
+def test_where_there_is_no_second_process_the_search_goes_on(
+    searched: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> int:
+        raise BlockingIOError("no process is to be had")
+
+    alone = searched(_SOME, 1)
+    monkeypatch.setattr(os, "fork", refused)
+    both = searched(_SOME, 2)
+    assert both.runs == alone.runs
+    assert not both.remarks
 
 
 @pytest.mark.parametrize("told", [True, False])
 def test_what_runs_ahead_changed_is_looked_at_also_after_one_that_failed(
-    searched: Searched, monkeypatch: pytest.MonkeyPatch, told: bool
+    searched: Searched, monkeypatch: pytest.MonkeyPatch, told: bool, tmp_path: Path
 ) -> None:
     """Where it cannot be, nobody knows what the search is worth."""
-    make, check, checked = RunFactory.make, RunFactory.check_outside, []
+    make, check, checked = RunFactory.make, RunFactory.check_outside, tmp_path / "checked"
 
     def failing(factory: RunFactory, order: Replay) -> RunResult:
         result = make(factory, order)
-        if _is_ahead():
+        if _is_child():
             raise ServerError("no room")
         return result
 
     def noted(factory: RunFactory) -> None:
-        if _is_ahead():
-            checked.append(factory)
+        if _is_child():
+            with checked.open("a") as file:
+                file.write("x")
             if not told:
                 raise ServerError("no answer")
         check(factory)
 
-    text = _ALL.format(schedule="all", check=_PASSES, a="", b="SELECT 1;\n")
-    alone = searched(text, 1)
+    alone = searched(_SOME, 1)
     monkeypatch.setattr(RunFactory, "make", failing)
     monkeypatch.setattr(RunFactory, "check_outside", noted)
     if told:
-        assert searched(text, 2).runs == alone.runs
+        assert searched(_SOME, 2).runs == alone.runs
     else:
         with pytest.raises(ServerError, match="no answer"):
-            searched(text, 2)
-    assert len(checked) == 1
+            searched(_SOME, 2)
+    assert checked.read_text() == "x"
 
 
-def test_a_bug_of_ours_in_the_other_thread_is_raised(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_of_ours_in_the_child_is_raised(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> object:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(runs_ahead, "ReusedSchema", broken)
-    with pytest.raises(ZeroDivisionError):
-        searched(_ALL.format(schedule="all", check=_PASSES, a="", b="SELECT 1;\n"), 2)
+    monkeypatch.setattr(runs_in_child, "ReusedSchema", broken)
+    with pytest.raises(RuntimeError, match=r"(?s)internal error of pgchaos.*ZeroDivisionError"):
+        searched(_SOME, 2)
+
+
+@pytest.mark.parametrize("after", [1, _COLD + 3])
+def test_the_runs_of_a_child_that_was_killed_are_made_again(
+    searched: Searched, private_server: Server, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """The user is told, and what it has changed is looked at."""
+    make, provider, looked = RunFactory.make, private_server._sandboxes, []
+    look, left = provider._catalog_changes, after
+
+    def killed(factory: RunFactory, order: Replay) -> RunResult:
+        nonlocal left
+        if _is_child():
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return make(factory, order)
+
+    def noted(outside: object, shared: object) -> list[str]:
+        looked.append(shared)
+        return look(outside, shared)  # type: ignore[arg-type]  # as it was called
+
+    alone = searched(_SOME, 1)
+    monkeypatch.setattr(RunFactory, "make", killed)
+    monkeypatch.setattr(provider, "_catalog_changes", noted)
+    both = searched(_SOME, 2)
+    assert both.runs == alone.runs
+    assert both.result == alone.result
+    (remark,) = both.remarks
+    assert "a process that made runs of this search ended before its time (signal 9)" in remark
+    assert looked
+
+
+def test_what_a_killed_child_has_changed_elsewhere_is_found(
+    searched: Searched, private_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, left = RunFactory.make, _COLD + 1
+
+    def killed(factory: RunFactory, order: Replay) -> RunResult:
+        nonlocal left
+        if _is_child():
+            left -= 1
+            if not left:
+                assert factory.reused is not None
+                assert factory.reused._sandbox is not None
+                database = factory.reused._sandbox.database
+                with private_server.connect(database) as conn:
+                    conn.execute(f"GRANT CREATE ON DATABASE {database} TO PUBLIC".encode())
+                os.kill(os.getpid(), signal.SIGKILL)
+        return make(factory, order)
+
+    monkeypatch.setattr(RunFactory, "make", killed)
+    assert any("privileges of the database changed" in one for one in searched(_SOME, 2).remarks)
 
 
 def test_a_stop_ends_both(searched: Searched) -> None:
-    stop = Stop()
-    left = 8
+    stop, left = Stop(), 8
 
     def count() -> None:
         nonlocal left
@@ -201,9 +352,63 @@ def test_a_stop_ends_both(searched: Searched) -> None:
             stop.set()
 
     try:
-        text = _ALL.format(schedule="all", check=_PASSES, a="SELECT 1;\n", b="SELECT 1;\n")
-        found = searched(text, 2, stop, count)
+        found = searched(_SOME, 2, stop, count)
         assert len(found.runs) < 20
-        assert _AHEAD not in {thread.name for thread in threading.enumerate()}
+        assert found.children
     finally:
         stop.close()
+
+
+def test_ctrl_c_ends_both(searched: Searched) -> None:
+    """The fixture looks whether the child has ended."""
+    left = 8
+
+    def interrupt() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(_SOME, 2, None, interrupt)
+
+
+def test_a_child_that_does_not_end_is_killed(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fixture looks whether it has ended."""
+    make, made = RunFactory.make, Counter[int]()
+
+    def stopped(factory: RunFactory, order: Replay) -> RunResult:
+        made[os.getpid()] += 1
+        if made[os.getpid()] == _COLD + 1:
+            if not _is_child():
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return make(factory, order)
+
+    monkeypatch.setattr(RunFactory, "make", stopped)
+    monkeypatch.setattr("pgchaos.search.runs_ahead._TO_STOP", 0.1)
+    with pytest.raises(KeyboardInterrupt):
+        searched(_SOME, 2)
+
+
+def test_the_end_of_the_parent_ends_the_child_within_a_run_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(_: RunsInChild) -> None:
+        threading.Event().wait()
+
+    sandbox = Sandbox("", "", schema="s", connection_cache=ConnectionCache(""))
+
+    def work(channel: Channel) -> None:
+        RunsInChild(None, None, [sandbox], channel).work()  # type: ignore[arg-type]  # nothing is asked of them
+
+    def parent(channel: Channel) -> None:
+        channel.send(Forked(work).pid)
+        channel.receive()
+
+    monkeypatch.setattr(RunsInChild, "_make_runs", endless)
+    one = Forked(parent)
+    pid = one.channel.receive()
+    assert isinstance(pid, int)
+    assert look_up(pid) is not None
+    one.kill()
+    one.wait()
+    until(lambda: look_up(pid) is None, "the child of the killed process has ended")

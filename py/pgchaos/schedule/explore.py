@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 from pgchaos.results import Explored
 from pgchaos.schedule.footprint import Dependence
@@ -26,16 +26,16 @@ class Pct:
 
     actors: Sequence[Actor]  # all connections in file order
     steps: int  # in a whole run
-    chance: random.Random  # draws the priorities and the point of change
+    chance: InitVar[random.Random]  # draws the priorities and the point of change
     trace: list[Choice] = field(default_factory=list)
     _priority: dict[Actor, int] = field(default_factory=dict, init=False)
     _change: int = field(default=0, init=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, chance: random.Random) -> None:
         order = list(range(1, len(self.actors) + 1))
-        self.chance.shuffle(order)
+        chance.shuffle(order)
         self._priority = dict(zip(self.actors, order, strict=True))
-        self._change = self.chance.randrange(max(self.steps, 1))
+        self._change = chance.randrange(max(self.steps, 1))
 
     def next(
         self,

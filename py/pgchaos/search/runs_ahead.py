@@ -1,4 +1,4 @@
-"""Makes runs of a search before it asks for them: in a thread and a database of their own, beside its own runs.
+"""Makes runs of a search before it asks for them: in a child and a database of their own, beside its own runs.
 
 The search alone decides. It takes its runs in its own order, and those that it does not come to are dropped: what it
 finds is what it would find without this, only sooner.
@@ -6,35 +6,47 @@ finds is what it would find without this, only sooner.
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from pgchaos.engine.reused_schema import ReusedSchema, may_share_database
-from pgchaos.engine.run_settings import uncounted
+from pgchaos.engine.blocking import ThreadWork, begin_in_thread
+from pgchaos.engine.reused_schema import may_share_database
+from pgchaos.posix.forked import Forked, can_fork
 from pgchaos.results import RunResult
-from pgchaos.schedule.explore import Pct
 from pgchaos.schedule.scheduler import Replay
-from pgchaos.server import ServerError
-from pgchaos.server.threads import start
-from pgchaos.stop import Stop
+from pgchaos.search.runs_in_child import (
+    End,
+    Ended,
+    NeedsSchema,
+    Order,
+    Ran,
+    Ready,
+    RunsInChild,
+    Schema,
+    Silent,
+    to_run,
+)
+from pgchaos.server import Sandbox, ServerError
 
 if TYPE_CHECKING:
     from pgchaos.search.run_factory import RunFactory
-
-Order: TypeAlias = "Replay | Pct"
+    from pgchaos.server.sandbox_provider import SearchDatabase
 
 AT_LEAST = 16
 """Runs that are still to come: for fewer, a second database is not worth it."""
-_AFTER = 1
-"""Runs of the search itself before."""
-_COLD = 2
-"""First runs in the second database, which take ten times as long: nobody waits for these, and they are dropped."""
+_QUEUED = 2
+"""Runs that the child has been sent: the one that it makes, and the next."""
+_SCHEMAS = 3
+"""That the child has from the beginning: setup runs in two of them, and one is for the first run that changes more."""
 
 _TO_END = 0.05
 """Seconds for the run that is being made when the search ends."""
+_TO_STOP = 10.0
+"""Seconds for it to be stopped, and for what is looked at then; after these the child is killed."""
+_TO_OPEN = 90.0
+"""Seconds for the second database, which nobody needs any more: more than opening one can take."""
 
 
 class RunsAhead:
@@ -42,23 +54,26 @@ class RunsAhead:
 
     Args:
         factory: of the search's own runs.
+
+    Attributes:
+        remarks: what the user should know, after `finish`.
     """
 
     def __init__(self, factory: RunFactory) -> None:
-        self._factory = factory
-        self._stop = Stop()
-        self._end = self._stop.set
-        if factory.settings.stop is not None:
-            factory.settings.stop.call(self._end)
-        self._changed = threading.Condition()
-        self._offered: dict[Hashable, Order] = {}
+        self._factory, self._stop = factory, factory.settings.stop
+        self._stack = ExitStack()
+        self._opening: ThreadWork[SearchDatabase] | None = None
+        self._place: SearchDatabase | None = None
+        self._sandbox: Sandbox | None = None
+        self._child: Forked | None = None
+        self._ready = self._over = False
+        self._ended: Ended | None = None
+        self._status: int | None = None
         self._begun: dict[Hashable, Order] = {}  # with the orders, so that the id of none is used again meanwhile
         self._made: dict[Hashable, tuple[Order, RunResult]] = {}
-        self._asked = 0
-        self._closing = False
-        self._error: Exception | None = None
-        self._outside: tuple[str, ...] = ()
-        self._thread = threading.Thread(target=self._work, name="pgchaos runs ahead", daemon=True)
+        self._sent: dict[int, tuple[Hashable, Order]] = {}
+        self._number = 0
+        self.remarks: list[str] = []
 
     def run(self, order: Order, upcoming: Callable[[], Iterable[Order]], left: int) -> tuple[Order, RunResult]:
         """Give the next run of the search.
@@ -71,141 +86,180 @@ class RunsAhead:
         Returns:
             The order as it went, which may be another object, and the result, which is not counted yet.
         """
-        key, self._asked = _key(order), self._asked + 1
-        if self._asked > _AFTER and (left >= AT_LEAST or self._thread.ident is not None):
-            self._offer(key, order, upcoming())
-        while (claimed := self._claim(key, order)) is not None:
-            result = self._factory.make(claimed)
-            if claimed is order:
-                with self._changed:
-                    self._forget(key)
+        key = _key(order)
+        if not self._over and (left >= AT_LEAST or self._opening is not None):
+            self._begin()
+        offered = {key: order}
+        if self._ready and not self._over:
+            offered = {**offered, **{_key(one): one for one in upcoming()}, key: order}
+        while True:
+            self._receive()
+            if key in self._made:
+                del self._begun[key]
+                return self._made.pop(key)
+            free = [one for one in offered if one not in self._begun]
+            if not free:
+                self._await_child()
+                continue
+            first = offered[free[0]]
+            self._begun[free[0]] = first
+            self._send({one: offered[one] for one in free[1:]})
+            result = self._factory.make(first)
+            if first is order:
+                del self._begun[key]
                 return order, result
-            self._note(claimed, result)
-        with self._changed:
-            self._forget(key)
-            return self._made.pop(key)
+            self._made[free[0]] = first, result
 
-    def _forget(self, key: Hashable) -> None:
-        """Forget an order that the search has taken: it never comes again."""
-        self._begun.pop(key, None)
-        self._offered.pop(key, None)
+    def _begin(self) -> None:
+        """Have the second database opened, which may take a while; make the child when that is done.
 
-    def _offer(self, key: Hashable, order: Order, upcoming: Iterable[Order]) -> None:
-        with self._changed:
-            if self._error is not None:
-                raise self._error
-            self._offered = {_key(one): one for one in upcoming}
-            self._offered = {key: order, **self._offered}
-            self._changed.notify_all()
-        if self._thread.ident is None:
+        That is not before the second run: the first may fail, and by the second it is known which steps commute.
+        """
+        try:
+            if self._opening is None:
+                scenario = self._factory.scenario
+                again = may_share_database(scenario)
+                context = self._factory.server.search_database(scenario.extensions, again=again)
+                self._opening = begin_in_thread(lambda: self._stack.enter_context(context), "second database")
+            elif self._child is None and self._opening.over.is_set():
+                self._fork(self._opening.result())
+        except (ServerError, OSError):
+            # there is no second database, thread or process: the search goes on alone
+            self._over = True
+
+    def _fork(self, place: SearchDatabase) -> None:
+        if not place.provable:
+            self._over = True
+            return
+        sandboxes = [self._stack.enter_context(place.schema()) for _ in range(_SCHEMAS)]
+        self._place, self._sandbox = place, sandboxes[0]
+        factory = self._factory
+        self._child = Forked(lambda channel: RunsInChild(factory, place, sandboxes, channel).work())
+
+    def _send(self, orders: dict[Hashable, Order]) -> None:
+        """Send the child as many orders as it should have."""
+        for key, order in orders.items():
+            if not self._ready or self._over or len(self._sent) >= _QUEUED:
+                return
+            self._number += 1
+            self._begun[key] = order
+            self._sent[self._number] = key, order
+            self._tell(to_run(self._number, order))
+
+    def _tell(self, message: object) -> None:
+        if self._child is not None:
+            with suppress(OSError):  # it has ended, and that is read next
+                self._child.channel.send(message)
+
+    def _receive(self, seconds: float = 0) -> None:
+        """Take what the child has sent, after waiting for it at most some seconds."""
+        some = False
+        while self._child is not None and not self._over and self._child.channel.has_some(0 if some else seconds):
+            some = True
             try:
-                start(self._thread)
-            except ServerError:
-                # no thread is to be had: the search goes on alone
-                self._offered.clear()
+                self._take(self._child.channel.receive())
+            except EOFError:
+                self._forget_sent()
 
-    def _claim(self, key: Hashable, order: Order) -> Order | None:
-        """Say what the search is to run now: its next run, another while that is made, or nothing as it was made."""
-        with self._changed:
-            while True:
-                if key in self._made:
-                    return None
-                if key not in self._begun:
-                    self._begun[key] = order
-                    return order
-                other = self._free()
-                if other is not None:
-                    return other
-                self._changed.wait()
+    def _await_child(self) -> None:
+        """Wait until the child has sent something; where the user stops, for its end."""
+        assert self._child is not None, "it has what nobody else makes"
+        self._child.channel.has_some(None, self._stop)
+        if self._stop is not None and self._stop.is_set():
+            self._end()
 
-    def _free(self) -> Order | None:
-        """Take the first of those that are offered and that nobody has begun."""
-        for key, order in self._offered.items():
-            if key not in self._begun:
-                self._begun[key] = order
-                return order
-        return None
+    def _take(self, message: object) -> None:
+        match message:
+            case Ready():
+                self._ready = True
+            case Ran(number, trace, diverged_at, result):
+                key, order = self._sent.pop(number)
+                order.trace.extend(trace)
+                if isinstance(order, Replay):
+                    order.diverged_at = diverged_at
+                self._made[key] = order, result
+            case NeedsSchema():
+                self._tell(self._schema())
+            case Silent():
+                assert self._sandbox is not None, "the child has it"
+                self._sandbox.report_silent_backend()
+            case Ended():
+                self._ended = message
+                self._forget_sent()
 
-    def _note(self, order: Order, result: RunResult) -> None:
-        with self._changed:
-            self._made[_key(order)] = order, result
-            self._changed.notify_all()
+    def _schema(self) -> Schema:
+        assert self._place is not None, "the child works in it"
+        try:
+            sandbox = self._stack.enter_context(self._place.schema())
+        except ServerError as error:
+            return Schema(refusal=str(error))
+        return Schema(sandbox.schema, sandbox.conninfo)
+
+    def _forget_sent(self) -> None:
+        """Send the child nothing more: what it was sent and has not made is the search's own again."""
+        self._over = True
+        for key, _ in self._sent.values():
+            del self._begun[key]
+        self._sent.clear()
 
     def finish(self) -> tuple[str, ...]:
-        """Make no more runs; tell what they have changed outside their schemas, as `RunFactory.outside`."""
-        self._join()
-        if self._error is not None:
-            raise self._error
-        return self._outside
+        """Make no more runs; tell what they have changed outside their schemas, as `RunFactory.outside`.
 
-    def _join(self) -> None:
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        if self._thread.ident is not None:
-            # nobody will ask for what is being made now; where it is stopped more has to be looked at
-            self._thread.join(_TO_END)
-            self._stop.set()
-            self._thread.join()
+        Raises:
+            ServerError: nobody knows that.
+        """
+        self._end()
+        if self._place is None or self._status is None:
+            return ()
+        if self._ended is None:
+            how = f"signal {-self._status}" if self._status < 0 else f"status {self._status}"
+            self.remarks.append(
+                f"a process that made runs of this search ended before its time ({how}): its runs were made again, one"
+                " after the other"
+            )
+            return tuple(self._place.changed())
+        if self._ended.error is not None:
+            raise self._ended.error
+        if self._ended.unchanged and not self._ended.outside:
+            self._place.keep()
+        return self._ended.outside
+
+    def _end(self) -> None:
+        """End the child, after what it is doing if that ends soon."""
+        if self._child is None or self._status is not None:
+            return
+        stopped = self._stop is not None and self._stop.is_set()
+        for now, seconds in ((stopped, _TO_END), (True, _TO_STOP)):
+            self._tell(End(now))
+            end = time.monotonic() + seconds
+            while not self._over and (left := end - time.monotonic()) > 0:
+                self._receive(left)
+        if not self._over:
+            self._child.kill()
+            self._forget_sent()
+        self._status = self._child.wait()
 
     def close(self) -> None:
-        """End the thread, and drop its database."""
-        self._join()
-        if self._factory.settings.stop is not None:
-            self._factory.settings.stop.call_no_more(self._end)
-        self._stop.close()
-
-    # in the thread
-
-    def _work(self) -> None:
-        begun: list[Order] = []
+        """End the child, and give its database back."""
         try:
-            self._make_runs(begun)
-        except Exception as error:  # a bug of ours, or nobody knows what these runs have changed: the search raises it
-            self._error = error
+            if self._child is not None and self._status is None:
+                # the search was broken off, perhaps between two parts of a message: nothing of it is read
+                self._over = True
+                self._tell(End(now=True))
+                if not self._child.channel.is_closed_within(_TO_STOP):
+                    self._child.kill()
+                self._status = self._child.wait()
         finally:
-            with self._changed:
-                # what was begun and not made is the search's own again
-                for key in {_key(order) for order in begun} - self._made.keys():
-                    self._begun.pop(key, None)
-                self._changed.notify_all()
+            self._give_back()
 
-    def _make_runs(self, begun: list[Order]) -> None:
-        first = self._factory
-        settings = replace(first.settings, stop=self._stop, ran=uncounted, progress=lambda *_: None)
-        factory = type(first)(first.scenario, first.matrix, first.server, settings)
-        again = may_share_database(first.scenario)
-        with ExitStack() as stack:
-            try:
-                place = stack.enter_context(first.server.search_database(first.scenario.extensions, again=again))
-            except ServerError:
-                return  # there is no second database: the search goes on alone
-            if not place.provable:
-                return
-            with factory.keeping(place, ReusedSchema(first.scenario, place.schema, first.server.version)):
-                with suppress(ServerError):  # from here on the search goes on alone, and meets that too where it lasts
-                    self._make_each(factory, begun)
-                factory.check_outside()
-                self._outside = factory.outside
-
-    def _make_each(self, factory: RunFactory, begun: list[Order]) -> None:
-        for _ in range(_COLD):
-            if not factory.stopped():
-                factory.once(Replay((), factory.actors))
-        while not factory.stopped() and (order := self._next()) is not None:
-            begun.append(order)
-            result = factory.once(order)
-            if not self._stop.is_set():
-                self._note(order, result)
-
-    def _next(self) -> Order | None:
-        with self._changed:
-            while not self._closing:
-                order = self._free()
-                if order is not None:
-                    return order
-                self._changed.wait()
-            return None
+    def _give_back(self) -> None:
+        if self._opening is not None:
+            self._opening.over.wait(_TO_OPEN)
+            self._opening.over.close()
+            if self._child is None:
+                with suppress(ServerError):  # there is none, and nobody needs it
+                    self._opening.result().keep()
+        self._stack.close()
 
 
 @contextmanager
@@ -217,7 +271,8 @@ def made_ahead(factory: RunFactory) -> Iterator[RunsAhead | None]:
     """
     scenario, settings = factory.scenario, factory.settings
     told_by_text = not (scenario.runs_programs or scenario.poolers)
-    if settings.at_once < 2 or settings.selfcheck or scenario.oracle or factory.drawn or not told_by_text:
+    alone = settings.at_once < 2 or not can_fork()
+    if alone or settings.selfcheck or scenario.oracle or factory.drawn or not told_by_text:
         yield None
         return
     with closing(RunsAhead(factory)) as ahead:

@@ -136,6 +136,7 @@ class _Runs:
                 result = replace(result, without_fault=retry_without_fault(self._factory, result))
             if self._ahead is not None:
                 self._factory.outside = self._factory.outside or self._ahead.finish()
+                result = result.joined(remarks=self._ahead.remarks)
             self._factory.check_outside()
             if self._inner_effects is not None and not result.failures:
                 result = result.joined(remarks=self._inner_effects.remarks())
