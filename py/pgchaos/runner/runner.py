@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 # Connections of one scenario, estimated where the number of parallel jobs is chosen.
 _CONNECTIONS_PER_JOB = 10
+_FORKED = "this process is a fork of the one that opened the server (--forked, os.fork), and cannot use it: do without"
 
 
 class _Parallel(NamedTuple):
@@ -72,6 +74,7 @@ class Runner:
         repeat: int = 1,
         same_seed: bool = False,
     ) -> None:
+        self._process = os.getpid()
         self._settings, self._seed, self._timeout = settings, seed, timeout
         self._plain_timeout = math.inf if plain_timeout is None else plain_timeout
         self._token, self._selfcheck, self._amcheck, self._draw_seed = token, selfcheck, amcheck, draw_seed
@@ -112,6 +115,8 @@ class Runner:
         from pgchaos.language.plain_files import Contents
         from pgchaos.server import open_server
 
+        if self._is_fork:
+            raise ServerError(_FORKED)
         if self._server_error is not None:
             raise self._server_error
         if self._server is None:
@@ -121,6 +126,11 @@ class Runner:
                 self._server_error = error
                 raise
         return self._server
+
+    @property
+    def _is_fork(self) -> bool:
+        # it has none of the threads that create databases and run scenarios, and would wait for them for ever
+        return os.getpid() != self._process
 
     @property
     def banner(self) -> str:
@@ -162,7 +172,7 @@ class Runner:
             ServerError: the server cannot be used.
             ScenarioError: the file has changed, and cannot be run.
         """
-        if self._parallel is None:
+        if self._parallel is None or self._is_fork:
             return self._run(job)
         if job.alone:
             with self.exclusive():
@@ -322,6 +332,8 @@ class Runner:
 
     def end(self) -> None:
         """Run nothing more; what the runs created is dropped in the background."""
+        if self._is_fork:
+            return
         self._stop_jobs()
         self._suite_files.close()
         if self._server is not None:
@@ -329,6 +341,8 @@ class Runner:
 
     def close(self) -> list[str]:
         """Close the server, and return what may be left on it, a line each; further calls do nothing."""
+        if self._is_fork:
+            return []
         self._stop_jobs()
         self._suite_files.close()
         self._progress_line.close()
