@@ -27,8 +27,31 @@ def test_a_leak_is_found_unless_it_is_meant(play: Play, kind: str, how: tuple[st
     failure = only(play(text))
     assert (failure.kind, failure.names) == ("leak", (kind,))
     assert failure.text.startswith(f"left behind: {kind}: ")
+    last = text.splitlines().index(how[1].splitlines()[-1]) + 1
+    assert failure.place is not None
+    assert failure.place.line == last
+    assert failure.details[0].endswith(f"where it is meant, write `-- chaos:leaves {kind} REASON` in the header")
     meant = play(f"-- chaos:leaves {kind} it is meant\n{text}")
     assert held(meant) == ["checked"]
+
+
+def test_the_line_of_a_leak_is_the_one_that_made_it(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:session one
+        SELECT pg_advisory_unlock(7);
+        ALTER ROLE CURRENT_USER SET work_mem = '2MB';
+        SET work_mem = '1MB';
+        -- chaos:session two
+        SELECT 'left_behind', 1;
+        CREATE ROLE left_behind;
+        -- chaos:session three
+        SELECT pg_try_advisory_lock(7);
+        """
+        + CHECKED
+    )
+    lines = {failure.names: failure.place and failure.place.line for failure in result.failures}
+    assert lines == {("object",): 4, ("role",): 8, ("advisory lock",): 10}
 
 
 @pytest.mark.parametrize("kind", LEAKS)

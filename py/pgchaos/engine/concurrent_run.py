@@ -315,7 +315,8 @@ class ConcurrentRun:
         for runner in self._runners:
             if runner.connection.in_block:
                 place = runner.connection.place()
-                found.append(Leak("open transaction", f"{runner.actor}, its last statement at {place}"))
+                text = f"{runner.actor}, its last statement at {place}"
+                found.append(Leak("open transaction", text, place=place))
                 self._after(runner.connection.end_block())
         return found
 

@@ -6,7 +6,7 @@ To list them takes longer than many a file: the list is used, from one run to th
 from __future__ import annotations
 
 from pgchaos.engine.connection import Connection
-from pgchaos.engine.leaks import Leak, rows_of_each
+from pgchaos.engine.leaks import Leak, rows_of_each, unqualified
 from pgchaos.server.object_list import ObjectList
 
 _OBJECTS = """
@@ -60,7 +60,8 @@ class DatabaseObjects:
             return []
         before = self._known.names
         self._list(connection)
-        return [Leak("object", f"{kind} {name}") for kind, name in self._known.names if (kind, name) not in before]
+        new = [thing for thing in self._known.names if thing not in before]
+        return [Leak("object", f"{kind} {name}", name=unqualified(name)) for kind, name in new]
 
     def _is_unchanged(self, connection: Connection) -> bool:
         if not self._known.snapshot:

@@ -8,6 +8,7 @@ from pgchaos.engine import leaks
 from pgchaos.engine.admin_connection import AdminConnection
 from pgchaos.engine.created import Created, Thing
 from pgchaos.engine.database_objects import DatabaseObjects
+from pgchaos.engine.leak_messages import judge
 from pgchaos.engine.leaked_settings import SETTINGS, left_settings, may_set
 from pgchaos.engine.leaks import Leak
 from pgchaos.language.header_model import Leave
@@ -90,6 +91,6 @@ class LeakCheck:
             leaves: what the scenario declares to leave.
             complete: the run came to its end; else nothing that it left is a failure.
         """
-        failures = leaks.judge(self._found, leaves) if complete else []
+        failures = judge(self._found, leaves, self._scenario) if complete else []
         texts = {failure.text for failure in failures}
         return Findings(failures, [*self._notes, *(text for text in leaks.left(self._found) if text not in texts)])

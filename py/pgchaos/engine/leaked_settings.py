@@ -42,7 +42,7 @@ def left_settings(connection: Connection, before: Collection[Thing], scenario: S
         name = setting.partition("=")[0]
         undo = f"{what} RESET {sql.Identifier(name).as_string(None)}"
         left = _reset(connection, undo) if ours else f"it was left; to remove it: {undo}"
-        leaks.append(Leak("object", f"setting {setting} ({what})", left))
+        leaks.append(Leak("object", f"setting {setting} ({what})", left, name))
     if ours and found:
         _await_reload(connection, found)
     return leaks

@@ -16,8 +16,7 @@ from pgchaos.engine.answer import Answer, Row
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.created import Created, Refused, Thing
 from pgchaos.engine.removal import UNPROVEN, how_to_remove, remove
-from pgchaos.language.header_model import Leave
-from pgchaos.results import Failure
+from pgchaos.language.problems import Place
 
 # The functions that the views call, where those would join what is not needed: each backend plans such a query anew.
 _THIS = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
@@ -69,11 +68,15 @@ class Leak:
         kind: as in `leaves`, or 'session'.
         text: which one.
         left: why it was not removed, and how to do that; '' where it is gone.
+        name: by which statements know it, or ''.
+        place: the line that made it, if that is known.
     """
 
     kind: str
     text: str
     left: str = ""
+    name: str = ""
+    place: Place | None = None
 
     def __str__(self) -> str:
         return f"left behind: {self.kind}: {self.text}" + (f"; {self.left}" if self.left else "")
@@ -175,7 +178,7 @@ def remove_new(connection: Connection, whose: Whose) -> list[Leak]:
 def _in_database(connection: Connection, whose: Whose, here: Iterable[Thing]) -> list[Leak]:
     """Remove what may not stay in a database: prepared transactions and slots; name its invalid indexes."""
     found = [thing for thing in here if thing not in whose.here]
-    indexes = [Leak(kind, name) for kind, name in found if kind == "invalid index"]
+    indexes = [_invalid_index(name) for kind, name in found if kind == "invalid index"]
     found = [thing for thing in found if thing[0] != "invalid index"]
     if not whose.in_place:
         return indexes + [_removed(connection, thing, whose) for thing in found]
@@ -189,7 +192,16 @@ def in_schema(connection: Connection) -> list[Leak]:
     What else may stay there cannot be told from what other scenarios made, and so is refused at collection:
     prepared transactions, slots, roles, objects in other schemas. Their sessions cannot be told apart either.
     """
-    return [Leak(kind, name) for kind, name in rows(connection, _LEFT_IN_SCHEMA)]
+    return [_invalid_index(name) for _, name in rows(connection, _LEFT_IN_SCHEMA)]
+
+
+def _invalid_index(name: str) -> Leak:
+    return Leak("invalid index", name, name=unqualified(name))
+
+
+def unqualified(name: str) -> str:
+    """Give the name of an object as the server shows it, without its schema, quotes and arguments."""
+    return name.partition("(")[0].rpartition(".")[2].strip('"')
 
 
 def _shared(connection: Connection, whose: Whose, everywhere: Iterable[Thing]) -> list[Leak]:
@@ -209,10 +221,10 @@ def _removed(connection: Connection, thing: Thing, whose: Whose) -> Leak:
 def _leak(thing: Thing, left: str) -> Leak:
     kind, name = thing
     if kind == "prepared transaction":
-        return Leak(kind, name, left)
+        return Leak(kind, name, left, name)
     if kind == "slot":
-        return Leak(kind, f"slot {name}", left)
-    return Leak(kind if kind == "role" else "object", f"{kind} {name}", left)
+        return Leak(kind, f"slot {name}", left, name)
+    return Leak(kind if kind == "role" else "object", f"{kind} {name}", left, name)
 
 
 def _rows(connection: Connection, query: str) -> list[Row]:
@@ -233,15 +245,3 @@ def leak_notes(new: Sequence[Leak], database: str) -> list[str]:
         return []
     more = f" and {len(new) - _MOST_NAMES} more" if len(new) > _MOST_NAMES else ""
     return [f"the file left in database {database}: {', '.join(one.text for one in new[:_MOST_NAMES])}{more}"]
-
-
-def judge(found: Iterable[Leak], leaves: Iterable[Leave]) -> list[Failure]:
-    """Say which leaks no directive `leaves` means, and which meant ones did not come: a failure for each."""
-    found, meant = list(found), {leave.kind: leave for leave in leaves}
-    failures = [Failure("leak", (leak.kind,), str(leak)) for leak in found if leak.kind not in meant]
-    kinds = {leak.kind for leak in found}
-    for kind, leave in meant.items():
-        if kind not in kinds:
-            text = f"leaves {kind}: nothing of that kind was left behind"
-            failures.append(Failure("leak", (kind,), text, leave.place))
-    return failures
