@@ -196,6 +196,16 @@ def test_from_the_second_on_the_next_one_is_prepared_in_advance() -> None:
     assert not last._folder.exists()
 
 
+def test_the_next_one_is_prepared_while_one_starts() -> None:
+    own = ClusterFactory(None, None)
+    own.expect(2)
+    # a server that does not start is never ready
+    with pytest.raises(ServerError), own.sandbox(settings={"work_mem": "nonsense"}):
+        pass
+    assert own._next is not None
+    own.close()
+
+
 def test_those_that_are_expected_are_prepared_from_the_first_on() -> None:
     own = ClusterFactory(None, None)
     own.expect(2)

@@ -86,7 +86,7 @@ class ClusterFactory:
         self.version = ""
 
     def expect(self, servers: int) -> None:
-        """Create the first data directory now, and the others of so many servers each while the one before runs."""
+        """Create the first data directory now, and the others of so many servers each when the one before starts."""
         self._expected = servers
         self._begin_next()
 
@@ -111,7 +111,6 @@ class ClusterFactory:
             ServerError: it does not start, or an extension cannot be created.
         """
         with self._start({**_SETTINGS, **(settings or {})}, disks or {}) as server:
-            self._begin_next()
             if extensions or not server.prepared:
                 create_database(server, extensions, self._pgtap_from)
             self.version = _await_checkpointer(server)
@@ -128,6 +127,7 @@ class ClusterFactory:
             self._started += 1
             begun, self._next = self._next, None
         server = begun.take() if begun is not None else None
+        self._begin_next()
         if server is not None:
             # whatever became of it since: another one is started, whose error is reported
             with contextlib.suppress(ServerError):
@@ -135,7 +135,7 @@ class ClusterFactory:
         return self._prepared.start(settings, disks, always=True)
 
     def _begin_next(self) -> None:
-        """Create a data directory in advance: after the second server, more are likely than were expected."""
+        """Create a data directory in advance: with the second server, more are likely than were expected."""
         with self._lock:
             likely = self._started < self._expected or (self._started > 1 and self._started != self._expected)
             if likely and self._next is None and not self._closed:
@@ -182,7 +182,9 @@ def _await_checkpointer(server: PrivateServer) -> str:
     Returns:
         The server's version.
     """
-    query = "SELECT FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer' AND backend_start IS NOT NULL"
+    # the view has names of databases and roles too
+    backends = "pg_catalog.pg_stat_get_activity(NULL)"
+    query = f"SELECT FROM {backends} WHERE backend_type = 'checkpointer' AND backend_start IS NOT NULL"
     until = time.monotonic() + _CHECKPOINTER_LIMIT
     with psycopg.connect(conninfo(server, DATABASE), autocommit=True) as conn:
         while conn.execute(query).fetchone() is None:
