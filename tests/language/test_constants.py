@@ -6,24 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.language.model import Scenario
-from pgchaos.language.problems import ScenarioError
 from pgchaos.language.reader import read
 from pgchaos.language.schema_sandbox import fits_schema
+from tests.language.reading import problems, read_text
 
 CLIENT = "-- chaos:session client\nUPDATE :table SET hits = 1;\n-- chaos:check\nSELECT pass();\n"
-
-
-def scenario(folder: Path, text: str, **given: str) -> Scenario:
-    path = folder / "t.sql"
-    path.write_text(text, encoding="utf-8")
-    return read(path, "t.sql", constants=given)
-
-
-def wrong(folder: Path, text: str, **given: str) -> str:
-    with pytest.raises(ScenarioError) as caught:
-        scenario(folder, text, **given)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -43,22 +30,22 @@ def wrong(folder: Path, text: str, **given: str) -> str:
     ],
 )
 def test_the_value_of_a_variable(tmp_path: Path, header: str, given: dict[str, str], value: str) -> None:
-    assert scenario(tmp_path, f"{header}\n{CLIENT}", **given).constants["table"] == value
+    assert read_text(tmp_path, f"{header}\n{CLIENT}", **given).constants["table"] == value
 
 
 def test_a_directive_takes_them(tmp_path: Path) -> None:
     text = "-- chaos:default many = 3\n-- chaos:default limit = 5s\n-- chaos:timeout :limit\n" + CLIENT
     text = text.replace("session client", "session client x :many repeat :many").replace(":table", "t")
-    read_so = scenario(tmp_path, text)
+    read_so = read_text(tmp_path, text)
     (client,) = read_so.sessions
     assert (read_so.timeout, client.count, client.repeat) == (5.0, 3, 3)
-    assert scenario(tmp_path, text, many="4").sessions[0].count == 4
-    assert "must be a whole number from 1, not `few`" in wrong(tmp_path, text, many="few")
+    assert read_text(tmp_path, text, many="4").sessions[0].count == 4
+    assert "must be a whole number from 1, not `few`" in problems(tmp_path, text, many="few")[0]
 
 
 def test_a_replace_and_a_title_do_not(tmp_path: Path) -> None:
     text = f"-- chaos:default table = t\n-- chaos:title of :table\n{CLIENT}-- chaos:mutant m\n"
-    read_so = scenario(tmp_path, f"{text}-- chaos:replace ':table' with 'u' in client\n-- chaos:caught by '42P01'\n")
+    read_so = read_text(tmp_path, f"{text}-- chaos:replace ':table' with 'u' in client\n-- chaos:caught by '42P01'\n")
     assert read_so.title == "of :table"
     assert read_so.mutants[0].replaces[0].old == ":table"
 
@@ -87,17 +74,17 @@ def test_an_included_file_is_named_by_them(tmp_path: Path, monkeypatch: pytest.M
 def test_a_file_that_includes_others_below_its_header_still_ends_it(tmp_path: Path) -> None:
     (tmp_path / "setup.psql").write_text("-- chaos:setup\nSELECT 1;\n")
     text = "\\ir setup.psql\n-- chaos:default table = t\n"
-    assert "`default` belongs to the header" in wrong(tmp_path, text + CLIENT)
+    assert "`default` belongs to the header" in problems(tmp_path, text + CLIENT)[0]
 
 
 def test_a_schema_sandbox_sees_their_values(tmp_path: Path) -> None:
     text = f"-- chaos:default table = stock\n-- chaos:sandbox schema\n{CLIENT}"
-    assert scenario(tmp_path, text).sandbox == "schema"
-    assert "other.stock" in wrong(tmp_path, text, table="other.stock")
-    assert fits_schema(scenario(tmp_path, text), {})
+    assert read_text(tmp_path, text).sandbox == "schema"
+    assert "other.stock" in problems(tmp_path, text, table="other.stock")[0]
+    assert fits_schema(read_text(tmp_path, text), {})
 
 
 def test_a_plain_file_has_those_of_the_option_only(tmp_path: Path) -> None:
-    assert scenario(tmp_path, "\\set table a\nSELECT plan(1);\nSELECT pass(:'table');\n", more="b").constants == {
+    assert read_text(tmp_path, "\\set table a\nSELECT plan(1);\nSELECT pass(:'table');\n", more="b").constants == {
         "more": "b"
     }

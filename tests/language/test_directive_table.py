@@ -15,9 +15,8 @@ from pgchaos.language.directive_table import (
 )
 from pgchaos.language.fault_kinds import FORMS, FaultForm, form_of
 from pgchaos.language.model import Scenario
-from pgchaos.language.problems import ScenarioError
-from pgchaos.language.reader import read
 from pgchaos.language.section_items import Fault
+from tests.language.reading import problems, read_text
 
 LANGUAGE = (Path(__file__).parents[2] / "sql/LANGUAGE.md").read_text(encoding="utf-8")
 MATRIX = "-- chaos:matrix level in low, high\n-- chaos:setup\n\\set used :level\n"
@@ -56,16 +55,6 @@ FAULT_ARGUMENTS = {
 }
 
 
-def problems(folder: Path, text: str) -> list[str]:
-    path = folder / "t.sql"
-    path.write_text(text, encoding="utf-8")
-    try:
-        read(path, "t.sql")
-    except ScenarioError as error:
-        return [str(problem) for problem in error.problems]
-    return []
-
-
 @pytest.mark.parametrize("table", [directive_reference(), fault_reference()], ids=["directives", "faults"])
 def test_the_reference_has_the_table(table: str) -> None:
     assert f"\n\n{table}\n\n" in LANGUAGE, "write what `pgchaos directives` prints into sql/LANGUAGE.md"
@@ -100,9 +89,8 @@ def test_a_directive_without_its_colon_is_found_by_its_shape(word: str) -> None:
 
 
 def with_fault(folder: Path, fault: str) -> Scenario:
-    path = folder / "t.sql"
-    path.write_text(f"-- chaos:sandbox server\n-- chaos:session a\n-- chaos:fault {fault}\nSELECT 1;\n{CHECK}")
-    return read(path, "t.sql")
+    text = f"-- chaos:sandbox server\n-- chaos:session a\n-- chaos:fault {fault}\nSELECT 1;\n{CHECK}"
+    return read_text(folder, text)
 
 
 @pytest.mark.parametrize("row", FORMS, ids=lambda row: f"{row.kind} {row.argument}".strip())

@@ -6,23 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.language.model import Program, Scenario
+from pgchaos.language.model import Program
 from pgchaos.language.mutation import mutated
 from pgchaos.language.programs import allowed_statuses, command_of, matches
-from pgchaos.language.reader import read
 from pgchaos.language.sql_comments import Source, source_of
+from tests.language.reading import read_text
 
 CHECK = "-- chaos:check\nSELECT pass();\n"
 
 
-def scenario(folder: Path, text: str) -> Scenario:
-    path = folder / "t.sql"
-    path.write_text(text + CHECK, encoding="utf-8")
-    return read(path, "t.sql")
-
-
 def program(folder: Path, session: str, head: str = "") -> Program:
-    found = scenario(folder, f"{head}-- chaos:session {session}\n").sessions[0].program
+    found = read_text(folder, f"{head}-- chaos:session {session}\n" + CHECK).sessions[0].program
     assert found is not None
     return found
 
@@ -43,7 +37,7 @@ def test_words_are_split_before_they_take_their_values(tmp_path: Path, command: 
 
 
 def test_a_constant_of_the_header_is_one_word_too(tmp_path: Path) -> None:
-    found = scenario(tmp_path, "\\set name 'a b'\n-- chaos:session shop run 'say :name'\n")
+    found = read_text(tmp_path, "\\set name 'a b'\n-- chaos:session shop run 'say :name'\n" + CHECK)
     (session,) = found.sessions
     assert session.program is not None
     assert command_of(session.program, found.constants) == ("say", "a b")
@@ -53,7 +47,7 @@ def test_options_may_stand_in_any_order(tmp_path: Path) -> None:
     text = "-- chaos:matrix level in low, high\n-- chaos:setup\n\\set used :level\n"
     text += "-- chaos:session shop allow exit 1, 3 grace 50ms run 'x' repeat 2 x 3\n"
     text += "-- chaos:allow exit 4 when level = low\n"
-    (session,) = scenario(tmp_path, text).sessions
+    (session,) = read_text(tmp_path, text + CHECK).sessions
     assert (session.count, session.repeat) == (3, 2)
     assert session.program is not None
     assert session.program.grace == 0.05
@@ -66,9 +60,7 @@ def test_a_mutant_runs_another_command_or_the_same_with_other_options(tmp_path: 
     text += "-- chaos:mutant one\n-- chaos:session shop run 'bad'\n-- chaos:caught by 'it'\n"
     text += "-- chaos:mutant two\n-- chaos:session shop allow exit 1\n-- chaos:caught by 'it'\n"
     text += "-- chaos:mutant three\n-- chaos:session shop\nSELECT 1;\n-- chaos:caught by 'it'\n"
-    path = tmp_path / "t.sql"
-    path.write_text(text, encoding="utf-8")
-    found = read(path, "t.sql")
+    found = read_text(tmp_path, text)
     one, two, three = (mutated(found, mutant).sessions[0] for mutant in found.mutants)
     assert one.program is not None
     assert two.program is not None

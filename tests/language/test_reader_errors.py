@@ -7,6 +7,7 @@ import pytest
 
 from pgchaos.language.problems import ScenarioError
 from pgchaos.language.reader import is_scenario, read, tags_in
+from tests.language.reading import problems
 
 
 def cases() -> Iterator[tuple[str, str, list[str]]]:
@@ -23,11 +24,7 @@ CASES = list(cases())
 
 @pytest.mark.parametrize(("text", "said"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_everything_wrong_with_a_file_is_reported_and_nothing_else(tmp_path: Path, text: str, said: list[str]) -> None:
-    path = tmp_path / "t.sql"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ScenarioError) as caught:
-        read(path, "sql/t.sql")
-    assert [str(problem) for problem in caught.value.problems] == [f"sql/t.sql:{line}" for line in said]
+    assert problems(tmp_path, text, "sql/t.sql") == [f"sql/t.sql:{line}" for line in said]
 
 
 @pytest.mark.parametrize("text", [case[1] for case in CASES], ids=[case[0] for case in CASES])

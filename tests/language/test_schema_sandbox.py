@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgchaos.language.problems import ScenarioError
-from pgchaos.language.reader import read
 from pgchaos.language.schema_sandbox import refusals
+from tests.language.reading import problems
 
 REFUSED = [
     # (what the message begins with, the statement)
@@ -318,16 +317,6 @@ def test_a_damaged_statement_raises_no_error(text: str, at: int, damage: str) ->
     refusals(text[:at] + damage + text[at + 1 :])
 
 
-def reported(tmp_path: Path, text: str) -> list[str]:
-    path = tmp_path / "t.sql"
-    path.write_text(text, encoding="utf-8")
-    try:
-        read(path, "t.sql")
-    except ScenarioError as error:
-        return [str(problem) for problem in error.problems]
-    return []
-
-
 def heads(lines: list[str]) -> list[str]:
     return [line[: line.index("`", line.index("`") + 1) + 1] for line in lines]
 
@@ -369,16 +358,16 @@ REFUSALS = [
 
 
 def test_every_section_is_checked_and_all_is_reported_at_once(tmp_path: Path) -> None:
-    assert heads(reported(tmp_path, EVERYWHERE)) == REFUSALS
+    assert heads(problems(tmp_path, EVERYWHERE)) == REFUSALS
 
 
 def test_without_the_directive_nothing_is_refused(tmp_path: Path) -> None:
     for sandbox in ("database", "server"):
-        assert reported(tmp_path, EVERYWHERE.replace("sandbox schema", f"sandbox {sandbox}")) == []
+        assert problems(tmp_path, EVERYWHERE.replace("sandbox schema", f"sandbox {sandbox}")) == []
 
 
 def test_a_refusal_says_what_to_do(tmp_path: Path) -> None:
-    assert reported(tmp_path, "-- chaos:sandbox schema\n-- chaos:check\nNOTIFY x;\nTABLE other.t;\n") == [
+    assert problems(tmp_path, "-- chaos:sandbox schema\n-- chaos:check\nNOTIFY x;\nTABLE other.t;\n") == [
         "t.sql:3: `NOTIFY` reaches beyond the schema of `sandbox schema`: a channel belongs to the whole database;"
         " leave the directive out to get a database of its own",
         "t.sql:4: `other.t` names another schema than that of `sandbox schema`: write `t`, which is looked for there"
@@ -388,7 +377,7 @@ def test_a_refusal_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_name_of_an_extension_is_not_to_be_written_without_its_schema(tmp_path: Path) -> None:
     head = "-- chaos:sandbox schema\n-- chaos:requires extension audit >= 1.0\n-- chaos:check\n"
-    assert reported(tmp_path, head + "SELECT is(count(*), 1::bigint, 'one') FROM audit.event;\nTABLE other.t;\n") == [
+    assert problems(tmp_path, head + "SELECT is(count(*), 1::bigint, 'one') FROM audit.event;\nTABLE other.t;\n") == [
         "t.sql:4: `audit.event` belongs to the extension `audit`, which other scenarios in the database use and change"
         " too: a scenario with `sandbox schema` may not use it by its schema; leave the directive out to get a database"
         " of its own",
@@ -406,14 +395,14 @@ def test_a_name_of_an_extension_is_not_to_be_written_without_its_schema(tmp_path
 )
 def test_the_values_of_a_matrix_are_checked(tmp_path: Path, statement: str, levels: str, refused: bool) -> None:
     head = f"-- chaos:sandbox schema\n-- chaos:matrix level in {levels}\n"
-    found = reported(tmp_path, f"{head}-- chaos:check\n{statement};\nSELECT pass();\n")
+    found = problems(tmp_path, f"{head}-- chaos:check\n{statement};\nSELECT pass();\n")
     assert heads(found) == (["t.sql:4: `SERIALIZABLE`"] if refused and "; :" not in statement else [])
 
 
 def test_a_matrix_may_name_a_table_and_no_schema(tmp_path: Path) -> None:
     head = "-- chaos:sandbox schema\n-- chaos:matrix place in seat, other\n"
-    assert reported(tmp_path, f"{head}-- chaos:check\nSELECT pass() FROM :place;\n") == []
-    assert heads(reported(tmp_path, f"{head}-- chaos:check\nSELECT pass() FROM :place.t;\n")) == [
+    assert problems(tmp_path, f"{head}-- chaos:check\nSELECT pass() FROM :place;\n") == []
+    assert heads(problems(tmp_path, f"{head}-- chaos:check\nSELECT pass() FROM :place.t;\n")) == [
         "t.sql:4: `other.t`",
         "t.sql:4: `seat.t`",
     ]
@@ -421,9 +410,9 @@ def test_a_matrix_may_name_a_table_and_no_schema(tmp_path: Path) -> None:
 
 def test_what_the_server_makes_at_run_time_is_not_seen(tmp_path: Path) -> None:
     text = "-- chaos:sandbox schema\n-- chaos:check\nSELECT 'VACUUM seat' \\gexec\nSELECT pass();\n"
-    assert reported(tmp_path, text) == []
+    assert problems(tmp_path, text) == []
 
 
 def test_a_missing_semicolon_is_reported_without_its_consequences(tmp_path: Path) -> None:
     text = "-- chaos:sandbox schema\n-- chaos:session a\nVACUUM\n-- chaos:check\nSELECT pass();\n"
-    assert [line.partition(": ")[2][:7] for line in reported(tmp_path, text)] == ["`check`"]
+    assert [line.partition(": ")[2][:7] for line in problems(tmp_path, text)] == ["`check`"]

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
-from pgchaos.language.reader import read
 from pgchaos.language.section_items import Statement
 from pgchaos.oracle.serial_scenario import SerialScheduler, is_local, serial_variant, statement_numbers
 from pgchaos.schedule.scheduler import Blocked
 from pgchaos.schedule.step_points import StepPoint
+from tests.language.reading import read_text
 from tests.oracle.toy import A, B
 
 TEXT = """-- chaos:oracle serializable
@@ -36,9 +36,7 @@ SELECT pass();
 
 
 def scenario(tmp_path: Path) -> Scenario:
-    path = tmp_path / "t.sql"
-    path.write_text(TEXT, encoding="utf-8")
-    return read(path, "t.sql")
+    return read_text(tmp_path, TEXT)
 
 
 def statements(scenario: Scenario, session: int) -> list[Statement]:

@@ -14,21 +14,30 @@ START = 1000.0
 HOSTILE = "SELECT '</script><script>window.hacked = 1</script><!--', '<img src=x onerror=\"window.hacked = 2\">'"
 
 
-def row(session: str, at: float, statement: str = "SELECT 1", took: float = 1.0, **more: Any) -> Record:  # noqa: ANN401  # its fields
+def row_ms(session: str, at: float, statement: str = "SELECT 1", took: float = 1.0, **more: Any) -> Record:  # noqa: ANN401  # its fields
     """A statement of a session; times in milliseconds of the run."""
-    line = more.pop("line", 7)
-    plain = Record(session, 1, 1, 1, "1", Place("sql/x.sql", line), statement, sqlstate="00000")
-    plain.started_at, plain.ended_at = START + at / 1000, START + (at + took) / 1000
+    more.setdefault("place", Place("sql/x.sql", more.pop("line", 7)))
+    return row(session, at / 1000, statement, took / 1000, **more)
+
+
+def row(who: str, at: float | None, statement: str = "SELECT 1", took: float = 0.001, **more: Any) -> Record:  # noqa: ANN401  # its fields
+    """A statement of a session and its worker, sent at this second of the run or never."""
+    session, _, worker = who.partition(" ")
+    plain = Record(session, int(worker or 1), 1, 1, "1", Place("sql/x.sql", 7), statement, sqlstate="00000")
+    if at is not None:
+        plain.started_at, plain.ended_at = START + at, START + at + took
     return replace(plain, **more)
 
 
 def queue() -> RunResult:
     """A reader waits for a migration that waits for a report."""
     records = [
-        row("report", 1, "BEGIN", tag="BEGIN"),
-        row("report", 3, "SELECT sum(total) FROM orders", rows=1, tag="SELECT 1", cells=(("sum",), ("30",))),
-        row("migration", 5, "ALTER TABLE orders ADD COLUMN note text", 50, waited_on=("report[1]",), tag="ALTER TABLE"),
-        row(
+        row_ms("report", 1, "BEGIN", tag="BEGIN"),
+        row_ms("report", 3, "SELECT sum(total) FROM orders", rows=1, tag="SELECT 1", cells=(("sum",), ("30",))),
+        row_ms(
+            "migration", 5, "ALTER TABLE orders ADD COLUMN note text", 50, waited_on=("report[1]",), tag="ALTER TABLE"
+        ),
+        row_ms(
             "reader",
             10,
             HOSTILE,
@@ -38,7 +47,7 @@ def queue() -> RunResult:
             sqlstate="55P03",
             message="canceling statement due to lock timeout",
         ),
-        row("report", 40, "COMMIT", tag="COMMIT"),
+        row_ms("report", 40, "COMMIT", tag="COMMIT"),
     ]
     failure = Failure("error", ("55P03",), "ERROR 55P03", Place("sql/x.sql", 9), session="reader[1]")
     return RunResult(1, started_at=START, records=records, failures=[failure])

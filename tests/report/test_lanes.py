@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from pgchaos.language.problems import Place
 from pgchaos.report.lanes import Lanes, lanes_of, lock_wait_seconds
 from pgchaos.results import STOPPED, Failure, Record, RunResult
-
-START = 1000.0
-
-
-def row(who: str, at: float | None, statement: str = "SELECT 1", took: float = 0.001, **more: object) -> Record:
-    session, _, worker = who.partition(" ")
-    plain = Record(session, int(worker or 1), 1, 1, "1", Place("sql/x.sql", 7), statement, sqlstate="00000")
-    if at is not None:
-        plain.started_at, plain.ended_at = START + at, START + at + took
-    return replace(plain, **more)  # type: ignore[arg-type]  # the fields are the caller's business
+from tests.report.runs import START, row
 
 
 def lanes(*records: Record, failures: tuple[Failure, ...] = (), sessions: tuple[str, ...] = ()) -> Lanes:

@@ -13,7 +13,7 @@ from pgchaos.report.export.document import RunData, dumps
 from pgchaos.report.export.page import page as written_page
 from pgchaos.results import RunResult
 from tests.report.browser import Page, browser, chromium
-from tests.report.runs import HOSTILE, START, row, scenario
+from tests.report.runs import HOSTILE, START, row_ms, scenario
 
 PROGRAM = chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium (Debian: apt install chromium)")
@@ -130,7 +130,7 @@ def test_texts_have_enough_contrast(opened: Page) -> None:
 
 def test_a_word_of_a_statement_is_not_broken(opened: Page, tmp_path: Path) -> None:
     statements = [f"UPDATE {'t' * number} SET synchronous_commit_level = 1" for number in range(1, 13)]
-    records = [row("abc"[number % 3], number, statement) for number, statement in enumerate(statements)]
+    records = [row_ms("abc"[number % 3], number, statement) for number, statement in enumerate(statements)]
     path = tmp_path / "words.html"
     data = scenario(file="sql/x.sql", result=RunResult(1, started_at=START, records=records))
     path.write_text(written_page(RUN, [dumps(data)]), encoding="utf-8")

@@ -10,11 +10,11 @@ from pgchaos.report.export.document import SCHEMA
 from pgchaos.report.export.repeats_data import repeats_data
 from pgchaos.report.flakes import Repeats
 from pgchaos.results import RunResult
-from tests.report.runs import START, row
+from tests.report.runs import START, row_ms
 
 
 def run(*statements: str) -> RunResult:
-    records = [row("s", number, text, rows=1) for number, text in enumerate(statements)]
+    records = [row_ms("s", number, text, rows=1) for number, text in enumerate(statements)]
     return RunResult(1, started_at=START, records=records)
 
 

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from pgchaos.language.problems import Place
 from pgchaos.report.important_rows import shown_rows
 from pgchaos.report.look import BOXES
 from pgchaos.report.statement_list import session_lines, statement_list
 from pgchaos.results import Record
-
-START = 1000.0
-
-
-def row(session: str, at: float, statement: str = "SELECT 1", took: float = 0.001, **more: object) -> Record:
-    plain = Record(session, 1, 1, 1, "1", Place("sql/x.sql", 7), statement, sqlstate="00000")
-    plain.started_at, plain.ended_at = START + at, START + at + took
-    return replace(plain, **more)  # type: ignore[arg-type]  # the fields are the caller's business
+from tests.report.runs import START, row
 
 
 def load(count: int = 2000) -> list[Record]:

@@ -19,17 +19,9 @@ from pgchaos.report.lanes import lanes_of
 from pgchaos.report.look import BOXES, PLAIN, Look
 from pgchaos.report.timeline import timeline
 from pgchaos.results import Failure, Launch, Record, RunResult
+from tests.report.runs import START, row
 
 FILE = "sql/x.sql"
-START = 1000.0
-
-
-def row(who: str, at: float | None, statement: str = "SELECT 1", took: float = 0.001, **more: object) -> Record:
-    session, _, worker = who.partition(" ")
-    plain = Record(session, int(worker or 1), 1, 1, "1", Place(FILE, 7), statement, sqlstate="00000")
-    if at is not None:
-        plain.started_at, plain.ended_at = START + at, START + at + took
-    return replace(plain, **more)  # type: ignore[arg-type]  # the fields are the caller's business
 
 
 def table(

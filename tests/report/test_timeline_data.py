@@ -7,7 +7,7 @@ from pgchaos.report.export.choose_events import choose
 from pgchaos.report.export.svg import label
 from pgchaos.report.export.timeline_data import Box, rows_of
 from pgchaos.results import RunResult
-from tests.report.runs import START, queue, row, timeline
+from tests.report.runs import START, queue, row_ms, timeline
 
 
 def test_what_waits_is_as_high_as_all_that_happens_meanwhile() -> None:
@@ -21,9 +21,9 @@ def test_what_waits_is_as_high_as_all_that_happens_meanwhile() -> None:
 
 def test_the_line_that_runs_a_program_is_written_where_it_starts() -> None:
     records = [
-        row("a", 1, "-- starts python shop.py", step="", has_line=False),
-        row("a", 2, has_line=False),
-        row("a", 3, place=Place("shop.py", 12)),
+        row_ms("a", 1, "-- starts python shop.py", step="", has_line=False),
+        row_ms("a", 2, has_line=False),
+        row_ms("a", 3, place=Place("shop.py", 12)),
     ]
     events = timeline(RunResult(1, started_at=START, records=records))["events"]
     assert [(event.get("file"), event.get("line")) for event in events] == [
@@ -36,11 +36,11 @@ def test_the_line_that_runs_a_program_is_written_where_it_starts() -> None:
 
 def test_remarks_say_what_happened_and_what_was_slow() -> None:
     records = [
-        row("s", 1, rows=1, cells=(("a", "b"), ("1", None))),
-        row("s", 2, rows=3, cells=(("a",), ("1",), ("2",), ("3",))),
-        row("s", 3, took=250.0, rows=1, notes=("seen = 7",)),
-        row("s", 300, rows=1, parameters=("$1 = '7'", "$2 = NULL")),
-        row("s", 400, sqlstate="23505", message="duplicate key", fault="terminate", took=99.0),
+        row_ms("s", 1, rows=1, cells=(("a", "b"), ("1", None))),
+        row_ms("s", 2, rows=3, cells=(("a",), ("1",), ("2",), ("3",))),
+        row_ms("s", 3, took=250.0, rows=1, notes=("seen = 7",)),
+        row_ms("s", 300, rows=1, parameters=("$1 = '7'", "$2 = NULL")),
+        row_ms("s", 400, sqlstate="23505", message="duplicate key", fault="terminate", took=99.0),
     ]
     events = timeline(RunResult(1, started_at=START, records=records))["events"]
     assert [event["remarks"] for event in events] == [
@@ -63,16 +63,16 @@ def test_no_box_covers_the_next_one_of_its_connection() -> None:
 
 def test_transactions_end_where_they_end_and_where_an_error_ended_them() -> None:
     records = [
-        row("s", 1, "BEGIN", tag="BEGIN"),
-        row("s", 2, sqlstate="40001"),
-        row("s", 0, "COMMIT", started_at=None, ended_at=None, skipped=True, sqlstate=None),
-        row("s", 4, "BEGIN", tag="BEGIN"),
-        row("s", 5, "COMMIT", tag="COMMIT"),
-        row("s", 6),
-        row("s", 7, "BEGIN", tag="BEGIN"),
-        row("s", 8, "COMMIT", sqlstate="08006"),
-        row("s", 9, "BEGIN", tag="BEGIN"),
-        row("s", 10),
+        row_ms("s", 1, "BEGIN", tag="BEGIN"),
+        row_ms("s", 2, sqlstate="40001"),
+        row_ms("s", 0, "COMMIT", started_at=None, ended_at=None, skipped=True, sqlstate=None),
+        row_ms("s", 4, "BEGIN", tag="BEGIN"),
+        row_ms("s", 5, "COMMIT", tag="COMMIT"),
+        row_ms("s", 6),
+        row_ms("s", 7, "BEGIN", tag="BEGIN"),
+        row_ms("s", 8, "COMMIT", sqlstate="08006"),
+        row_ms("s", 9, "BEGIN", tag="BEGIN"),
+        row_ms("s", 10),
     ]
     got = timeline(RunResult(1, started_at=START, records=records))
     blocks = [(one["first"], one["last"]) for one in got["transactions"]]
@@ -80,7 +80,7 @@ def test_transactions_end_where_they_end_and_where_an_error_ended_them() -> None
 
 
 def test_a_picture_of_a_long_run_shows_what_explains_it() -> None:
-    records = [row(f"s{number % 10}", number, f"SELECT {number}") for number in range(1000)]
+    records = [row_ms(f"s{number % 10}", number, f"SELECT {number}") for number in range(1000)]
     records[777].waited_on = ("s9[1]",)
     records[500].sqlstate, records[500].message = "40001", "could not serialize"
     chosen = choose(timeline(RunResult(1, started_at=START, records=records)))

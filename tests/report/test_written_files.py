@@ -23,7 +23,7 @@ from pgchaos.report.export.timeline_data import Data
 from pgchaos.report.export.trace import trace
 from pgchaos.results import RunResult
 from pgchaos.safe_output import hide
-from tests.report.runs import HOSTILE, START, row, scenario
+from tests.report.runs import HOSTILE, START, row_ms, scenario
 
 RUN = RunData("0.1.0", seed=1, started_at=0.0, exit_status=1, collected=2, not_run=("sql/z.sql::z",))
 VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
@@ -93,7 +93,7 @@ def test_a_picture_is_xml_and_holds_each_text_whole_or_cut() -> None:
 
 
 def test_what_a_picture_leaves_out_is_counted_between_boxes() -> None:
-    records = [row("s", number, f"SELECT {number}") for number in range(200)]
+    records = [row_ms("s", number, f"SELECT {number}") for number in range(200)]
     records[120].sqlstate, records[120].message = "40001", "could not serialize"
     data = scenario(result=RunResult(1, started_at=START, records=records))
     texts = [one for one in elements(data, "text") if (one.text or "").endswith(" more")]
@@ -110,7 +110,7 @@ def test_what_a_picture_leaves_out_is_counted_between_boxes() -> None:
 
 def test_a_title_is_whole_or_cut_and_has_the_values_of_the_matrix() -> None:
     def lines(title: str, **values: str) -> list[str]:
-        data = scenario(title=title, values=values, result=RunResult(1, started_at=START, records=[row("s", 1)]))
+        data = scenario(title=title, values=values, result=RunResult(1, started_at=START, records=[row_ms("s", 1)]))
         return [one.text or "" for one in elements(data, "text") if one.get("class") == "title"]
 
     assert lines("Short", cut="during", level="read committed") == ["FAILED  Short (cut=during, level=read committed)"]
@@ -139,7 +139,7 @@ def rects(data: Data, kind: str) -> list[tuple[float, float]]:
 
 
 def test_what_is_said_of_hidden_connections_is_above_the_failure() -> None:
-    many = RunResult(1, started_at=START, records=[row(f"s{number}", number) for number in range(10)])
+    many = RunResult(1, started_at=START, records=[row_ms(f"s{number}", number) for number in range(10)])
     data = scenario(result=many)
     (said,) = [one for one in elements(data, "text") if (one.text or "").endswith(" not shown")]
     assert said.text == "4 more connections not shown"
@@ -151,11 +151,11 @@ def test_what_is_said_of_hidden_connections_is_above_the_failure() -> None:
 
 def test_the_bar_of_a_transaction_ends_with_its_last_statement() -> None:
     records = [
-        row("one", 1, "BEGIN", tag="BEGIN"),
-        row("two", 3, "BEGIN", tag="BEGIN"),
-        row("two", 5, "UPDATE t SET id = 2", 50, waited_on=("one[1]",)),
-        row("one", 20, "SELECT 1"),
-        row("one", 40, "COMMIT", tag="COMMIT"),
+        row_ms("one", 1, "BEGIN", tag="BEGIN"),
+        row_ms("two", 3, "BEGIN", tag="BEGIN"),
+        row_ms("two", 5, "UPDATE t SET id = 2", 50, waited_on=("one[1]",)),
+        row_ms("one", 20, "SELECT 1"),
+        row_ms("one", 40, "COMMIT", tag="COMMIT"),
     ]
     data = scenario(result=RunResult(1, started_at=START, records=records), failures=[])
     (waits,) = rects(data, "box waits")
