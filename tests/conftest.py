@@ -117,3 +117,10 @@ def foreign_server() -> Iterator[ForeignServer]:
     bindir = os.environ.get("PG_BINDIR")
     with start_private(Path(bindir) if bindir else None) as private:
         yield ForeignServer(make_conninfo(**private.parameters), private)
+
+
+@pytest.fixture(scope="module")
+def theirs(foreign_server: ForeignServer) -> Iterator[Server]:
+    """The run's view of a server that is not its own."""
+    with open_server(ServerSettings(dsn=foreign_server.dsn)) as server:
+        yield server

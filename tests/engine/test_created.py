@@ -35,13 +35,6 @@ THERE = {
 }
 
 
-@pytest.fixture(scope="module")
-def theirs(foreign_server: ForeignServer) -> Iterator[Server]:
-    """The run's view of a server that is not its own."""
-    with open_server(ServerSettings(dsn=foreign_server.dsn)) as server:
-        yield server
-
-
 @pytest.fixture
 def play(theirs: Server, tmp_path: Path, foreign_server: ForeignServer) -> Iterator[Play]:
     """Play a scenario's text there; what is left of the names goes with the test."""

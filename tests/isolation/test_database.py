@@ -53,13 +53,6 @@ permutation who there
 """
 
 
-@pytest.fixture(scope="module")
-def theirs(foreign_server: ForeignServer) -> Iterator[Server]:
-    """The run's view of a server that is not its own."""
-    with open_server(ServerSettings(dsn=foreign_server.dsn)) as server:
-        yield server
-
-
 @pytest.fixture
 def in_place(foreign_server: ForeignServer) -> Iterator[Server]:
     """A database of the user's on it, called as a table of the spec is."""
@@ -171,7 +164,7 @@ def test_sessions_that_wait_for_another_spec_are_not_seen(play: Play, theirs: Se
         assert seen.format("y") in elsewhere(server, WHO, SpecSettings(alone=True)).output
 
 
-def test_a_connection_of_another_spec_heeds_the_stop_of_this_one(theirs: Server, elsewhere: Elsewhere) -> None:
+def test_a_connection_of_another_spec_sees_the_stop_of_this_one(theirs: Server, elsewhere: Elsewhere) -> None:
     """What is created on a server that is not ours is looked up on the connection that creates it, and waited for."""
     elsewhere(theirs, "session s step a { SELECT 1; }\npermutation a", SpecSettings())
     text = """

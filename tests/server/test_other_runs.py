@@ -188,7 +188,7 @@ def test_run_on_another_host_whose_connection_was_cut_keeps_its_databases(foreig
         assert database in foreign_server.databases()
 
         def made() -> bool:
-            # the template, the one that is lent, and two ahead
+            # the template, the one in use, and two ahead
             names = [re.fullmatch(f"pgchaos_{run.id}_t?[0-9]+", name) for name in foreign_server.databases()]
             return len(names) - names.count(None) == 4
 
