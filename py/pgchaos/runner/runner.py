@@ -99,32 +99,30 @@ class Runner:
         return self.open_server()
 
     def open_server(self, meanwhile: Callable[[], None] = nothing, contents: Contents | None = None) -> Server:
-        """Open the server, at the first use.
+        """Open the server at the first use, and return it.
 
         Args:
             meanwhile: what to do here while a private server starts.
             contents: of the databases that will be needed; None where it is not known.
 
-        Returns:
-            The server.
-
         Raises:
             ServerError: no server can be used; the same error at each further use.
         """
-        # psycopg and the engine are not loaded by projects that collect no scenario
-        from pgchaos.language.plain_files import Contents
-        from pgchaos.server import open_server
-
         if self._is_fork:
             raise ServerError(_FORKED)
         if self._server_error is not None:
             raise self._server_error
-        if self._server is None:
-            try:
-                self._server = open_server(self._settings, meanwhile=meanwhile, contents=contents or Contents.TOOLKIT)
-            except ServerError as error:
-                self._server_error = error
-                raise
+        if self._server is not None:
+            return self._server
+        # projects that collect no scenario do not load psycopg and the engine
+        from pgchaos.language.plain_files import Contents
+        from pgchaos.server import open_server
+
+        try:
+            self._server = open_server(self._settings, meanwhile=meanwhile, contents=contents or Contents.TOOLKIT)
+        except ServerError as error:
+            self._server_error = error
+            raise
         return self._server
 
     @property

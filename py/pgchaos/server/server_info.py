@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -76,7 +77,7 @@ class ServerInfo:
         """Whether this run started it."""
         return self.private is not None
 
-    @property
+    @cached_property
     def banner(self) -> str:
         """One line for the head of a report: server, version, and whether it is ours."""
         if self.private is not None:
