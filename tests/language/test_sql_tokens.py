@@ -86,7 +86,7 @@ def test_all_functions_that_a_statement_may_call(text: str, names: set[str]) -> 
         ("CREATE OR REPLACE FUNCTION s.Mine(a int) RETURNS int LANGUAGE sql AS 'SELECT a'", {"mine"}),
         ('CREATE FUNCTION "Ok"() RETURNS text LANGUAGE sql AS $$ SELECT other() $$', {"ok"}),
         ("CREATE TRIGGER t AFTER INSERT ON a EXECUTE FUNCTION f()", set()),
-        ("CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'CREATE FUNCTION f() …'; END $$", {"f"}),
+        ("CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'CREATE FUNCTION f() …'; END $$", {"p", "f"}),
         ("CREATE FUNCTION {0}() RETURNS text", set()),
     ],
 )
