@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from pgchaos.pytest_plugin.run_summary import note_lines, skipped_lines, slowest_lines, summary
+from pgchaos.pytest_plugin.terminal import note_lines, skipped_lines, slowest_lines, summary
 
 
 def report(nodeid: str, seconds: float | None = None, **more: object) -> SimpleNamespace:

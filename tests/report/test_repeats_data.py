@@ -7,7 +7,7 @@ import json
 from jsonschema import Draft202012Validator
 
 from pgchaos.report.export.document import SCHEMA
-from pgchaos.report.export.repeats_data import repeats_data
+from pgchaos.report.export.scenario_data import repeats_data
 from pgchaos.report.flakes import Repeats
 from pgchaos.results import RunResult
 from tests.report.runs import START, row_ms

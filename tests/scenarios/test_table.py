@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pgchaos.commands.program import main
+from pgchaos.commands.table import driven_by
 from pgchaos.language.reader import read
-from pgchaos.language.scenario_table import driven_by
 from tests.scenarios.test_shipped import SQL
 
 CHECK = "-- chaos:check\nSELECT pass('p');\n"

@@ -16,7 +16,7 @@ from pgchaos.language.fault_kinds import disks_of
 from pgchaos.language.header_model import applies
 from pgchaos.language.model import Scenario
 from pgchaos.language.plain_files import Contents, connects_again, contents_for
-from pgchaos.language.pooler_rules import pooler_of
+from pgchaos.language.pooler import pooler_of
 from pgchaos.results import Failure, RunResult
 from pgchaos.schedule.scheduler import Scheduler
 from pgchaos.server import Sandbox, Server, ServerError

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, TypeAlias, get_args
 
-from pgchaos.language import faults, given, header, mutants, pooler_directive, sections, session_directives
+from pgchaos.language import faults, given, header, mutants, pooler, sections, session_directives
 from pgchaos.language.arguments import Args
 from pgchaos.language.fault_kinds import FORMS, KINDS
 from pgchaos.language.header import Header
@@ -125,7 +125,7 @@ _ROWS: tuple[Row, ...] = (
     HeaderDirective(word="pooler", usage="pooler session, transaction or statement [size N], or pooler NAME = VALUE",
         help="PgBouncer between the sessions and the server",
         shape=r"(?:session|transaction|statement)(?: size \d+)?|[a-z_]+ ?= ?.+", when=True,
-        read=pooler_directive.pooler),
+        read=pooler.pooler),
     HeaderDirective(word="alone", usage="alone",
         help="nothing else runs on the server meanwhile", once=True, read=header.alone),
     HeaderDirective(word="matrix", usage="matrix NAME in a, 'b c'",

@@ -22,7 +22,7 @@ from pgchaos.language.model import Replace, Scenario, Session
 from pgchaos.language.mutant_texts import ReplaceTargets
 from pgchaos.language.mutants import check_mutant
 from pgchaos.language.parser import Parser
-from pgchaos.language.pooler_rules import check_pooler
+from pgchaos.language.pooler import check_pooler
 from pgchaos.language.problems import Place, Problem
 from pgchaos.language.programs import check_programs
 from pgchaos.language.schedules import mutant_mismatch, refused_waits, steps_by_session, too_many_interleavings

@@ -17,7 +17,7 @@ from pgchaos.pytest_plugin.file_summary import FileSummary
 from pgchaos.pytest_plugin.items import broken_call, spec_call
 from pgchaos.pytest_plugin.options import MARKERS
 from pgchaos.pytest_plugin.reports import shown_path
-from pgchaos.pytest_plugin.scenario_item import NOTE, ScenarioItem
+from pgchaos.pytest_plugin.scenario_item import NOTE, SQL_SUFFIXES, ScenarioItem
 from pgchaos.pytest_plugin.scheduling import is_named
 from pgchaos.pytest_plugin.stash import OPTIONS
 from pgchaos.report.replay import item_name
@@ -25,7 +25,6 @@ from pgchaos.runner.jobs import Job
 from pgchaos.runner.specs import spec_job
 from pgchaos.safe_output import one_line, printable
 
-_SQL_SUFFIXES = frozenset({".sql", ".pg", ".pgsql", ".psql"})
 _SQL_COMMAND = re.compile(r"^\s*(?:SELECT|BEGIN|VALUES|CREATE|SET|COPY|\\[a-z]+)\b", re.IGNORECASE | re.MULTILINE)
 _FIRST_LINE = re.compile(r"^(?!#?[ \t]*$)[^\n]*", re.MULTILINE)  # the first line that is not blank
 
@@ -205,9 +204,9 @@ def _kind(path: Path, shown: str, session: pytest.Session, run: Run) -> _Kind | 
     if is_scenario(text):
         return _Kind("scenario", raw)
     # prose that mentions a TAP plan is not SQL
-    is_sql = path.suffix in _SQL_SUFFIXES or _SQL_COMMAND.search(text) is not None
+    is_sql = path.suffix in SQL_SUFFIXES or _SQL_COMMAND.search(text) is not None
     prints = (named or options.pgtap_files) and is_sql and prints_tap(path, text)
-    return _Kind("pgtap", raw, prints, summary) if prints or (named and path.suffix in _SQL_SUFFIXES) else None
+    return _Kind("pgtap", raw, prints, summary) if prints or (named and path.suffix in SQL_SUFFIXES) else None
 
 
 _PREFIXES = pytest.StashKey[tuple[str, ...]]()  # asked for each file that is collected

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pgchaos.pytest_plugin.scenario_item import SCENARIO_SUFFIXES
 from pgchaos.pytest_plugin.stash import RUNNER
 
 # By name: the help, and what the value is.
@@ -17,9 +18,6 @@ FILE_OPTIONS = {
     "trace": ("write the timelines into this file, for Perfetto (Chrome's trace events)", "FILE"),
     "svg": ("write a picture of each scenario that failed into this folder", "DIR"),
 }
-
-_SOURCES = frozenset({".sql", ".pg", ".psql", ".pgsql", ".spec", ".py"})
-"""Endings of what is run, which an output never is."""
 
 
 def add_file_options(parser: pytest.Parser) -> None:
@@ -72,7 +70,7 @@ def _check(files: Mapping[str, Path]) -> None:
             other = named.setdefault(path, name)
             if other != name:
                 raise pytest.UsageError(f"--chaos-{name}: '{path}' is the file of --chaos-{other}: name another")
-            if path.suffix in _SOURCES and path.is_file():
+            if path.suffix in SCENARIO_SUFFIXES | {".py"} and path.is_file():
                 raise pytest.UsageError(f"--chaos-{name}: '{path}' would be overwritten: name a file for the output")
             (check_folder if name == "svg" else check_writable)(path)
     except OSError as error:

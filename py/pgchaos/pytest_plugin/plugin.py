@@ -33,11 +33,11 @@ from pgchaos.pytest_plugin.scheduling import (
     may_run_in_parallel,
     parallel_jobs,
     permutation_lines,
+    select_items,
     set_limits,
     suite_jobs,
     suite_lines,
 )
-from pgchaos.pytest_plugin.selection import select_items
 from pgchaos.pytest_plugin.stash import BANNERS, EXPLORED, OPTIONS, RUNNER
 from pgchaos.pytest_plugin.terminal import TerminalReports, has_boxes, mark_report
 from pgchaos.runner.interrupts import Interrupts

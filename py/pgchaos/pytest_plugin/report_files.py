@@ -18,8 +18,8 @@ import pytest
 import pgchaos
 from pgchaos import clock
 from pgchaos.pytest_plugin.explored_test import explored_data, explores, forget_calls
-from pgchaos.pytest_plugin.item_texts import replay_lines, run_again, values_of
-from pgchaos.pytest_plugin.scenario_item import ScenarioItem
+from pgchaos.pytest_plugin.items import replay_lines, run_again, values_of
+from pgchaos.pytest_plugin.scenario_item import SCENARIO_SUFFIXES, ScenarioItem
 from pgchaos.pytest_plugin.stash import OPTIONS, RUNNER
 from pgchaos.report.export import github
 from pgchaos.report.export.document import RunData, document, dumps
@@ -35,7 +35,6 @@ _DATA = "chaos_data"
 _EXPLORES = "chaos_explores"
 # In what a worker of pytest-xdist sends at its end: the ids of those that were collected.
 _EXPLORING = "chaos_exploring"
-_SUFFIXES = frozenset({".sql", ".pg", ".pgsql", ".psql", ".spec"})
 
 
 class ReportFiles:
@@ -210,7 +209,7 @@ class ReportFiles:
 
 
 def _is_ours(nodeid: str) -> bool:
-    return PurePath(nodeid.partition("::")[0]).suffix in _SUFFIXES
+    return PurePath(nodeid.partition("::")[0]).suffix in SCENARIO_SUFFIXES
 
 
 def _data_of(item: ScenarioItem, report: pytest.TestReport) -> Data:

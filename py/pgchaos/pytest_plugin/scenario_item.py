@@ -19,6 +19,11 @@ NOTE = "chaos_note"
 SEARCHED = "chaos_explored"
 ORACLE = "chaos_oracle"
 REPEATED = "chaos_repeated"  # how many of its runs failed
+# The section of a report with the report of a run that passed.
+RUN = "chaos run"
+SQL_SUFFIXES = frozenset({".sql", ".pg", ".pgsql", ".psql"})
+# Of what is run by items of this kind.
+SCENARIO_SUFFIXES = SQL_SUFFIXES | {".spec"}
 
 
 class ScenarioItem(pytest.Function):

@@ -1,4 +1,4 @@
-"""Which items may run in parallel, how long each may take, and what the header says of them."""
+"""Which items are run, which of them in parallel, how long each may take, and what the header says of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgchaos.pytest_plugin.scenario_item import ScenarioItem
+from pgchaos.pytest_plugin.stash import OPTIONS
 
 if TYPE_CHECKING:
     from pgchaos.language.plain_files import Contents
     from pgchaos.runner.jobs import Job
-    from pgchaos.schedule.token import Token
 
 # With more scenarios, their interleavings are summed up in one line.
 _MOST_LINES = 10
@@ -100,9 +100,37 @@ def permutation_lines(items: Iterable[pytest.Item]) -> list[str]:
     return [f"interleavings: at most {count:,} of {nodeid}" for nodeid, count in counts.items()]
 
 
-def matches_token(item: pytest.Item, token: Token) -> bool:
-    """Whether a token replays an item."""
-    return isinstance(item, ScenarioItem) and item.job is not None and item.job.fingerprint == token.of
+def select_items(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep only the item of the token of --chaos-replay; pytest.UsageError where there is none."""
+    if config.stash[OPTIONS].constants:
+        # projects without scenarios do not load it
+        from pgchaos.pytest_plugin.collection_run import check_constants
+
+        check_constants(config)
+    token = config.stash[OPTIONS].token
+    if token is not None:
+        chosen: list[pytest.Item] = [item for item, job in _jobs(items) if job.fingerprint == token.of]
+        # which call of a test in Python has a token is known only when it is made
+        chosen = chosen or [item for item in items if "chaos_explore" in getattr(item, "fixturenames", ())]
+        kept = set(chosen)
+        others = [item for item in items if item not in kept]
+        items[:] = chosen
+        config.hook.pytest_deselected(items=others)
+        if not items:
+            from pgchaos.schedule.token import shown
+
+            raise pytest.UsageError(
+                f"--chaos-replay: the token '{shown(str(token))}' matches no collected scenario: the file has changed"
+                f" since, or it is not below {_searched(config)}: name its path after the token; or the token is of"
+                " other values of the matrix or of a mutant (which needs --chaos-mutants)"
+            )
+
+
+def _searched(config: pytest.Config) -> str:
+    """Name what was collected: the arguments; without any, only the folders of chaos_paths have scenarios."""
+    if config.args_source is config.ArgsSource.ARGS:
+        return ", ".join(dict.fromkeys(arg.partition("::")[0] for arg in config.args))
+    return f"chaos_paths ({', '.join(path.name for path in config.stash[OPTIONS].paths)})"
 
 
 def set_limits(items: Iterable[pytest.Item]) -> None:

@@ -15,7 +15,7 @@ from pgchaos.engine.run_settings import Replay, RunSettings
 from pgchaos.language.fault_kinds import felt_by_server
 from pgchaos.language.header_model import Requirement
 from pgchaos.language.model import Scenario
-from pgchaos.language.pooler_rules import pooler_of
+from pgchaos.language.pooler import pooler_of
 from pgchaos.language.schedules import COUNTED, MOST, interleavings
 from pgchaos.language.schema_sandbox import fits_schema
 from pgchaos.language.search_choices import drawn_variables

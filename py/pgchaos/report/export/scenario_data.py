@@ -9,9 +9,8 @@ from pathlib import Path
 from pgchaos.language.header_model import StepName
 from pgchaos.language.model import Mutant, Scenario
 from pgchaos.language.schedules import format_step
-from pgchaos.report.export.repeats_data import repeats_data
 from pgchaos.report.export.timeline_data import Data, failures_data, timeline_data, without_empty
-from pgchaos.report.flakes import Repeats
+from pgchaos.report.flakes import Repeats, common_length, history, rate_line, statement_text, wilson
 from pgchaos.report.lanes import lanes_of
 from pgchaos.report.latency import latency_data
 from pgchaos.report.permutation import none_failed, searched
@@ -22,6 +21,7 @@ from pgchaos.safe_output import printable
 from pgchaos.verdict import judge, judge_mutant
 
 _MOST_SOURCE = 200_000  # characters of a file that are shown
+_BEFORE, _FROM = 3, 30  # statements of each history: before the first that differs, and from there
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +181,36 @@ def _oracle(scenario: Scenario, result: RunResult) -> Data:
             "differences": [asdict(one) for one in judged.differences],
         }
     )
+
+
+def repeats_data(repeats: Repeats | None) -> Data:
+    """Write the runs of a repeated item as data; empty where it was not repeated."""
+    if repeats is None or not repeats.run:
+        return {}
+    low, high = wilson(repeats.failed, repeats.run)
+    found: Data = {
+        "planned": repeats.planned,
+        "runs": repeats.run,
+        "failed": repeats.failed,
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "summary": rate_line(repeats),
+        "seeds": list(dict.fromkeys(repeats.failed_seeds)),
+    }
+    if repeats.failing is not None and repeats.passing is not None:
+        (passed, one), (failed, other) = repeats.passing, repeats.failing
+        same = common_length(one.records, other.records)
+        begin = max(0, same - _BEFORE)
+        left, right = ([statement_text(record) for record in history(run.records)] for run in (one, other))
+        found["parts"] = {
+            "same": same,
+            "from": begin,
+            "passed_run": passed,
+            "failed_run": failed,
+            "passed": left[begin : same + _FROM],
+            "failed": right[begin : same + _FROM],
+        }
+    return without_empty(found)
 
 
 def safe(value: Data) -> Data:
