@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgchaos.pytest_plugin.options import Options
 from pgchaos.pytest_plugin.reports import junit_properties, terminal_width
 from pgchaos.pytest_plugin.scenario_item import NOTE, ORACLE, REPEATED, RUN, SEARCHED, ScenarioItem
 from pgchaos.report.look import BOXES, PLAIN, Look
+from pgchaos.runner.options import Options
 from pgchaos.runner.runner import Runner
 from pgchaos.safe_output import one_line, printable
 from pgchaos.server.settings import ServerError

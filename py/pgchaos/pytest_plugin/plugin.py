@@ -67,19 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, text in {**dict.fromkeys(options.tags, "a tag of ini chaos_tags"), **MARKERS}.items():
         config.addinivalue_line("markers", f"{name}: {text}")
     is_worker = hasattr(config, "workerinput")
-    runner = Runner(
-        options.server,
-        options.seed,
-        options.timeout,
-        plain_timeout=options.spec_timeout,
-        token=options.token,
-        selfcheck=options.selfcheck,
-        amcheck=options.amcheck,
-        draw_seed=options.draw_seed,
-        repeat=options.repeat,
-        same_seed=options.same_seed,
-        progress_line=open_progress_line(sys.stdout.isatty() and config.get_verbosity() >= 0 and not is_worker),
-    )
+    has_line = sys.stdout.isatty() and config.get_verbosity() >= 0 and not is_worker
+    runner = Runner(options, open_progress_line(has_line))
     interrupts = config.stash[_INTERRUPTS] = Interrupts()
     runner.check_interrupt = interrupts.check
     # clean-ups run in reverse order: the server is closed before signals are handled by default again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.pytest_plugin.options import Options
+from pgchaos.runner.options import Options
 from pgchaos.runner.runner import Runner
 
 OPTIONS = pytest.StashKey[Options]()

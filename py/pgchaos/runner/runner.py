@@ -11,10 +11,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgchaos.report.replay import item_name
+from pgchaos.runner.options import Options
 from pgchaos.runner.processors import processors, runs_at_once
 from pgchaos.runner.progress import ProgressLine
 from pgchaos.runner.suite_files import SuiteFiles
-from pgchaos.server.settings import ServerError, ServerSettings, nothing
+from pgchaos.server.settings import ServerError, nothing
 
 if TYPE_CHECKING:
     from pgchaos.engine.run_settings import RunSettings
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pgchaos.runner.jobs import FinishedScenario, Job
     from pgchaos.runner.server_lock import ServerLock
     from pgchaos.runner.specs import FinishedSpec
-    from pgchaos.schedule.token import Token
     from pgchaos.server import Server
     from pgchaos.stop import Stop
 
@@ -43,43 +43,12 @@ class _Parallel(NamedTuple):
 
 
 class Runner:
-    """Opens the server when it is first needed, and runs jobs on it.
+    """Opens the server when it is first needed, and runs jobs on it."""
 
-    Args:
-        settings: which server.
-        seed: of everything random.
-        timeout: of the sessions of a scenario without a timeout of its own, in seconds.
-        plain_timeout: of a plain pgTAP file, in seconds; None for no limit, as pg_prove has none.
-        token: of the one run to replay; None to run the schedules of the files.
-        selfcheck: run each schedule twice.
-        amcheck: look for corruption after every scenario.
-        draw_seed: of the values that are drawn, where it is not `seed`.
-        progress_line: shows what is done for items that take long.
-        repeat: how often each scenario is run.
-        same_seed: each of these runs has the same seed.
-    """
-
-    def __init__(
-        self,
-        settings: ServerSettings,
-        seed: int,
-        timeout: float,
-        *,
-        plain_timeout: float | None = None,
-        token: Token | None = None,
-        selfcheck: bool = False,
-        amcheck: bool = False,
-        draw_seed: int | None = None,
-        progress_line: ProgressLine | None = None,
-        repeat: int = 1,
-        same_seed: bool = False,
-    ) -> None:
+    def __init__(self, options: Options, progress_line: ProgressLine | None = None) -> None:
         self._process = os.getpid()
-        self._settings, self._seed, self._timeout = settings, seed, timeout
-        self._plain_timeout = math.inf if plain_timeout is None else plain_timeout
-        self._token, self._selfcheck, self._amcheck, self._draw_seed = token, selfcheck, amcheck, draw_seed
-        self._progress_line = progress_line or ProgressLine(None)
-        self._repeat, self._same_seed = repeat, same_seed
+        self._options = options
+        self._progress_line = progress_line or ProgressLine(None)  # of items that take long
         self._server: Server | None = None
         self._server_error: ServerError | None = None
         self._server_lock: ServerLock | None = None
@@ -119,7 +88,7 @@ class Runner:
         from pgchaos.server import open_server
 
         try:
-            self._server = open_server(self._settings, meanwhile=meanwhile, contents=contents or Contents.TOOLKIT)
+            self._server = open_server(self._options.server, meanwhile=meanwhile, contents=contents or Contents.TOOLKIT)
         except ServerError as error:
             self._server_error = error
             raise
@@ -153,7 +122,7 @@ class Runner:
         free = self.server.free_slots()
         parallel = parallel or min(2 * processors(), free // _CONNECTIONS_PER_JOB)
         sharing = {key: job for key, job in jobs.items() if not job.alone}
-        if parallel < 2 or len(sharing) < 2 or self._settings.in_place:
+        if parallel < 2 or len(sharing) < 2 or self._options.server.in_place:
             return
         executor = JobExecutor(self._run_in_thread, parallel)
         self._parallel = _Parallel(executor, ConnectionSemaphore(free), Stop())
@@ -227,7 +196,7 @@ class Runner:
 
         scenario, mutant = job.read()
         if refusal := self._destructive_refusal(scenario):
-            result = RunResult(seed=self._seed, skipped=refusal, server=self.banner)
+            result = RunResult(seed=self._options.seed, skipped=refusal, server=self.banner)
             return FinishedScenario(scenario, mutant, result)
         name = item_name(scenario.name, job.variables, job.mutant)
         progress = ItemProgress(
@@ -244,7 +213,7 @@ class Runner:
         try:
             show = partial(self._progress_line.show, name)
             item = ItemRun(scenario, mutant, job.variables, self.server, settings, show)
-            result, repeats = run_item(item, Repetition(self._repeat, self._same_seed))
+            result, repeats = run_item(item, Repetition(self._options.repeat, self._options.same_seed))
             # what the user stops stays unfinished, and is reported with the interrupt
             if settings.stop is None or not settings.stop.is_set():
                 self._unfinished.pop(id(progress), None)
@@ -265,21 +234,24 @@ class Runner:
     ) -> RunSettings:
         from pgchaos.engine.run_settings import Replay, RunSettings
 
+        options, token = self._options, self._options.token
+        # pg_prove has no limit
+        plain_timeout = math.inf if options.spec_timeout is None else options.spec_timeout
         return RunSettings(
-            seed=self._seed,
-            timeout=self._plain_timeout if scenario.plain else self._timeout,
+            seed=options.seed,
+            timeout=plain_timeout if scenario.plain else options.timeout,
             limit=job.limit,
             stop=self._stop,
-            replay=None if self._token is None else Replay(self._token.decisions, self._token.values),
-            selfcheck=self._selfcheck and mutant is None,
-            amcheck=self._amcheck,
+            replay=None if token is None else Replay(token.decisions, token.values),
+            selfcheck=options.selfcheck and mutant is None,
+            amcheck=options.amcheck,
             for_files=self.for_files,
             found=progress.has_failed,
             key=job.fingerprint,
-            draw_seed=self._draw_seed,
-            ran=lambda result, limit: progress.add(result, limit * self._repeat),
+            draw_seed=options.draw_seed,
+            ran=lambda result, limit: progress.add(result, limit * options.repeat),
             progress=lambda runs, limit: self._progress_line.show(name, progress.activity(runs, limit)),
-            suite=self._suite_files.database(self.server) if job.in_suite and not self._settings.in_place else None,
+            suite=self._suite_files.database(self.server) if job.in_suite and not options.server.in_place else None,
             at_once=runs_at_once(self.server, parallel=self._parallel is not None),
         )
 
@@ -295,7 +267,7 @@ class Runner:
     @property
     def unfinished(self) -> list[str]:
         """A line for each scenario that was stopped before its end: how many runs it had made."""
-        return [progress.summary(self._seed) for progress in self._unfinished.values()]
+        return [progress.summary(self._options.seed) for progress in self._unfinished.values()]
 
     @property
     def usable(self) -> bool:
