@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from pgchaos.pytest_plugin.file_options import FILE_OPTIONS, named_files
-from pgchaos.pytest_plugin.options import duration, read_options
+from pgchaos.pytest_plugin.file_options import named_files
+from pgchaos.pytest_plugin.options import FILE_OPTIONS, duration, read_options
 from pgchaos.runner.options import Options
 from tests.pytest_plugin.conftest import FINE, INI, Project
 from tests.pytest_plugin.pages import ROOT, page

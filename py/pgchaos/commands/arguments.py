@@ -18,13 +18,12 @@ _FOUND = {
 
 
 class Command(NamedTuple):
-    """One command: the module and the function that run it, its help, and what adds its arguments."""
+    """One command: its help, what adds its arguments, and the function that runs it."""
 
-    module: str
-    function: str
     help: str
     add: Callable[[argparse.ArgumentParser], None]
     about: str = ""  # more for its own `--help`
+    module: str = ""  # of the function, which has the command's name; '' where the module has it too
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
@@ -127,37 +126,26 @@ FRONTS = ("run", "replay")
 
 COMMANDS = {
     "run": Command(
-        "run",
-        "run",
         "run scenarios, by pytest",
         _run,
         "Without a path: those below chaos_paths (ini key; default: sql), where that is a folder.",
     ),
     "new": Command(
-        "new",
-        "new",
-        "write a scenario that runs, from a template",
-        _new,
-        "On a terminal it asks for what no option gives.",
+        "write a scenario that runs, from a template", _new, "On a terminal it asks for what no option gives."
     ),
-    "lint": Command("lint", "lint", "find mistakes in scenarios, without a server", _lint),
-    "explain": Command(
-        "explain", "explain", "say what a scenario does: sessions, steps, interleavings, faults, needs", _explain
-    ),
-    "replay": Command("run", "replay", "run the one order again that a report's token names", _replay),
-    "docs": Command("docs", "docs", "list the documentation, or print a page of it", _docs),
-    "examples": Command("examples", "examples", "list, print or copy the scenarios of the package", _examples),
-    "directives": Command("docs", "directives", "print the tables of all directives and faults", _nothing),
-    "table": Command("table", "table", "print a table of the scenarios in a folder, in Markdown", _table),
+    "lint": Command("find mistakes in scenarios, without a server", _lint),
+    "explain": Command("say what a scenario does: sessions, steps, interleavings, faults, needs", _explain),
+    "replay": Command("run the one order again that a report's token names", _replay, module="run"),
+    "docs": Command("list the documentation, or print a page of it", _docs),
+    "examples": Command("list, print or copy the scenarios of the package", _examples),
+    "directives": Command("print the tables of all directives and faults", _nothing, module="docs"),
+    "table": Command("print a table of the scenarios in a folder, in Markdown", _table),
     "makefile": Command(
-        "docs",
-        "makefile",
         "print the path of what adds installcheck-chaos to a Makefile: include $(shell python3 -m pgchaos makefile)",
         _nothing,
+        module="docs",
     ),
     "completion": Command(
-        "completion",
-        "completion",
         "print what completes this command line in a shell",
         _completion,
         'bash: source <(pgchaos completion bash) in ~/.bashrc.   zsh: pgchaos completion zsh >"${fpath[1]}/_pgchaos".'

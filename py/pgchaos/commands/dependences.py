@@ -12,7 +12,6 @@ from pgchaos.language.substitution import TooLong, render
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Dependence, Footprint
 from pgchaos.schedule.permutations import Frontier, actors
 from pgchaos.schedule.step_points import StepPoint
-from pgchaos.schedule.wait_rules import Actor
 from pgchaos.search.footprints import SERIALIZABLE, Unknowable, footprints
 from pgchaos.search.touched_tables import TIME, KnownDatabase, touched
 
@@ -137,7 +136,10 @@ def different_orders(
             return 0, ""
         at = dict.fromkeys(everybody, 0)
         while left := [actor for actor in everybody if at[actor] < total[actor]]:
-            points = {actor: _point(actor, at[actor], lengths[actor.session]) for actor in left}
+            points = {}
+            for actor in left:
+                iteration, step_number = divmod(at[actor], lengths[actor.session])
+                points[actor] = StepPoint(actor, "", iteration + 1, step_number)
             step = order.next(points, [actor for actor in everybody if actor not in points])
             if not isinstance(step, StepPoint):
                 return 0, ""
@@ -145,7 +147,3 @@ def different_orders(
         frontier.learn(order.trace)
         runs += 1
     return runs, ""
-
-
-def _point(actor: Actor, done: int, length: int) -> StepPoint:
-    return StepPoint(actor, "", done // length + 1, done % length)

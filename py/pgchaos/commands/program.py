@@ -74,9 +74,9 @@ def _run(words: list[str]) -> int:
         options = argparse.Namespace(command=words[0], words=words[1:])
     else:
         options = build_parser().parse_args(words)
-    command = COMMANDS[options.command]
-    module = importlib.import_module(f"pgchaos.commands.{command.module}")
-    return int(getattr(module, command.function)(options))
+    name = options.command
+    module = importlib.import_module(f"pgchaos.commands.{COMMANDS[name].module or name}")
+    return int(getattr(module, name)(options))
 
 
 def _discard_output() -> None:

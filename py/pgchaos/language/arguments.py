@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pgchaos.language.durations import LONGEST, parse_duration
 from pgchaos.language.header_model import Matrix, When
 from pgchaos.language.problems import LANGUAGE, UNKNOWN_TAG, Place
 from pgchaos.language.suggestions import misspelt_keyword, nearest, suggest
+
+Word = TypeVar("Word", bound=str)
 
 _TOKEN = re.compile(r"\s*(?:'([^']*(?:''[^']*)*)'|(,|>=|<=|[=<>])|([^\s,'=<>]+)|('))")
 _SIGN = re.compile(r"[',=<>]")
@@ -201,14 +203,14 @@ class Args:
             raise self.error(f"{what} must be more than `{token}`")
         return seconds
 
-    def choice(self, what: str, words: Iterable[str]) -> str:
+    def choice(self, what: str, words: Iterable[Word]) -> Word:
         """Take one of these words."""
-        known = list(words)
+        known: dict[str, Word] = {word: word for word in words}
         token = self.take(f"the {what}")
         if token.quoted or token.text not in known:
             article = "an" if what[0] in "aeiou" else "a"
             raise DirectiveError(f"`{self.word}`: `{token}` is not {article} {what}{suggest(token.text, known)}")
-        return token.text
+        return known[token.text]
 
     def quoted(self, what: str) -> str:
         """Take a text in quotes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from pgchaos.language.constants import names_used
 from pgchaos.language.header_model import Matrix, When
@@ -140,18 +140,18 @@ def check_matrix_used(
     directives = *scenario.server, *scenario.poolers, *scenario.pooler_settings, *scenario.xfails, *scenario.leaves
     unused = set(matrix) - _used_by(directives, own, matrix)
     by_mutants = _used_by((), of_mutants, matrix) if unused else set[str]()
-    for text in _new_texts(scenario):
-        by_mutants |= _names_in(text, matrix)
-    chosen = {one.when.name for one in scenario.mutants if one.when is not None}
+    for one in (replace for mutant in scenario.mutants for replace in mutant.replaces):
+        by_mutants |= _names_in(one.new, matrix)
+    chosen = {mutant.when.name for mutant in scenario.mutants if mutant.when is not None}
     for name in [name for name in matrix if name in unused - by_mutants]:
-        one = matrix[name]
+        values, place = matrix[name].values, matrix[name].place
         uses = f"only the `when` of a mutant uses `{name}`" if name in chosen else f"nothing uses `{name}`"
         text = (
             f"`matrix`: {uses}: write `:{name}` or `:'{name}'` in a statement, chaos.var('{name}')"
-            f" in a function, or `when {name} = {_quoted(one.values[0])}` behind {'another' if name in chosen else 'a'}"
+            f" in a function, or `when {name} = {_quoted(values[0])}` behind {'another' if name in chosen else 'a'}"
             " directive"
         )
-        problems.append(Problem(one.place, text, rule=UNUSED_MATRIX))
+        problems.append(Problem(place, text, rule=UNUSED_MATRIX))
     text = "`matrix`: only mutants use `{}`: without them all its items run the same"
     return tuple(
         Problem(one.place, text.format(name), rule=UNUSED_MATRIX)
@@ -167,10 +167,6 @@ def _used_by(
     conditions: list[When | None] = [getattr(one, "when", None) for one in (*directives, *items)]
     used = {when.name for when in conditions if when is not None}
     return used.union(*(_used_in(body, matrix) for body in bodies))
-
-
-def _new_texts(scenario: Scenario) -> Iterator[str]:
-    return (replace.new for mutant in scenario.mutants for replace in mutant.replaces)
 
 
 def _used_in(body: SectionBuilder, matrix: Mapping[str, Matrix]) -> set[str]:

@@ -216,8 +216,7 @@ def _version(args: Args) -> str:
 def sandbox(header: Header, args: Args) -> None:
     """`sandbox database`, `schema` or `server`."""
     kinds: tuple[Sandbox, ...] = get_args(Sandbox)
-    word = args.choice("sandbox", kinds)
-    header.sandbox = next(kind for kind in kinds if kind == word)
+    header.sandbox = args.choice("sandbox", kinds)
 
 
 def server(header: Header, args: Args) -> None:

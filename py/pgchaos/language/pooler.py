@@ -48,12 +48,11 @@ def pooler(header: Header, args: Args) -> None:
         header.add_setting("pooler", ServerSetting(args.place, name, value, args.when))
         return
     modes: tuple[PoolMode, ...] = get_args(PoolMode)
-    word = args.choice("pool mode", modes)
+    mode = args.choice("pool mode", modes)
     size = args.count("the size") if args.accept("size") else None
     for other in header.poolers:
         if may_both_apply(other.when, args.when):
             raise DirectiveError(f"`pooler` is written twice, first in line {other.place.line}")
-    mode = next(mode for mode in modes if mode == word)
     header.poolers.append(Pooler(args.place, mode, size, args.when))
 
 

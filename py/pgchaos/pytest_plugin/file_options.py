@@ -8,24 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pgchaos.pytest_plugin.options import FILE_OPTIONS, folder_of, raw_value
 from pgchaos.pytest_plugin.scenario_item import SCENARIO_SUFFIXES
 from pgchaos.pytest_plugin.stash import RUNNER
-
-# By name: the help, and what the value is.
-FILE_OPTIONS = {
-    "report": ("write a page of all scenarios, with their timelines, into this file (HTML)", "FILE"),
-    "json": ("write what the page shows as JSON into this file", "FILE"),
-    "trace": ("write the timelines into this file, for Perfetto (Chrome's trace events)", "FILE"),
-    "svg": ("write a picture of each scenario that failed into this folder", "DIR"),
-}
-
-
-def add_file_options(parser: pytest.Parser) -> None:
-    """Declare the options and their ini keys."""
-    group = parser.getgroup("chaos")
-    for name, (text, metavar) in FILE_OPTIONS.items():
-        group.addoption(f"--chaos-{name}", default=None, metavar=metavar, help=text)
-        parser.addini(f"chaos_{name}", text, type="string", default=None)
 
 
 def write_files(config: pytest.Config) -> None:
@@ -49,15 +34,9 @@ def named_files(config: pytest.Config) -> dict[str, Path]:
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:
-    given = config.getoption(f"chaos_{name}")
-    text = config.getini(f"chaos_{name}") if given is None else given
-    if not text:
-        return None
-    folder = config.invocation_params.dir
-    if given is None:
-        folder = config.rootpath if config.inipath is None else config.inipath.parent
+    _, text = raw_value(config, name)
     # a link stays, and what it leads to is written
-    return (folder / Path(os.path.expandvars(text)).expanduser()).resolve()
+    return (folder_of(config, name) / Path(os.path.expandvars(str(text))).expanduser()).resolve() if text else None
 
 
 def _check(files: Mapping[str, Path]) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +15,7 @@ import pytest
 
 from pgchaos.language.durations import LONGEST, parse_duration
 from pgchaos.language.tags import TAGS
-from pgchaos.pytest_plugin.called_as import called_as
+from pgchaos.report.replay import MAKE
 from pgchaos.runner.options import Options
 from pgchaos.server.settings import Conninfo, ServerSettings
 
@@ -32,6 +35,13 @@ _CLONES = 2
 # The markers of every project; those of ini `chaos_tags` are added.
 MARKERS = {"chaos": "a chaos scenario", **TAGS}
 
+# The files that a run writes, by option: the help, and what the value is.
+FILE_OPTIONS = {
+    "report": ("write a page of all scenarios, with their timelines, into this file (HTML)", "FILE"),
+    "json": ("write what the page shows as JSON into this file", "FILE"),
+    "trace": ("write the timelines into this file, for Perfetto (Chrome's trace events)", "FILE"),
+    "svg": ("write a picture of each scenario that failed into this folder", "DIR"),
+}
 _T = TypeVar("_T")
 
 
@@ -78,12 +88,14 @@ def add_options(parser: pytest.Parser) -> None:
     add("amcheck", "look for corruption after every scenario, not only after those tagged corruption or recovery")
     add("repeat", "run each scenario so many times, and report how often it fails", "N")
     add("show", "show the timeline of scenarios that passed, too")
+    for name, (text, metavar) in FILE_OPTIONS.items():
+        add(name, text, metavar)
     add("clones", "databases created in advance (default: 2, or the number of --chaos-jobs)", "N")
 
 
 def read_options(config: pytest.Config) -> Options:
     """Read the options: the command line overrides the ini file. Raises pytest.UsageError for an invalid value."""
-    token = _value(config, "replay", lambda text: _token(text, _folder(config, "replay")))
+    token = _value(config, "replay", lambda text: _token(text, folder_of(config, "replay")))
     seed = _value(config, "seed", _seed)
     if seed is None and token is not None:
         seed = token.seed
@@ -115,14 +127,14 @@ def read_options(config: pytest.Config) -> Options:
         show=_flag(config, "show"),
         draw_seed=_draw_seed(config),
         replay=_replay_options(config),
-        command=called_as(),
+        command=_called_as(),
         spec_timeout=timeout,
         accept=_flag(config, "accept"),
         pgtap_keep=_pgtap_keep(config),
         load_extensions=_each(config, "load_extension", _EXTENSION_NAME, "expected the name of an extension"),
         constants=_constants(config),
         repeat=_repeat(config),
-        same_seed=_raw(config, "seed")[1] is not None or token is not None,
+        same_seed=raw_value(config, "seed")[1] is not None or token is not None,
     )
 
 
@@ -142,7 +154,7 @@ def duration(text: str) -> float:
     return seconds
 
 
-def _raw(config: pytest.Config, name: str) -> tuple[str, object]:
+def raw_value(config: pytest.Config, name: str) -> tuple[str, object]:
     """The source of an option's value, for messages, and the value as it was written."""
     given = config.getoption(f"chaos_{name}")
     if given is not None:
@@ -151,7 +163,7 @@ def _raw(config: pytest.Config, name: str) -> tuple[str, object]:
 
 
 def _value(config: pytest.Config, name: str, read: Callable[[str], _T]) -> _T | None:
-    source, raw = _raw(config, name)
+    source, raw = raw_value(config, name)
     if raw is None:
         return None
     try:
@@ -161,11 +173,11 @@ def _value(config: pytest.Config, name: str, read: Callable[[str], _T]) -> _T | 
 
 
 def _flag(config: pytest.Config, name: str) -> bool:
-    return bool(_raw(config, name)[1])
+    return bool(raw_value(config, name)[1])
 
 
 def _list(config: pytest.Config, name: str) -> tuple[str, ...]:
-    _, raw = _raw(config, name)
+    _, raw = raw_value(config, name)
     return tuple(map(str, raw)) if isinstance(raw, list) else ()
 
 
@@ -194,7 +206,7 @@ def _whole(what: str, least: int, most: int = 999) -> Callable[[str], int]:
 
 
 def _pgtap_keep(config: pytest.Config) -> bool:
-    source, raw = _raw(config, "pgtap_keep")
+    source, raw = raw_value(config, "pgtap_keep")
     if raw and (hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None)):
         raise pytest.UsageError(f"{source}: these files must run in order in one database: leave out -n")
     return bool(raw)
@@ -208,23 +220,23 @@ def _repeat(config: pytest.Config) -> int:
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:
-    source, raw = _raw(config, name)
+    source, raw = raw_value(config, name)
     if raw is None:
         return None
-    path = _folder(config, name) / Path(str(raw)).expanduser()
+    path = folder_of(config, name) / Path(str(raw)).expanduser()
     if not path.exists():
         raise pytest.UsageError(f"{source}: '{path}' does not exist")
     return path
 
 
-def _folder(config: pytest.Config, name: str) -> Path:
+def folder_of(config: pytest.Config, name: str) -> Path:
     """The folder that a path in an option, or in its ini key, is relative to."""
     given = config.getoption(f"chaos_{name}") is not None
     return config.invocation_params.dir if given else _ini_folder(config)
 
 
 def _folders(config: pytest.Config) -> tuple[Path, ...]:
-    source, _ = _raw(config, "paths")
+    source, _ = raw_value(config, "paths")
     names = _list(config, "paths") or ("sql",)
     if source.startswith("--"):
         return tuple(config.invocation_params.dir / name for name in names)
@@ -237,7 +249,7 @@ def _ini_folder(config: pytest.Config) -> Path:
 
 def _each(config: pytest.Config, name: str, form: re.Pattern[str], expected: str) -> tuple[str, ...]:
     """The values of an option that may be repeated, each once."""
-    source, _ = _raw(config, name)
+    source, _ = raw_value(config, name)
     values = _list(config, name)
     for value in values:
         if not form.fullmatch(value):
@@ -247,7 +259,7 @@ def _each(config: pytest.Config, name: str, form: re.Pattern[str], expected: str
 
 def _constants(config: pytest.Config) -> dict[str, str]:
     """The psql variables of --chaos-set; of two lines with one name the last counts, as with psql."""
-    source, _ = _raw(config, "set")
+    source, _ = raw_value(config, "set")
     found = {}
     for value in _list(config, "set"):
         name, equals, text = value.partition("=")
@@ -295,3 +307,18 @@ def _may_be_shown(dsn: str) -> bool:
     from pgchaos.server.conninfo import may_be_shown
 
     return may_be_shown(dsn)
+
+
+def _called_as() -> str:
+    """How the user called pytest: by make, which sets a variable, by a path, or by name."""
+    if "CHAOS_MAKE" in os.environ:
+        bindir = os.environ.get("PG_BINDIR")
+        return f"PG_BINDIR={shlex.quote(bindir)} {MAKE}" if bindir else MAKE
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return "python -m pgchaos run" if program.parent.name == "pgchaos" else "python -m pytest"
+    run = " run" if program.name == "pgchaos" else ""
+    found = shutil.which(program.name)
+    if program.name not in ("pytest", "py.test", "pgchaos") or (found and Path(found).resolve() == program.resolve()):
+        return "pgchaos run" if run else "pytest"
+    return f"{os.path.relpath(program)}{run}"

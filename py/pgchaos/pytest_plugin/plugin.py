@@ -13,7 +13,7 @@ import pytest
 
 import pgchaos
 from pgchaos.pytest_plugin import fixtures
-from pgchaos.pytest_plugin.file_options import add_file_options, write_files
+from pgchaos.pytest_plugin.file_options import write_files
 from pgchaos.pytest_plugin.options import MARKERS, add_options, read_options
 from pgchaos.pytest_plugin.reports import (
     ASSERTION,
@@ -58,7 +58,6 @@ _RUN_NOTHING = ("collectonly", "setuponly", "setupplan")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options and ini keys."""
     add_options(parser)
-    add_file_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:

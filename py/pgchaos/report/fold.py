@@ -120,16 +120,13 @@ def wait_chain(run: Lanes) -> str:
     while True:
         text += " and ".join(wait.on)
         holder = run.lane(wait.on[0])
-        behind = [event.wait for event in holder.events if _at_the_time(event, wait)] if holder is not None else []
-        if holder is None or holder.name in names or not behind or behind[-1] is None:
+        waits = [event.wait for event in holder.events if event.wait is not None] if holder is not None else []
+        behind = [other for other in waits if _overlap(other, wait)]
+        if holder is None or holder.name in names or not behind:
             return text
         names.append(holder.name)
         wait = behind[-1]
         text += ", which waited for "
-
-
-def _at_the_time(event: Event, wait: LockWait) -> bool:
-    return event.wait is not None and _overlap(event.wait, wait)
 
 
 def _overlap(one: LockWait, other: LockWait) -> bool:

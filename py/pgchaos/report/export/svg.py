@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from xml.sax.saxutils import escape
@@ -241,12 +241,8 @@ def _failure_lines(scenario: Data, room: int) -> Iterator[str]:
         session = failure.get("session", "")
         who = f"{session}: " if session not in failure["text"] else ""
         yield _cut(f"✕ {place}{who}{failure['text']}", room)
-        for detail in _first_lines(failure.get("details", ()), 4):
-            yield _cut(f"    {detail}", room)
-
-
-def _first_lines(texts: Iterable[str], most: int) -> list[str]:
-    return [line for text in texts for line in text.split("\n") if line.strip()][:most]
+        details = [line for text in failure.get("details", ()) for line in text.split("\n") if line.strip()]
+        yield from (_cut(f"    {line}", room) for line in details[:4])
 
 
 def _cut(text: str, room: int) -> str:
