@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgchaos.schedule.token import Token, fingerprint, parse
+from pgchaos.schedule.token import Fingerprints, Token, parse
 
-OF = fingerprint(["SELECT 1;"], {})
+OF = Fingerprints(["SELECT 1;"]).of({})
 
 
 @given(
@@ -70,12 +70,12 @@ def test_what_is_none_is_refused(text: str) -> None:
 def test_a_fingerprint_changes_with_all_that_a_run_depends_on() -> None:
     prints = {
         OF,
-        fingerprint(["SELECT 2;"], {}),
-        fingerprint(["SELECT 1;", ""], {}),
-        fingerprint(["SELECT ", "1;"], {}),
-        fingerprint(["SELECT 1;"], {"level": "low"}),
-        fingerprint(["SELECT 1;"], {"level": "high"}),
-        fingerprint(["SELECT 1;"], {}, "nobody-locks"),
+        Fingerprints(["SELECT 2;"]).of({}),
+        Fingerprints(["SELECT 1;", ""]).of({}),
+        Fingerprints(["SELECT ", "1;"]).of({}),
+        Fingerprints(["SELECT 1;"]).of({"level": "low"}),
+        Fingerprints(["SELECT 1;"]).of({"level": "high"}),
+        Fingerprints(["SELECT 1;"]).of({}, "nobody-locks"),
     }
     assert len(prints) == 7
-    assert fingerprint(["SELECT 1;"], {}) == OF
+    assert Fingerprints(["SELECT 1;"]).of({}) == OF

@@ -124,7 +124,7 @@ def check_mutant(
 
 
 def _check_replace(one: Replace, targets: ReplaceTargets, complain: Complain) -> None:
-    times = targets.find(one).times
+    times = len(targets.find(one))
     if times != 1:
         where = "setup" if one.session is None else f"session `{one.session}`"
         found = "is not found" if times == 0 else f"is found {times} times"

@@ -89,7 +89,7 @@ def _replace_targets(parser: Parser) -> ReplaceTargets:
         name: [sql.text for sql in body.sources] for name, (_, body) in found.sessions.items()
     }
     statements[None] = [sql.text for body in found.plain["setup"] for sql in body.sources]
-    return ReplaceTargets(statements, (one for mutant in found.mutants for one in mutant.replaces))
+    return ReplaceTargets(statements)
 
 
 def _replaced(parser: Parser) -> Iterator[tuple[Replace, str]]:
@@ -97,9 +97,9 @@ def _replaced(parser: Parser) -> Iterator[tuple[Replace, str]]:
     targets = _replace_targets(parser)
     for mutant in parser.sections.mutants:
         for one in mutant.replaces:
-            text = targets.statement(one)
-            if text is not None:
-                yield one, text
+            places = targets.find(one)
+            if len(places) == 1:
+                yield one, places[0]
 
 
 def _report_stray(parser: Parser, stray: Place) -> None:

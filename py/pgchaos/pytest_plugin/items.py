@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgchaos.pytest_plugin.reports import junit_properties, terminal_width
+from pgchaos.pytest_plugin.reports import junit_properties, report_width
 from pgchaos.pytest_plugin.scenario_item import NOTE, ORACLE, REPEATED, RUN, SEARCHED, ScenarioItem
 from pgchaos.report.look import BOXES, PLAIN, Look
 from pgchaos.runner.options import Options
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pgchaos.runner.jobs import FinishedScenario
     from pgchaos.runner.specs import FinishedSpec
     from pgchaos.verdict import Verdict
-
-_LEAST_WIDTH = 80
 
 Call = Callable[[pytest.FixtureRequest, pytest.Subtests], None]
 
@@ -225,7 +223,7 @@ def failure_report(item: ScenarioItem, done: FinishedScenario, verdict: Verdict,
                 values_of(item, done),
                 done.result,
                 verdict,
-                width=_width(options),
+                width=report_width(options),
                 everything=_is_verbose(item),
                 again=again,
                 token=token,
@@ -251,7 +249,7 @@ def show_run(item: ScenarioItem, done: FinishedScenario, options: Options) -> No
                 done.scenario,
                 values_of(item, done),
                 done.result,
-                width=_width(options),
+                width=report_width(options),
                 everything=_is_verbose(item),
                 output=item.config.getoption("capture") != "no",
                 look=look,
@@ -262,10 +260,6 @@ def show_run(item: ScenarioItem, done: FinishedScenario, options: Options) -> No
     if options.boxes:
         item.boxed = text(BOXES)
     item.add_report_section("call", RUN, text(PLAIN))
-
-
-def _width(options: Options) -> int:
-    return max(_LEAST_WIDTH, options.width or terminal_width())
 
 
 def replay_lines(item: ScenarioItem, done: FinishedScenario, options: Options) -> tuple[str, str]:

@@ -14,9 +14,11 @@ from pgchaos.safe_output import knows_secrets, one_line, without_secrets
 
 if TYPE_CHECKING:
     from pgchaos.results import RunResult
+    from pgchaos.runner.options import Options
 
 _FIRST_LINE = re.compile(r"(?P<path>[^\n]+?):(?P<line>[0-9]+): (?P<reason>[^\n]*)")
 _VALUES = re.compile(r"\n    have: (?P<have>[^\n]*)\n    want: (?P<want>[^\n]*)(?=\n|\Z)")
+_LEAST_WIDTH = 80
 _WIDTH_WITHOUT_TERMINAL = 160  # columns, where the output goes into a file or a log
 _FAILED = "Failed: "  # pytest writes it before the text of pytest.fail()
 
@@ -58,6 +60,11 @@ def first_cause(text: str) -> Cause:
 def terminal_width() -> int:
     """The columns of the terminal, or of a log where there is none."""
     return shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns
+
+
+def report_width(options: Options) -> int:
+    """The columns of a failure's text; a worker of pytest-xdist is told those of the terminal."""
+    return max(_LEAST_WIDTH, options.width or terminal_width())
 
 
 def set_line(report: pytest.TestReport, line: int) -> None:

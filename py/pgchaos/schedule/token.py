@@ -73,11 +73,6 @@ def shown(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def fingerprint(texts: Iterable[str], variables: Mapping[str, str], mutant: str = "") -> str:
-    """Identify an item by its texts, matrix values and the slug of its mutant: eight hexadecimal digits."""
-    return Fingerprints(texts).of(variables, mutant)
-
-
 class Fingerprints:
     """The fingerprints of all items of a file; its texts, with those that it includes, are hashed once."""
 
@@ -87,7 +82,7 @@ class Fingerprints:
             _add(self._digest, text)
 
     def of(self, variables: Mapping[str, str], mutant: str = "") -> str:
-        """See `fingerprint`."""
+        """Identify an item by its matrix values and the slug of its mutant: eight hexadecimal digits."""
         digest = self._digest.copy()
         for name, value in variables.items():
             _add(digest, f"{name}={value}")
