@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple
@@ -86,13 +86,10 @@ class ScenarioFile(pytest.Module):
         return item
 
     def _broken(self, text: str, raw: bytes | None) -> ScenarioItem:
-        if self.config.getoption("collectonly"):
-            raise self.CollectError(printable(text))
         from pgchaos.language.reader import tags_in
 
         # its tags, as far as they can be read, so that -m selects it too
-        tags = tags_in(_decoded(raw)) & {*MARKERS, *self.run.options.tags}
-        return self.run.item(self, self.path.stem, broken_call(text), tags)
+        return _broken(self, self.path.stem, text, tags_in(_decoded(raw)) & {*MARKERS, *self.run.options.tags})
 
 
 class SpecFile(pytest.Module):
@@ -109,9 +106,7 @@ class SpecFile(pytest.Module):
         try:
             spec = read(self.path, self.shown)
         except ScenarioError as error:
-            if self.config.getoption("collectonly"):
-                raise self.CollectError(printable(str(error))) from None
-            yield self.run.item(self, name, broken_call(str(error)))
+            yield _broken(self, name, str(error))
             return
         options, call = self.run.options, spec_call(self.run.runner)
         first = _FIRST_LINE.search(spec.source)
@@ -123,6 +118,13 @@ class SpecFile(pytest.Module):
             )
             item.title = first[0][1:].lstrip(" \t") if first and first[0].startswith("#") else ""
             yield item
+
+
+def _broken(file: ScenarioFile | SpecFile, name: str, text: str, tags: Collection[str] = ()) -> ScenarioItem:
+    """Make the item of a file that cannot be read; where pytest only collects, it fails at once."""
+    if file.config.getoption("collectonly"):
+        raise file.CollectError(printable(text)) from None
+    return file.run.item(file, name, broken_call(text), tags)
 
 
 class _Kind(NamedTuple):

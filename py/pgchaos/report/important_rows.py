@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 from pgchaos.report.lanes import connection_of, has_failed, kind_of, took
 from pgchaos.results import Record
@@ -18,13 +18,16 @@ _ROWS = 120
 
 def shown_rows(ordered: Sequence[Record]) -> list[int]:
     """Choose rows: those that explain most, the last ones of each session, and their neighbours."""
-    sessions = {connection_of(record) for record in ordered}
-    room = min(_ROWS, _ROWS_PER_SESSION * len(sessions))
+    names = [connection_of(record) for record in ordered]
+    sessions = len(set(names))
+    room = min(_ROWS, _ROWS_PER_SESSION * sessions)
     if len(ordered) <= room:
         return list(range(len(ordered)))
     important = _important(ordered)
-    chosen = {*important[:_ROWS], *_last(ordered, _LAST_PER_SESSION)}
-    for number in (*_neighbours(important, len(ordered)), *_backwards(ordered, max(1, room // len(sessions)))):
+    chosen = {*important[:_ROWS], *last_of_each(names, _LAST_PER_SESSION)}
+    # further away than that no row can be chosen: the room is used up before
+    near = neighbours(important, len(ordered), _ROWS_PER_SESSION)
+    for number in (*near, *_backwards(names, max(1, room // sessions))):
         if len(chosen) >= room:
             break
         chosen.add(number)
@@ -58,30 +61,28 @@ def _rank(record: Record, longest: bool) -> int | None:
     return 3 if took(record) >= _SLOW else None
 
 
-def _last(ordered: Sequence[Record], most: int) -> Iterator[int]:
-    seen: Counter[str] = Counter()
-    for number in reversed(range(len(ordered))):
-        name = connection_of(ordered[number])
-        seen[name] += 1
-        if seen[name] <= most:
+def last_of_each(names: Sequence[Hashable], most: int) -> Iterator[int]:
+    """The numbers of the last rows of each name, from the end on."""
+    seen: Counter[Hashable] = Counter()
+    for number in reversed(range(len(names))):
+        seen[names[number]] += 1
+        if seen[names[number]] <= most:
             yield number
 
 
-def _neighbours(rows: Sequence[int], count: int) -> Iterator[int]:
-    """The neighbours of rows, the nearest of each first."""
-    # further away no row can be chosen: the room is used up before
-    for distance in range(1, _ROWS_PER_SESSION + 1):
+def neighbours(rows: Sequence[int], count: int, most: int) -> Iterator[int]:
+    """The neighbours of rows up to a distance, the nearest of each first."""
+    for distance in range(1, most + 1):
         for number in rows:
             yield from (near for near in (number - distance, number + distance) if 0 <= near < count)
 
 
-def _backwards(ordered: Sequence[Record], most: int) -> Iterator[int]:
+def _backwards(names: Sequence[str], most: int) -> Iterator[int]:
     """The last row of every session, then the last but one of every session, and so on."""
-    levels: defaultdict[int, list[int]] = defaultdict(list)
     seen: Counter[str] = Counter()
-    for number in _last(ordered, most):
-        name = connection_of(ordered[number])
-        seen[name] += 1
-        levels[seen[name]].append(number)
+    levels: defaultdict[int, list[int]] = defaultdict(list)
+    for number in last_of_each(names, most):
+        seen[names[number]] += 1
+        levels[seen[names[number]]].append(number)
     for level in sorted(levels):
         yield from levels[level]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from pgchaos.report.export.timeline_data import Data
+from pgchaos.report.important_rows import last_of_each, neighbours
 
 _MOST_EVENTS, _MOST_LANES = 40, 6
 _LAST = 2  # events at the end of a connection
@@ -68,32 +70,12 @@ def _numbers(events: Sequence[Data], among: Sequence[int]) -> set[int]:
     if len(among) <= _MOST_EVENTS:
         return set(among)
     ranks = ((explains(events[number]), at) for at, number in enumerate(among))
-    important = [at for _, at in sorted((rank, -at) for rank, at in ranks if rank is not None)]
-    chosen: set[int] = set()
-    for at in (*map(abs, important), *_ends(events, among), *_near(important, len(among))):
-        if len(chosen) >= _MOST_EVENTS:
-            break
-        chosen.add(among[at])
-    for number in among:  # a run in which nothing stands out: its beginning
-        if len(chosen) >= _MOST_EVENTS:
-            break
-        chosen.add(number)
-    return chosen
-
-
-def _ends(events: Sequence[Data], among: Sequence[int]) -> Iterator[int]:
-    seen: Counter[int] = Counter()
-    for at in reversed(range(len(among))):
-        lane = events[among[at]]["lane"]
-        seen[lane] += 1
-        if seen[lane] <= _LAST:
-            yield at
-
-
-def _near(important: Sequence[int], count: int) -> Iterator[int]:
-    for distance in range(1, _NEAR + 1):
-        for at in map(abs, important):
-            yield from (near for near in (at - distance, at + distance) if 0 <= near < count)
+    important = [-at for _, at in sorted((rank, -at) for rank, at in ranks if rank is not None)]
+    ends = last_of_each([events[number]["lane"] for number in among], _LAST)
+    near = neighbours(important, len(among), _NEAR)
+    # at last, of a run in which nothing stands out, its beginning
+    ordered = dict.fromkeys((*important, *ends, *near, *range(len(among))))
+    return {among[at] for at in islice(ordered, _MOST_EVENTS)}
 
 
 def _renumbered(event: Data, lanes: dict[int, int]) -> Data:
