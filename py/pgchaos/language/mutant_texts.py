@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from pgchaos.language.model import Replace
 
@@ -75,13 +77,18 @@ class ReplaceTargets:
     def __init__(self, statements: Mapping[str | None, Sequence[str]]) -> None:
         self._statements = statements
         self._joined = {session: _BETWEEN.join(texts) for session, texts in statements.items()}
+        self._begins = {
+            session: [0, *accumulate(len(text) + 1 for text in texts)] for session, texts in statements.items()
+        }
 
     def find(self, one: Replace) -> list[str]:
         """Give the statement of each occurrence of its text; overlapping ones are one. Its session need not exist."""
         texts, joined = self._statements.get(one.session, ()), self._joined.get(one.session, "")
+        # files may have thousands of mutants: together with all statements, and once for nearly all of them
         first = joined.find(one.old)
         if first >= 0:
-            # files may have thousands of mutants: the statement of the first occurrence is enough
-            return [texts[joined.count(_BETWEEN, 0, first)]] * joined.count(one.old)
+            is_alone = joined.find(one.old, first + len(one.old)) < 0
+            statement = texts[bisect_right(self._begins[one.session], first) - 1]
+            return [statement] * (1 if is_alone else joined.count(one.old))
         match = text_match((), one.old)
         return [text for text in texts for _ in range(match.count(text))]
