@@ -16,7 +16,9 @@ SETUP = "-- chaos:setup\nCREATE TABLE t (n int);\nINSERT INTO t VALUES (0);\n"
 MEET = "-- chaos:session a x 2\n-- chaos:barrier met\nUPDATE t SET n = n + 1;\n"
 CHECK = "-- chaos:check\nSELECT is((SELECT n FROM t), 2, 'both count');\n"
 MUTANT = "-- chaos:mutant it is set\n-- chaos:replace 'n + 1' with '1' in a\n-- chaos:caught by 'both count'\n"
+SETS = "-- chaos:mutant it is gone\nDELETE FROM t;\n-- chaos:caught by 'both count'\n"
 GOOD = SETUP + MEET + CHECK + MUTANT
+RUN = "-- chaos:schedule explore 5\n" + SETUP + "-- chaos:session shop x 2 run '{}'\n" + CHECK + SETS
 BAD = SETUP + MEET.replace("session", "sesion") + CHECK
 
 
@@ -69,6 +71,8 @@ def test_files_that_are_right_and_those_that_are_no_scenarios_are_left_alone(cal
         (GOOD.replace("x 2\n-- chaos:barrier met", "x 2 repeat 50"), []),
         ("-- chaos:schedule all\n" + GOOD.replace("-- chaos:barrier met\n", ""), []),
         (GOOD.replace(MUTANT, ""), [(1, "no-mutant")]),
+        (RUN.format("python shop.py --user :wrker --port localhost:8080"), [(5, "unset-variable")]),
+        (RUN.format("python shop.py --user :worker --at :noon"), []),
         ("-- chaos:matrix level in a, b\n" + GOOD, [(1, "unused-matrix")]),
         ("-- chaos:tags nobodys\n" + GOOD, [(1, "unknown-tag")]),
     ],

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pgchaos.language.problems import LANGUAGE, SNAPSHOT_WAIT, UNKNOWN_TAG, UNUSED_MATRIX, Place
 
 SLEEP, CANNOT_FAIL, FREE_RACE, NO_MUTANT = "sleep", "cannot-fail", "free-race", "no-mutant"
+UNSET_VARIABLE = "unset-variable"
 PERMIT, NEEDLESS_PERMIT = "allow", "needless-allow"
 
 
@@ -28,6 +29,7 @@ RULES = {
     SLEEP: Rule("pg_sleep in a session: it makes an order likely, not certain"),
     CANNOT_FAIL: Rule("an assertion that is true whatever the sessions did"),
     FREE_RACE: Rule("connections that run freely, with nothing that makes them meet"),
+    UNSET_VARIABLE: Rule("a variable in a `run` that nothing sets, and whose name is nearly that of one that is set"),
     NO_MUTANT: Rule("no mutant, so that nothing shows that the scenario can fail"),
     SNAPSHOT_WAIT: Rule("a wait by a function of the toolkit that takes the snapshot of its transaction"),
     PERMIT: Rule("`-- lint: allow` without a reason, or of no rule", is_error=True, may_be_allowed=False),

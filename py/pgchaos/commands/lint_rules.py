@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pgchaos.commands.findings import CANNOT_FAIL, FREE_RACE, NO_MUTANT, SLEEP, Finding
+from pgchaos.commands.findings import CANNOT_FAIL, FREE_RACE, NO_MUTANT, SLEEP, UNSET_VARIABLE, Finding
 from pgchaos.language.assertions import FunctionNames, asserting_functions, function_names, tap_calls
+from pgchaos.language.header import SESSION_VARIABLES
 from pgchaos.language.model import Scenario, Session
 from pgchaos.language.problems import Place
+from pgchaos.language.programs import used_variables
 from pgchaos.language.section_items import (
     STEERS,
     Delay,
@@ -24,7 +26,10 @@ from pgchaos.language.sql_tokens import (
     token_at,
     tokenize,
 )
+from pgchaos.language.suggestions import nearest
 
+_LIKE = 0.75
+"""How alike two names of variables are, by difflib's measure, where one is misspelt."""
 _SLEEPS = frozenset({"pg_sleep", "pg_sleep_for", "pg_sleep_until"})
 _MEETING_FUNCTIONS = frozenset({"barrier", "signal", "wait_for", "wait_blocked"})
 
@@ -39,12 +44,28 @@ def warnings_of(scenario: Scenario) -> Iterator[Finding]:
         yield from _sleeps(session)
     yield from _cannot_fail(scenario)
     yield from _free_race(scenario)
+    yield from _unset_variables(scenario)
     if not scenario.mutants:
         text = (
             "no mutant: nothing shows that the scenario fails when the bug is there; plant it by `-- chaos:mutant NAME`"
             " with `-- chaos:caught by 'NAME OF THE ASSERTION'`, and run --chaos-mutants"
         )
         yield Finding(Place(scenario.shown, 1), NO_MUTANT, text)
+
+
+# variables of programs
+
+
+def _unset_variables(scenario: Scenario) -> Iterator[Finding]:
+    """Find misspelt variables in commands, which programs get as they are written."""
+    known = {*SESSION_VARIABLES, *scenario.constants, *(one.name for one in scenario.matrix)}
+    known.update(one.name for one in scenario.given)
+    for session in scenario.all_sessions:
+        for name in sorted(used_variables(session.program) - known):
+            near = nearest(name, known, _LIKE)
+            if session.program is not None and near is not None:
+                text = f"nothing sets `:{name}`, so the program gets it as it is written: did you mean `:{near}`?"
+                yield Finding(session.program.place, UNSET_VARIABLE, text)
 
 
 # pg_sleep
