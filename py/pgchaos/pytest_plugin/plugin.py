@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,42 +138,31 @@ def pytest_collect_file(
     """Collect a scenario or a spec; a file that pytest-pgtap collects too is left to one of the two plugins."""
     others = yield
     if file_path.suffix == ".spec":
-        return [*others, *_files(file_path, parent, _spec_file)]
+        return [*others, *_collected(file_path, parent)]
     named = file_path.suffix != ".py" and is_named(file_path, parent.session)
     if file_path.suffix not in (".sql", ".pg") and not (named and not others):
         return others
     pytest_pgtap = [other for other in others if type(other).__module__.partition(".")[0] == "pytest_pgtap"]
-    made = partial(_scenario_file, others=bool(others), pytest_pgtap=bool(pytest_pgtap))
-    files = _files(file_path, parent, made)
+    files = _collected(file_path, parent, others=bool(others), pytest_pgtap=bool(pytest_pgtap))
     return [*(other for other in others if other not in pytest_pgtap), *files] if files else others
 
 
-def _files(
-    path: Path, parent: pytest.Collector, make: Callable[[Path, pytest.Collector], pytest.Collector | None]
+def _collected(
+    path: Path, parent: pytest.Collector, *, others: bool = False, pytest_pgtap: bool = False
 ) -> list[pytest.Collector]:
     # for each file named on the command line, pytest asks for all files of its folder again
     found = parent.stash.setdefault(_FILES, {})
     if path not in found:
-        file = make(path, parent)
+        # projects without SQL need not load what collects it
+        from pgchaos.pytest_plugin.collection import scenario_file, spec_file
+
+        file: pytest.Collector | None
+        if path.suffix == ".spec":
+            file = spec_file(path, parent)
+        else:
+            file = scenario_file(path, parent, others=others, pytest_pgtap=pytest_pgtap)
         found[path] = [] if file is None else [file]
     return found[path]
-
-
-# Projects without SQL need not load what collects it.
-
-
-def _scenario_file(
-    path: Path, parent: pytest.Collector, *, others: bool, pytest_pgtap: bool
-) -> pytest.Collector | None:
-    from pgchaos.pytest_plugin.collection import scenario_file
-
-    return scenario_file(path, parent, others=others, pytest_pgtap=pytest_pgtap)
-
-
-def _spec_file(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    from pgchaos.pytest_plugin.collection import spec_file
-
-    return spec_file(path, parent)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
