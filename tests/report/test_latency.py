@@ -12,7 +12,7 @@ from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
 from pgchaos.report.latency import latencies, latency_data, latency_lines
 from pgchaos.report.look import PLAIN
-from pgchaos.report.text import run_text
+from pgchaos.report.text import ReportedRun, run_text
 from pgchaos.results import Record, RunResult
 
 START = 1000.0
@@ -56,9 +56,9 @@ def test_the_table_of_a_free_run() -> None:
     assert latency_lines(records[2:], 76, PLAIN) == []
     scenario = Scenario(Path("sql/x.sql"), "sql/x.sql", "x", "", "")
     result = RunResult(1, START, records=records)
-    assert "\nLatency in ms, " in run_text(scenario, {}, result)
+    assert "\nLatency in ms, " in run_text(ReportedRun(scenario, {}, result))
     stepped = replace(scenario, schedule=Schedule("all"))
-    assert "Latency" not in run_text(stepped, {}, result)
+    assert "Latency" not in run_text(ReportedRun(stepped, {}, result))
 
 
 def test_the_same_as_data() -> None:

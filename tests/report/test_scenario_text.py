@@ -15,7 +15,7 @@ from pgchaos.language.reader import read
 from pgchaos.report.export.document import SCHEMA, RunData, document, dumps
 from pgchaos.report.export.scenario_data import ItemData, scenario_data
 from pgchaos.report.scenario_text import settings_of, settings_text
-from pgchaos.report.text import failure_text
+from pgchaos.report.text import ReportedRun, failure_text
 from pgchaos.results import Failure, RunResult
 from pgchaos.verdict import judge
 
@@ -57,7 +57,7 @@ def failed(*lines: int) -> RunResult:
 def text_of(scenario: Scenario, level: str, *lines: int, width: int = 100) -> list[str]:
     values = {"level": level}
     result = failed(*lines)
-    return failure_text(scenario, values, result, judge(scenario, values, result), width=width).splitlines()
+    return failure_text(ReportedRun(scenario, values, result, width), judge(scenario, values, result)).splitlines()
 
 
 def test_the_parameters_that_applied_are_below_the_server(crash: Scenario) -> None:

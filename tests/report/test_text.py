@@ -12,7 +12,7 @@ from pgchaos.language.problems import Place
 from pgchaos.report.look import BOXES
 from pgchaos.report.replay import MAKE, item_name, replay_line
 from pgchaos.report.statement_list import shorten, statement_list
-from pgchaos.report.text import failure_text, run_text
+from pgchaos.report.text import ReportedRun, failure_text, run_text
 from pgchaos.results import STOPPED, Assertion, Explored, Failure, Launch, Permutations, Record, RunResult, Standing
 from pgchaos.verdict import judge, judge_mutant
 
@@ -53,9 +53,10 @@ SOLD_TWICE = RunResult(
 )
 
 
-def report_of(result: RunResult, **how: object) -> str:
+def report_of(result: RunResult, *, everything: bool = False, token: str = "") -> str:
     again = f"pytest {FILE}::ticket --chaos-seed=1234"
-    return failure_text(SCENARIO, {}, result, judge(SCENARIO, {}, result), again=again, **how)  # type: ignore[arg-type]  # as above
+    run = ReportedRun(SCENARIO, {}, result, everything=everything)
+    return failure_text(run, judge(SCENARIO, {}, result), again=again, token=token)
 
 
 def test_the_report_of_a_failure() -> None:
@@ -98,7 +99,7 @@ def test_a_single_connection_has_no_interleaving_to_replay() -> None:
     def ends_with(session: Session) -> str:
         alone = replace(SCENARIO, sessions=(session,))
         verdict = judge(alone, {}, SOLD_TWICE)
-        return failure_text(alone, {}, SOLD_TWICE, verdict, again="pytest x").splitlines()[-1]
+        return failure_text(ReportedRun(alone, {}, SOLD_TWICE), verdict, again="pytest x").splitlines()[-1]
 
     one = replace(CASHIERS, count=1)
     assert ends_with(one) == "    pytest x"
@@ -250,7 +251,7 @@ def test_a_name_holds_no_control_character() -> None:
 )
 def test_what_is_replayed_depends_on_the_schedule(kind: str, expected: str) -> None:
     scheduled = replace(SCENARIO, schedule=Schedule(kind))  # type: ignore[arg-type]  # one of its words
-    text = failure_text(scheduled, {}, SOLD_TWICE, judge(scheduled, {}, SOLD_TWICE), width=200, again="pytest x")
+    text = failure_text(ReportedRun(scheduled, {}, SOLD_TWICE, 200), judge(scheduled, {}, SOLD_TWICE), again="pytest x")
     assert expected in text
 
 
@@ -330,7 +331,7 @@ STEPS = [Launch("cashier", 1, "14", 1), Launch("cashier", 2, "14", 1)]
 
 
 def not_caught(result: RunResult) -> str:
-    return failure_text(SCENARIO, {}, result, judge_mutant(MUTANT, result))
+    return failure_text(ReportedRun(SCENARIO, {}, result), judge_mutant(MUTANT, result))
 
 
 def test_a_search_in_which_nothing_failed_shows_no_steps() -> None:
@@ -352,7 +353,7 @@ def test_a_search_that_failed_otherwise_has_found_nothing() -> None:
     other = Failure("assertion", ("other",), "other", at(25))
     counts = Permutations(13, 2, True)
     result = replace(SOLD_TWICE, failures=[other], order=STEPS, permutations=counts, explored=explored)
-    text = failure_text(SCENARIO, {}, result, judge_mutant(MUTANT, result))
+    text = failure_text(ReportedRun(SCENARIO, {}, result), judge_mutant(MUTANT, result))
     assert (
         "13 interleavings were run without the expected failure; the steps of one that failed in another way:" in text
     )
@@ -398,9 +399,9 @@ def test_statements_cancelled_by_the_stop_show_no_error() -> None:
 def test_the_output_of_diag_is_in_both_reports() -> None:
     result = replace(SOLD_TWICE, diagnostics=["there are 2"], failures=[], output=["a[1]: NOTICE: x"])
     assert "Output of diag():\n    there are 2\n" in report_of(result)
-    text = run_text(SCENARIO, {}, result)
+    text = run_text(ReportedRun(SCENARIO, {}, result))
     assert "Output of diag():\n    there are 2\n" in text
     assert "Output:\n    a[1]: NOTICE: x\n" in text
     assert "\ncashier: 6 statements, longest 237 ms (waited for cashier[1]), 1 waited, 1\n" in text
     assert "Seed" not in text
-    assert "NOTICE" not in run_text(SCENARIO, {}, result, output=False)
+    assert "NOTICE" not in run_text(ReportedRun(SCENARIO, {}, result), output=False)

@@ -21,6 +21,7 @@ from pgchaos.server.settings import ServerError
 # projects without scenarios do not load what judges and reports them
 if TYPE_CHECKING:
     from pgchaos.language.model import Mutant
+    from pgchaos.report.text import ReportedRun
     from pgchaos.results import Assertion
     from pgchaos.runner.jobs import FinishedScenario
     from pgchaos.runner.specs import FinishedSpec
@@ -215,22 +216,11 @@ def failure_report(item: ScenarioItem, done: FinishedScenario, verdict: Verdict,
     from pgchaos.report.text import failure_text
 
     again, token = replay_lines(item, done, options)
+    run = _reported(item, done, options)
 
     def text(look: Look) -> str:
-        return printable(
-            failure_text(
-                done.scenario,
-                values_of(item, done),
-                done.result,
-                verdict,
-                width=report_width(options),
-                everything=_is_verbose(item),
-                again=again,
-                token=token,
-                look=look,
-                repeats=done.repeats,
-            )
-        )
+        shown = run._replace(look=look)
+        return printable(failure_text(shown, verdict, again=again, token=token, repeats=done.repeats))
 
     if options.boxes:
         item.boxed = text(BOXES)
@@ -243,23 +233,22 @@ def show_run(item: ScenarioItem, done: FinishedScenario, options: Options) -> No
         return
     from pgchaos.report.text import run_text
 
+    run, output = _reported(item, done, options), item.config.getoption("capture") != "no"
+
     def text(look: Look) -> str:
-        return printable(
-            run_text(
-                done.scenario,
-                values_of(item, done),
-                done.result,
-                width=report_width(options),
-                everything=_is_verbose(item),
-                output=item.config.getoption("capture") != "no",
-                look=look,
-                mutant=done.mutant,
-            )
-        )
+        return printable(run_text(run._replace(look=look), output=output, mutant=done.mutant))
 
     if options.boxes:
         item.boxed = text(BOXES)
     item.add_report_section("call", RUN, text(PLAIN))
+
+
+def _reported(item: ScenarioItem, done: FinishedScenario, options: Options) -> ReportedRun:
+    from pgchaos.report.text import ReportedRun
+
+    everything = item.config.get_verbosity() > 0
+    width = report_width(options)
+    return ReportedRun(done.scenario, values_of(item, done), done.result, width, everything=everything)
 
 
 def replay_lines(item: ScenarioItem, done: FinishedScenario, options: Options) -> tuple[str, str]:
@@ -291,7 +280,3 @@ def _target(item: ScenarioItem) -> str:
 def values_of(item: ScenarioItem, done: FinishedScenario) -> dict[str, str]:
     """The values of an item's matrix, and those drawn for it."""
     return {**(item.job.variables if item.job else {}), **done.result.values}
-
-
-def _is_verbose(item: pytest.Item) -> bool:
-    return item.config.get_verbosity() > 0

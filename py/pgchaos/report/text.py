@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
+from typing import NamedTuple
 
 from pgchaos.language.model import Mutant, Scenario
 from pgchaos.report.cells import folded
@@ -34,83 +35,82 @@ _CHANGED = 60  # columns of a text that a mutant replaces
 _SQL_LINES = 2  # of the statement of a failed assertion
 
 
+class ReportedRun(NamedTuple):
+    """A run of a scenario, and how it is shown."""
+
+    scenario: Scenario
+    variables: Mapping[str, str]  # the values of its matrix, and those that were drawn
+    result: RunResult  # of a search without a finding, that of its first run
+    width: int = 80  # of the terminal in columns
+    look: Look = PLAIN
+    everything: bool = False  # all statements, each whole
+
+
 def failure_text(
-    scenario: Scenario,
-    variables: Mapping[str, str],
-    result: RunResult,
-    verdict: Verdict,
-    *,
-    width: int = 80,
-    everything: bool = False,
-    again: str = "",
-    token: str = "",
-    look: Look = PLAIN,
-    repeats: Repeats | None = None,
+    run: ReportedRun, verdict: Verdict, *, again: str = "", token: str = "", repeats: Repeats | None = None
 ) -> str:
-    """Write the report of a run that failed.
+    """Write the report of a run that failed; its first line is the first cause.
 
     Args:
-        scenario: that was run.
-        variables: the values of its matrix.
-        result: of the run.
-        verdict: on the result.
-        width: of the terminal in columns.
-        everything: all statements, each whole.
+        run: that failed.
+        verdict: on its result.
         again: the command that runs it again.
         token: the command that replays this interleaving, or '' where none is known to fail again.
-        look: the characters of the timeline.
         repeats: all runs of the item, with --chaos-repeat.
-
-    Returns:
-        The text; its first line is the first cause.
     """
-    causes = _causes(scenario, verdict.failures, width, look)
+    result, failures, width = run.result, verdict.failures, run.width
     blocks = [
-        causes,
+        _causes(run, failures),
         _expected(verdict),
-        _what_ran(scenario, variables, result, width),
-        flake_lines(repeats, width, look) if repeats is not None else [],
-        permutation(scenario, result, width),
+        _what_ran(run),
+        flake_lines(repeats, width, run.look) if repeats is not None else [],
+        permutation(run.scenario, result, width),
         _titled("Output of diag():", result.diagnostics),
         _titled("State of the sessions when the run was stopped:", _session_states(result)),
-        [] if none_failed(result) else timeline(scenario, result, verdict.failures, width, look, everything=everything),
-        _titled("End of its server's log:", _server_log(scenario, result, sys.maxsize if everything else width, look)),
-        _notes(scenario, result),
-        _again(scenario, result, width, again, token) if may_differ(verdict.failures) else [],
+        [] if none_failed(result) else _timeline(run, failures),
+        _titled("End of its server's log:", _server_log(run)),
+        _notes(run),
+        _again(run, again, token) if may_differ(failures) else [],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def run_text(
-    scenario: Scenario,
-    variables: Mapping[str, str],
-    result: RunResult,
-    *,
-    width: int = 80,
-    everything: bool = False,
-    output: bool = True,
-    look: Look = PLAIN,
-    mutant: Mutant | None = None,
-) -> str:
-    """Write the report of a run that passed, for --chaos-show; of a search without a finding, that of its first run.
+def run_text(run: ReportedRun, *, output: bool = True, mutant: Mutant | None = None) -> str:
+    """Write the report of a run that passed, for --chaos-show.
 
-    The arguments are those of `failure_text`; `output` is that of psql commands, and notices, and `mutant` was caught.
+    Args:
+        run: that passed.
+        output: with the output of psql commands, and notices.
+        mutant: that was caught, or None.
     """
-    which = ", the first of these runs" if none_failed(result) else ""
+    result, which = run.result, ", the first of these runs" if none_failed(run.result) else ""
     # of a mutant each failure is wanted
-    run = result if mutant is None else replace(result, failures=[])
+    shown = run if mutant is None else run._replace(result=replace(result, failures=[]))
     blocks = [
-        _caught(mutant, width) if mutant is not None else [],
-        _what_ran(scenario, variables, result, width),
-        [line for failure in result.failures for line in _failure(failure, width)],
-        permutation(scenario, result, width),
+        _caught(mutant, run.width) if mutant is not None else [],
+        _what_ran(run),
+        [line for failure in result.failures for line in _failure(failure, run.width)],
+        permutation(run.scenario, result, run.width),
         _titled("Output:", result.output if output else []),
         _titled("Output of diag():", result.diagnostics),
-        timeline(scenario, run, run.failures, width, look, which=which, everything=everything, summary=True),
-        _latencies(scenario, result, width, look),
-        _notes(scenario, result),
+        _timeline(shown, shown.result.failures, which=which, summary=True),
+        _latencies(run),
+        _notes(run),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _timeline(run: ReportedRun, failures: Sequence[Failure], *, which: str = "", summary: bool = False) -> list[str]:
+    return timeline(
+        run.scenario,
+        run.result,
+        failures,
+        run.width,
+        run.look,
+        which=which,
+        everything=run.everything,
+        summary=summary,
+    )
 
 
 def _caught(mutant: Mutant, width: int) -> list[str]:
@@ -124,20 +124,21 @@ def _caught(mutant: Mutant, width: int) -> list[str]:
     return textwrap.wrap(one_line(f"Mutant '{mutant.name}' ({where}) was caught by {by}"), width)
 
 
-def _latencies(scenario: Scenario, result: RunResult, width: int, look: Look) -> list[str]:
+def _latencies(run: ReportedRun) -> list[str]:
     """The table of a free run; of another one, the times would be those of its schedule."""
-    if scenario.schedule.kind != "free":
+    if run.scenario.schedule.kind != "free":
         return []
     title = "Latency in ms, for each statement of each session (waited: for locks, all together):"
-    return _titled(title, latency_lines(result.records, width - len(_INDENT), look))
+    return _titled(title, latency_lines(run.result.records, run.width - len(_INDENT), run.look))
 
 
-def _server_log(scenario: Scenario, result: RunResult, width: int, look: Look) -> list[str]:
-    return log_lines(result.log, width - len(_INDENT), look) if scenario.sandbox == "server" else []
+def _server_log(run: ReportedRun) -> list[str]:
+    width = sys.maxsize if run.everything else run.width - len(_INDENT)
+    return log_lines(run.result.log, width, run.look) if run.scenario.sandbox == "server" else []
 
 
-def _notes(scenario: Scenario, result: RunResult) -> list[str]:
-    return _titled("Notes:", [*result.notes, *map(str, scenario.notes)])
+def _notes(run: ReportedRun) -> list[str]:
+    return _titled("Notes:", [*run.result.notes, *map(str, run.scenario.notes)])
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:
@@ -158,14 +159,14 @@ def _detail(detail: str, width: int) -> list[str]:
     return (fitted(detail, max(width - len(_INDENT), 40), len(_HINT)) if hint else detail).split("\n")
 
 
-def _causes(scenario: Scenario, failures: Sequence[Failure], width: int, look: Look) -> list[str]:
+def _causes(run: ReportedRun, failures: Sequence[Failure]) -> list[str]:
     """Each failure, and below the last one of a line of the check the statement there."""
     lines = []
     for failure, following in zip_longest(failures, failures[1:]):
-        lines += _failure(failure, width)
+        lines += _failure(failure, run.width)
         if failure.kind == "assertion" and (following is None or following.place != failure.place):
-            statement = check_statement(scenario, failure.place)
-            lines += folded(statement, width, f"{_INDENT}in: ", look, _SQL_LINES) if statement else []
+            statement = check_statement(run.scenario, failure.place)
+            lines += folded(statement, run.width, f"{_INDENT}in: ", run.look, _SQL_LINES) if statement else []
     return lines
 
 
@@ -177,9 +178,10 @@ def _expected(verdict: Verdict) -> list[str]:
     ]
 
 
-def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResult, width: int) -> list[str]:
+def _what_ran(run: ReportedRun) -> list[str]:
+    scenario, result = run.scenario, run.result
     lines = [f"Scenario: {scenario.title or scenario.name}"]
-    lines += [f"With {name} = {value}" for name, value in variables.items()]
+    lines += [f"With {name} = {value}" for name, value in run.variables.items()]
     if result.without_fault:
         lines.append(f"It {result.without_fault}")
     if result.drawn:
@@ -188,8 +190,8 @@ def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResul
         lines.append(f"Values: {result.drawn} tried; {shown}")
     if result.server:
         lines.append(f"Server: {result.server}")
-    if settings := settings_text(settings_of(scenario, variables)):
-        lines += textwrap.wrap(one_line(f"Settings: {settings}"), max(width, 40), subsequent_indent=_INDENT)
+    if settings := settings_text(settings_of(scenario, run.variables)):
+        lines += textwrap.wrap(one_line(f"Settings: {settings}"), max(run.width, 40), subsequent_indent=_INDENT)
     if asserted := _asserted(result):
         lines.append(f"Assertions: {asserted}")
     if result.evaluations and not none_failed(result):
@@ -250,11 +252,11 @@ def _session_state(standing: Standing, started_at: float, width: int) -> str:
     return f"{standing.session:<{width}}  {standing.doing}{waits}{since}{where}"
 
 
-def _again(scenario: Scenario, result: RunResult, width: int, again: str, token: str) -> list[str]:
+def _again(run: ReportedRun, again: str, token: str) -> list[str]:
     if not again:
-        return [f"Seed {result.seed}."]
-    ways = ways_to_run_again(scenario, result, again, token)
+        return [f"Seed {run.result.seed}."]
+    ways = ways_to_run_again(run.scenario, run.result, again, token)
     lines = [line for words, command in ways for line in (words, f"{_INDENT}{command}")]
     if [command for _, command in ways] == [again]:
-        lines += textwrap.wrap(what_is_replayed(scenario), max(width, 40))
+        lines += textwrap.wrap(what_is_replayed(run.scenario), max(run.width, 40))
     return lines
