@@ -25,16 +25,10 @@ _HELP = frozenset({"-h", "--help"})
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the program.
+    """Run the program with these arguments, or those of the process.
 
-    Args:
-        arguments: of the command line, without the program's name; None for those of the process.
-
-    Returns:
-        The exit code: pytest's of `run` and `replay`, else one of those in `errors`.
-
-    Raises:
-        SystemExit: by argparse, for unknown arguments (2), `--help` and `--version` (0).
+    Gives the exit code: pytest's of `run` and `replay`, else one of those in `errors`. argparse raises SystemExit for
+    unknown arguments (2), `--help` and `--version` (0).
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     name = ""

@@ -28,17 +28,9 @@ def slug(mutant: Mutant) -> str:
 
 
 def mutated(scenario: Scenario, mutant: Mutant) -> Scenario:
-    """Plant a bug.
+    """Plant a bug: give the scenario with a mutant's sessions and replacements, and its SQL after setup.
 
-    Args:
-        scenario: the file.
-        mutant: one of its mutants; its sessions exist, as the reader has checked.
-
-    Returns:
-        The scenario with the mutant's sessions and replacements, and its SQL after setup.
-
-    Raises:
-        ScenarioError: a text that it replaces is not there: the scenario would run without the bug.
+    Raises ScenarioError where a text that it replaces is not there: the scenario would run without the bug.
     """
     gone = [one for one in mutant.replaces if not _occurs(scenario, one)]
     if gone:

@@ -33,16 +33,7 @@ _PSQL_SETTINGS = frozenset({"QUIET", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK", "ECHO
 
 
 class Parser:
-    """A file with directives while it is read, whose tags may be those of the project, too.
-
-    Attributes:
-        problems: everything that is wrong with it.
-        header: what stands above the sections.
-        sections: of the file.
-        stray: the first SQL outside any section.
-        unterminated: statements without their end.
-        asserts: a directive was found that asserts something.
-    """
+    """A file with directives while it is read, whose tags may be those of the project, too."""
 
     def __init__(self, shown: str, source: Source, extra_tags: Collection[str], problems: list[Problem]) -> None:
         self.shown = shown
@@ -50,9 +41,9 @@ class Parser:
         self.problems = problems
         self.header = Header(extra_tags)
         self.sections = Sections(self.complain, self.header.matrix, incomplete=bool(problems))
-        self.stray: Place | None = None
+        self.stray: Place | None = None  # the first SQL outside any section
         self.unterminated = UnterminatedStatements(source.texts, self.complain)
-        self.asserts = False
+        self.asserts = False  # a directive was found that asserts something
         self._conditional: list[tuple[HeaderDirective, Args]] = []
         self._matrix_failed = False
 

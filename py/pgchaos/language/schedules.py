@@ -71,14 +71,9 @@ def format_step(step: StepName, session: Session) -> str:
 
 
 def count_interleavings(lengths: Iterable[int], most: int) -> int:
-    """Count the ways to interleave sequences.
+    """Count the ways to interleave sequences of these lengths: their multinomial coefficient.
 
-    Args:
-        lengths: of the sequences.
-        most: how far to count: the number may have millions of digits.
-
-    Returns:
-        The multinomial coefficient of the lengths; where that is greater than `most`, some number greater than `most`.
+    The number may have millions of digits: where it is greater than `most`, some number greater than `most` is given.
     """
     number, total = 1, 0
     for length in lengths:

@@ -26,19 +26,9 @@ class TooLong(ValueError):
 
 
 def render(parts: Parts, variables: Mapping[str, str]) -> str:
-    """Put the values of variables into a statement.
+    """Put the values of those variables that are set into a statement, cut at its variables.
 
-    As in psql, variables in the value of a plain one are replaced too, each name once.
-
-    Args:
-        parts: the statement, cut at its variables.
-        variables: those that are set.
-
-    Returns:
-        The text to send; a variable that is not set stays as written.
-
-    Raises:
-        TooLong: the values make it too long.
+    As in psql, variables in the value of a plain one are replaced too, each name once. Raises TooLong.
     """
     if len(parts) == 1 and isinstance(parts[0], str):
         return parts[0]
@@ -48,12 +38,7 @@ def render(parts: Parts, variables: Mapping[str, str]) -> str:
 def render_words(parts: Parts, variables: Mapping[str, str]) -> str | None:
     """Put the values of variables into a statement, where they are only letters and digits: most are.
 
-    Args:
-        parts: the statement, cut at its variables.
-        variables: those that are set.
-
-    Returns:
-        What `render_to_send` gives, one text that `find_misread` finds nothing in; None where it takes them to tell.
+    Gives what `render_to_send` gives, one text that `find_misread` finds nothing in; None where it takes them to tell.
     """
     texts = []
     for part in parts:
@@ -70,17 +55,8 @@ def render_words(parts: Parts, variables: Mapping[str, str]) -> str | None:
 def render_to_send(parts: Parts, variables: Mapping[str, str]) -> list[str]:
     r"""Give what is sent for a statement: several texts where the value of a variable holds a `;`.
 
-    psql's lexer continues in the value, and sends at each `;` outside quotes (psqlscan.l).
-
-    Args:
-        parts: the statement, cut at its variables.
-        variables: those that are set.
-
-    Returns:
-        The texts in order. A `\;` group, or a statement that holds a `;` itself, stays one.
-
-    Raises:
-        TooLong: the values make it too long.
+    psql's lexer continues in the value, and sends at each `;` outside quotes (psqlscan.l). A `\;` group, or a statement
+    that holds a `;` itself, stays one. Raises TooLong.
     """
     if len(parts) == 1 and isinstance(parts[0], str):
         return [parts[0]]
@@ -96,18 +72,7 @@ def render_to_send(parts: Parts, variables: Mapping[str, str]) -> list[str]:
 
 
 def evaluate(args: tuple[Parts, ...], variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Put the values of variables into the arguments of a meta-command; variables in values stay as they are.
-
-    Args:
-        args: the arguments, cut at their variables.
-        variables: those that are set.
-
-    Returns:
-        The arguments.
-
-    Raises:
-        TooLong: the values make them too long.
-    """
+    """Put the values of variables into the arguments of a meta-command; variables in values stay. Raises TooLong."""
     renderer = _Renderer(variables)
     return tuple(["".join([p if isinstance(p, str) else renderer.value(p) for p in parts]) for parts in args])
 
@@ -196,13 +161,9 @@ def literal(value: str) -> str:
 
 
 def assignment(words: tuple[str, ...]) -> tuple[str, str]:
-    r"""Read the evaluated arguments of \set.
+    r"""Read the name and the value, the other arguments joined, from the evaluated arguments of \set.
 
-    Returns:
-        The variable's name and its value: the other arguments joined.
-
-    Raises:
-        ValueError: no variable may have that name; the text is psql's.
+    Raises ValueError, with psql's text, where no variable may have that name.
     """
     name = words[0] if words else ""
     if not valid_name(name):
@@ -239,19 +200,11 @@ class Misread:
 
 
 def find_misread(parts: Parts, variables: Mapping[str, str]) -> Misread | None:
-    r"""Find the first variable whose value is read together with the text around it.
+    """Find the first variable whose value is read together with the text around it.
 
-    Args:
-        parts: a statement, cut at its variables.
-        variables: those that are set.
-
-    Returns:
-        The variable, where a comment or a quoted text begins inside its value and ends outside of it, or the other way
-        round; None where there is none, as for `E:'name'` (an escape string on purpose). A `;` in a value is psql's: it
-        sends two statements then.
-
-    Raises:
-        TooLong: the values make it too long.
+    A comment or a quoted text begins inside its value and ends outside of it, or the other way round. None where there
+    is none, as for `E:'name'` (an escape string on purpose). A `;` in a value is psql's: it sends two statements then.
+    Raises TooLong.
     """
     if not _may_be_misread(parts, variables):
         return None

@@ -24,9 +24,7 @@ _FIRST = 5  # words that decide what a statement does
 def opens_block(verb: str, text: str) -> bool:
     r"""Say whether a statement begins a transaction block: BEGIN, START TRANSACTION, or one that ends one AND CHAIN.
 
-    Args:
-        verb: its first word in capitals; so it is for all functions here.
-        text: as it is sent; of a `\;` group, all of it.
+    As in all functions here, `verb` is its first word in capitals, and of a `\;` group the text is all of it.
     """
     return (verb in _CONTROL or ";" in text) and _control(text).opens
 

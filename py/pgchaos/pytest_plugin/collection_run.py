@@ -14,19 +14,13 @@ from pgchaos.pytest_plugin.stash import OPTIONS, RUNNER
 
 
 class Run:
-    """A run of pytest that collects scenarios or specs.
-
-    Attributes:
-        cache: of its files, which is written when the run ends.
-        call: the function of the item of each scenario.
-        repetitions: what pytest-repeat's `--count` adds to the name of each repetition of an item.
-    """
+    """A run of pytest that collects scenarios or specs."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.options = config.stash[OPTIONS]
         self.runner = config.stash[RUNNER]
-        self.cache = CollectionCache(config, self.options.tags, self.options.constants)
-        self.call = scenario_call(self.runner, self.options)
+        self.cache = CollectionCache(config, self.options.tags, self.options.constants)  # written when the run ends
+        self.call = scenario_call(self.runner, self.options)  # the function of the item of each scenario
         self.repetitions = _repetitions(config)
         self._marks: dict[tuple[str, ...], list[pytest.Mark]] = {}
 

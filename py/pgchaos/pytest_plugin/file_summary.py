@@ -40,16 +40,9 @@ class FileSummary:
         in_suite: bool = False,
         constants: Mapping[str, str] | None = None,
     ) -> Iterator[Job]:
-        r"""List the jobs of the file.
+        r"""List the jobs of the file, with those of its mutants if `mutants`.
 
-        Args:
-            path: of the file.
-            shown: the path as reports show it.
-            tags: further tags of the project.
-            mutants: with the jobs of its mutants.
-            root: the folder of the files that `\copy` reads; None for the current directory.
-            in_suite: they run in the one database of --chaos-pgtap-keep.
-            constants: psql variables of --chaos-set.
+        `in_suite`: they run in the one database of --chaos-pgtap-keep. `\copy` reads files below `root`.
         """
         for values, names in self.items:
             for name, fingerprint, draws in names if mutants else names[:1]:

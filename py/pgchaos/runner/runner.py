@@ -146,12 +146,7 @@ class Runner:
         self._suite_files = SuiteFiles(jobs)
 
     def result_of(self, key: str, job: Job) -> FinishedScenario | FinishedSpec:
-        """Wait for the result of a job, or run it now.
-
-        Raises:
-            ServerError: the server cannot be used.
-            ScenarioError: the file has changed, and cannot be run.
-        """
+        """Wait for the result of a job, or run it now; ServerError, or ScenarioError if its file has changed."""
         if self._parallel is None or self._is_fork:
             return self._run(job)
         if job.alone:

@@ -57,15 +57,9 @@ class Pct:
 
 
 def missed(sessions: int, steps: int, runs: int) -> float:
-    """Bound the probability to miss a bug of depth 2, for deterministic runs with known blocking.
+    """Bound the probability to miss a bug of depth 2 in deterministic runs with known blocking: (1 - 1/(n·k))^runs.
 
-    Args:
-        sessions: connections, n.
-        steps: in all, k.
-        runs: that were made.
-
-    Returns:
-        (1 - 1/(n·k))^runs.
+    There are n connections in `sessions`, and k steps in all.
     """
     return float((1 - 1 / (max(sessions, 1) * max(steps, 1))) ** runs)
 

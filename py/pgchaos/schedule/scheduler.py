@@ -24,14 +24,9 @@ class Scheduler(Protocol):
     """Chooses the next step."""
 
     def next(self, points: Mapping[Actor, StepPoint], ended: Collection[Actor]) -> StepPoint | Blocked | None:
-        """Choose the next step, while every connection is before a step, blocked, or has ended.
+        """Choose the next step, while every connection is before a step (`points`), blocked, or has ended.
 
-        Args:
-            points: the connections that are before a step.
-            ended: those that have ended.
-
-        Returns:
-            The step to release; Blocked where the next listed one waits; None where none is before a step.
+        Gives the step to release; Blocked where the next listed one waits; None where none is before a step.
         """
         ...
 

@@ -16,16 +16,7 @@ _Facts = tuple[object, ...]
 def difference(
     first: Iterable[Record], second: Iterable[Record], again: str = "by the same schedule"
 ) -> tuple[str, Place | None] | None:
-    """Find the first statement that differs in a second run.
-
-    Args:
-        first: the records of the first run.
-        second: the records of the second.
-        again: how the second run was made, for the text.
-
-    Returns:
-        What differs, with its place; None where nothing does. Times and values outside variables do not count.
-    """
+    """Find the first statement that differs in a second run, which was made `again`; times and values do not count."""
     one, other = _in_order(first), _in_order(second)
     for before, after in zip(one, other, strict=False):
         if _facts(before) != _facts(after):
@@ -66,16 +57,9 @@ def _description(record: Record) -> str:
 
 
 def commuting(trace: Sequence[Choice], dependence: Dependence, chance: random.Random) -> int | None:
-    """Choose two neighbouring steps that a search takes for independent.
+    """Choose two neighbouring steps of a run that a search takes for independent: the number of the first, from 0.
 
-    Args:
-        trace: the decisions of a run.
-        dependence: of the steps.
-        chance: chooses among several.
-
-    Returns:
-        The number of the first of the two, from 0; None without any. Steps next to a waiting session do not count: the
-        wait orders them.
+    Steps next to a waiting session do not count: the wait orders them.
     """
     if not dependence.known:
         return None

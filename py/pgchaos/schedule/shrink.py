@@ -14,15 +14,7 @@ _FEW, _FEWEST = 4, 3  # connections that may swap in every way; that may interru
 
 
 def weight(taken: Sequence[Actor], actors: Sequence[Actor]) -> tuple[int, int, tuple[int, ...]]:
-    """Rate how hard an interleaving is to read.
-
-    Args:
-        taken: the connection at each decision.
-        actors: all connections in file order.
-
-    Returns:
-        For comparison: its context switches, its length, its order; the one that follows the file is easier.
-    """
+    """Rate how hard an interleaving is to read: by context switches, then length; what follows the file is easier."""
     return switches(taken), len(taken), tuple(actors.index(actor) for actor in taken)
 
 

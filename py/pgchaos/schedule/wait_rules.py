@@ -256,23 +256,14 @@ class WaitRules:
         return [a for a, p in self._states.items() if p.ended or (p.at is not None and not self._may_open(a))]
 
     def is_standstill(self, waiting: Collection[Actor], blocked: Mapping[Actor, Collection[Actor | None]]) -> bool:
-        """Whether no session goes on while some wait.
-
-        Args:
-            waiting: those that wait, besides those at a wait of the scenario.
-            blocked: what each blocked connection waits for; None is a stranger.
-        """
+        """Whether no session goes on while some wait, besides those at a wait; None in `blocked` is a stranger."""
         living, idle = self._living(), {*self._idle(), *waiting}
         return idle.issuperset(living) or is_deadlocked(living, idle, blocked)
 
     def find_deadlock(self, blocked: Mapping[Actor, Collection[Actor | None]]) -> tuple[Actor, str] | None:
-        """Detect that no wait can open, where locks are part of it.
+        """Find a connection that is stuck, one at a wait first, and why, where locks are part of it.
 
-        Args:
-            blocked: what each blocked connection waits for; None is a stranger.
-
-        Returns:
-            A connection at a wait, else a blocked one, and why it is stuck; None where a session may still go on.
+        None where a session may still go on. What each blocked one waits for is in `blocked`; None is a stranger.
         """
         living = self._living()
         if not is_deadlocked(living, self._idle(), blocked):
