@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from pgchaos.report.log_lines import log_lines
 from pgchaos.report.look import PLAIN
+from pgchaos.report.text import log_lines
 
 DAY = "2026-11-30"
 START = [

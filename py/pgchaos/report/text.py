@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import NamedTuple
@@ -14,7 +15,6 @@ from pgchaos.language.model import Mutant, Scenario
 from pgchaos.report.cells import folded
 from pgchaos.report.flakes import Repeats, flake_lines
 from pgchaos.report.latency import latency_lines
-from pgchaos.report.log_lines import log_lines
 from pgchaos.report.look import PLAIN, Look
 from pgchaos.report.permutation import none_failed, permutation
 from pgchaos.report.replay import may_differ, ways_to_run_again, what_is_replayed
@@ -33,6 +33,15 @@ _END_A_RUN = frozenset({"error", "fault", "invariant", "timeout", "wait"})
 _LIKE_STATES = 3  # connections of one session that are shown, where all do the same
 _CHANGED = 60  # columns of a text that a mutant replaces
 _SQL_LINES = 2  # of the statement of a failed assertion
+# what each start says, whatever has happened
+_ROUTINE = re.compile(r"LOG:  (?:starting PostgreSQL|listening on|checkpoint |restartpoint )")
+# of a start after a clean stop; before anything else it is that before the sessions
+_FIRST_START = re.compile(r"LOG:  database system (?:was shut down at|is ready to accept connections)")
+# the day and the time zone, and an empty database and application
+_LOG_HEAD = re.compile(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2} ([0-9:.]+) \S+ (\[[0-9]+\])(?: /(?= ))?")
+_MOST_LOGGED = 20  # messages, the last ones
+_LOG_LINES = 3  # of one
+_LEAST_LOG = 24  # columns
 
 
 class ReportedRun(NamedTuple):
@@ -135,6 +144,21 @@ def _latencies(run: ReportedRun) -> list[str]:
 def _server_log(run: ReportedRun) -> list[str]:
     width = sys.maxsize if run.everything else run.width - len(_INDENT)
     return log_lines(run.result.log, width, run.look) if run.scenario.sandbox == "server" else []
+
+
+def log_lines(log: Iterable[str], width: int, look: Look) -> list[str]:
+    """Fold the last lines of a log that are worth reading, without starts and checkpoints, each from its time on."""
+    found: list[str] = []
+    for line in log:
+        if not (_ROUTINE.search(line) or (not found and _FIRST_START.search(line))):
+            found.append(" ".join(_LOG_HEAD.sub(r"\1 \2", line).split()))
+    room = max(width - len(_INDENT), _LEAST_LOG)
+    lines = []
+    for text in found[-_MOST_LOGGED:]:
+        first, *more = textwrap.wrap(text, room, max_lines=_LOG_LINES, placeholder=f" {look.cut}") or [""]
+        # textwrap counts characters, of which some take two columns
+        lines += [shorten(first, room, look), *(f"{_INDENT}{shorten(line, room, look)}" for line in more)]
+    return lines
 
 
 def _notes(run: ReportedRun) -> list[str]:
