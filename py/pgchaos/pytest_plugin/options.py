@@ -88,9 +88,9 @@ def add_options(parser: pytest.Parser) -> None:
     add("amcheck", "look for corruption after every scenario, not only after those tagged corruption or recovery")
     add("repeat", "run each scenario so many times, and report how often it fails", "N")
     add("show", "show the timeline of scenarios that passed, too")
+    add("clones", "databases created in advance (default: 2, or the number of --chaos-jobs)", "N")
     for name, (text, metavar) in FILE_OPTIONS.items():
         add(name, text, metavar)
-    add("clones", "databases created in advance (default: 2, or the number of --chaos-jobs)", "N")
 
 
 def read_options(config: pytest.Config) -> Options:
