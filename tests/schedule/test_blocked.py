@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pgchaos.schedule.blocked import BlockedSeen, BlockedSessions
+from pgchaos.schedule.step_points import BlockedSeen, BlockedSessions
 from pgchaos.schedule.wait_rules import Actor
 
 A1, B1 = Actor("a", 1), Actor("b", 1)

@@ -14,7 +14,7 @@ from pgchaos.engine.waits import READY, News
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Barrier
 from pgchaos.results import Failure, Record, Standing
-from pgchaos.schedule.blocked import BlockedSessions
+from pgchaos.schedule.step_points import BlockedSessions
 from pgchaos.schedule.wait_rules import Actor, Wait, WaitRules, waits_text
 from pgchaos.stop import Stop
 

@@ -14,8 +14,7 @@ from pgchaos.language.assertions import (
     is_at_most_one_call,
     tap_calls,
 )
-from pgchaos.language.known import known
-from pgchaos.language.model import Scenario
+from pgchaos.language.model import Scenario, known
 from pgchaos.language.section_items import Send, Statement
 from pgchaos.language.written_assertions import (
     Evaluated,

@@ -25,8 +25,7 @@ from pgchaos.engine.pooled_connection import LASTING, PooledConnection
 from pgchaos.engine.row_reset import SEND_COUNTERS, RowReset
 from pgchaos.engine.setup_contents import COUNTERS, SetupContents, asked, is_repeatable, read_contents
 from pgchaos.engine.text_search import mentions
-from pgchaos.language.known import known
-from pgchaos.language.model import Scenario
+from pgchaos.language.model import Scenario, known
 from pgchaos.language.section_items import CHOICE, Fault, Meta, Statement
 from pgchaos.server import Sandbox
 from pgchaos.server.outside_schemas import StateQuery

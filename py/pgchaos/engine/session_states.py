@@ -12,8 +12,8 @@ from pgchaos.engine.answer import ServerError
 from pgchaos.engine.other_backends import calls_out, pid_text
 from pgchaos.language.problems import Place
 from pgchaos.results import Record, Standing
-from pgchaos.schedule.blocked import BlockedSeen
 from pgchaos.schedule.programs import sort_key
+from pgchaos.schedule.step_points import BlockedSeen
 from pgchaos.schedule.wait_rules import Actor
 
 BETWEEN = "is between statements"

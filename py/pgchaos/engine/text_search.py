@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from pgchaos.language.known import known
-from pgchaos.language.model import Scenario
+from pgchaos.language.model import Scenario, known
 
 _BETWEEN = "\n;\n"  # between two statements: a match does not reach beyond the end of one
 

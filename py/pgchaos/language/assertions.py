@@ -21,9 +21,8 @@ from pgchaos.language.assertion_functions import (
     words_of,
 )
 from pgchaos.language.description_pieces import pieces_of
-from pgchaos.language.known import known
 from pgchaos.language.lexemes import Sql
-from pgchaos.language.model import Scenario, Section, Session
+from pgchaos.language.model import Scenario, Section, Session, known
 from pgchaos.language.section_items import Item, Send, Statement
 from pgchaos.language.sql_tokens import (
     NO_TOKEN,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 from pgchaos.language.header_model import (
     Given,
@@ -21,6 +22,8 @@ from pgchaos.language.header_model import (
 )
 from pgchaos.language.problems import Place, Problem
 from pgchaos.language.section_items import Code, Item, Parts, Statement
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ class Scenario:
     unsupported: tuple[Problem, ...] = ()  # directives that are read but do not run yet
     # what is not a mistake but may surprise, such as a wait that takes a snapshot; in order of line
     notes: tuple[Problem, ...] = ()
-    # answers to what each run asks again, by the question; see known.py
+    # answers to what each run asks again, by the question; see `known`
     known: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -181,3 +184,15 @@ class Scenario:
         run: tuple[Section | Session | Invariant, ...] = (*self.setup, *self.sessions, *self.invariants)
         for part in (*run, *self.checks, *self.state, *self.teardown):
             yield from (item for item in part.items if isinstance(item, Statement))
+
+
+def known(ask: Callable[[Scenario], T]) -> Callable[[Scenario], T]:
+    """Have a function asked once for each scenario, of which a search makes many runs; its answer is never changed."""
+
+    @wraps(ask)
+    def answered(scenario: Scenario) -> T:
+        if answered not in scenario.known:
+            scenario.known[answered] = ask(scenario)
+        return cast("T", scenario.known[answered])
+
+    return answered

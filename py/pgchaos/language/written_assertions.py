@@ -24,8 +24,7 @@ from pgchaos.language.assertions import (
     tap_calls,
 )
 from pgchaos.language.header_model import applies
-from pgchaos.language.known import known
-from pgchaos.language.model import Scenario, Section, Session
+from pgchaos.language.model import Scenario, Section, Session, known
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Expect, Item, Meta, Send, Statement
 from pgchaos.language.sql_tokens import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pgchaos.schedule.wait_rules import Actor
 
@@ -75,3 +75,37 @@ def reached(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> set
 def _in_cycle(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> bool:
     """Whether a connection waits, through others, for itself, or for a cycle of others."""
     return any(one in reached(one, waits) for one in (start, *reached(start, waits)))
+
+
+# One snapshot of the server's locks may catch a session that waits for a microsecond: a session is blocked where it
+# waits in the same statement in two snapshots in a row.
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedSeen:
+    """One connection in one snapshot."""
+
+    ticket: int  # the number of its statement
+    blockers: tuple[int, ...]  # the pids that it waits for (`pg_blocking_pids`); 0 is a prepared transaction
+
+
+@dataclass(slots=True)
+class BlockedSessions:
+    """The last two snapshots."""
+
+    pids: Mapping[int, Actor]  # of this scenario's connections
+    _last: Mapping[Actor, BlockedSeen] = field(default_factory=dict)
+    # blocked connections, with the pids that they wait for in the last snapshot
+    confirmed: Mapping[Actor, tuple[int, ...]] = field(default_factory=dict)
+
+    def add(self, look: Mapping[Actor, BlockedSeen]) -> tuple[frozenset[Actor], frozenset[Actor]]:
+        """Take a snapshot of the waiting connections; gives those blocked, and those by one of this scenario."""
+        last, self._last = self._last, look
+        twice = {
+            actor: seen
+            for actor, seen in look.items()
+            if (before := last.get(actor)) is not None and before.ticket == seen.ticket
+        }
+        self.confirmed = {actor: seen.blockers for actor, seen in twice.items()}
+        ours = frozenset(actor for actor, seen in twice.items() if any(pid in self.pids for pid in seen.blockers))
+        return frozenset(twice), ours
