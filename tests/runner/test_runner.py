@@ -25,7 +25,7 @@ def test_the_server_is_opened_once_and_when_it_is_needed(foreign_server: Foreign
 
 
 def test_a_fork_neither_uses_nor_closes_the_server(foreign_server: ForeignServer) -> None:
-    runner = Runner(ServerSettings(dsn=foreign_server.dsn), seed=1, timeout=1.0)
+    runner = Runner(Options(ServerSettings(dsn=foreign_server.dsn), seed=1, timeout=1.0))
     try:
         with runner.server.sandbox() as sandbox:
             receive, send = os.pipe()

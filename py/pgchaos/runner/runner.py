@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pgchaos.report.replay import item_name
 from pgchaos.runner.options import Options
+from pgchaos.runner.processors import processors, runs_at_once
 from pgchaos.runner.progress import ProgressLine
 from pgchaos.runner.suite_files import SuiteFiles
 from pgchaos.server.settings import ServerError, nothing
@@ -31,20 +32,6 @@ if TYPE_CHECKING:
 # Connections of one scenario, estimated where the number of parallel jobs is chosen.
 _CONNECTIONS_PER_JOB = 10
 _FORKED = "this process is a fork of the one that opened the server (--forked, os.fork), and cannot use it: do without"
-
-_XDIST_WORKER = "PYTEST_XDIST_WORKER"
-"""Set by pytest-xdist, whose workers run side by side."""
-
-
-def _processors() -> int:
-    """Count the processors of this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _runs_at_once(server: Server, *, parallel: bool) -> int:
-    """Say how many runs of one search may be made side by side: two on a server of ours that nothing else uses."""
-    idle = not parallel and _XDIST_WORKER not in os.environ and _processors() > 1
-    return 2 if idle and server.ours else 1
 
 
 class _Parallel(NamedTuple):
@@ -133,7 +120,7 @@ class Runner:
         from pgchaos.stop import Stop
 
         free = self.server.free_slots()
-        parallel = parallel or min(2 * _processors(), free // _CONNECTIONS_PER_JOB)
+        parallel = parallel or min(2 * processors(), free // _CONNECTIONS_PER_JOB)
         sharing = {key: job for key, job in jobs.items() if not job.alone}
         if parallel < 2 or len(sharing) < 2 or self._options.server.in_place:
             return
@@ -260,7 +247,7 @@ class Runner:
             ran=lambda result, limit: progress.add(result, limit * options.repeat),
             progress=lambda runs, limit: self._progress_line.show(name, progress.activity(runs, limit)),
             suite=self._suite_files.database(self.server) if job.in_suite and not options.server.in_place else None,
-            at_once=_runs_at_once(self.server, parallel=self._parallel is not None),
+            at_once=runs_at_once(self.server, parallel=self._parallel is not None),
         )
 
     def _destructive_refusal(self, scenario: Scenario) -> str:
