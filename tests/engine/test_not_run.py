@@ -219,6 +219,20 @@ def test_a_plain_file_says_why_its_plan_was_not_kept(play: Play) -> None:
     assert all(failure.details[0].startswith("scenario.sql:2: an assertion is not read") for failure in failures)
 
 
+HIDDEN = {
+    "in front": ("PERFORM ok(false); RETURN ok(true, 'shown');", "test out of sequence: found 3, expected 2"),
+    "at the end": ("line := ok(true, 'shown'); PERFORM ok(false); RETURN line;", "planned 3 tests, ran 2"),
+}
+
+
+@pytest.mark.parametrize(("body", "text"), HIDDEN.values(), ids=HIDDEN.keys())
+def test_an_assertion_whose_line_is_discarded_is_explained(play: Play, body: str, text: str) -> None:
+    made = f"CREATE FUNCTION look() RETURNS text LANGUAGE plpgsql AS $$DECLARE line text; BEGIN {body} END$$;\n"
+    failures = play(EMPTY + made + "SELECT look();").failures
+    assert text in [failure.text for failure in failures]
+    assert all(failure.details[0].startswith("an assertion ran and its line was not printed") for failure in failures)
+
+
 UNUSED = {
     "function": "CREATE FUNCTION told() RETURNS text LANGUAGE sql AS $$SELECT is(1, 2)$$;",
     "view": "CREATE TEMP VIEW told AS SELECT is(1, 2);",

@@ -27,6 +27,11 @@ _PLANS = frozenset({"plan", "no_plan", "runtests"})
 _FINISHES = frozenset({"finish", "runtests"})
 _OF_PLANS = re.compile("You tried to (?:run a test without a plan|plan twice)!")
 """pgTAP's errors about its plan."""
+_FEWER = re.compile(r"(?:test out of sequence: found|(?P<plan>planned)) (?P<more>\d+).*?(?:expected|ran) (?P<less>\d+)")
+_HIDDEN = (
+    "an assertion ran and its line was not printed: a trigger, a policy, PERFORM or an expression discards it;"
+    " call it by a SELECT that prints its TAP line"
+)
 
 _BOOLEAN = 16
 """The OID of type boolean (pg_type.dat)."""
@@ -148,10 +153,17 @@ class Check:
 
     def _explained(self, failure: Failure) -> Failure:
         """Say beside a failure of the plan what is known to disturb it."""
-        causes = [*self.section.output.misread, *self._causes]
+        causes = [*self.section.output.misread, *self._causes] or self._hidden(failure)
         if failure.kind == "tap" or (failure.kind == "error" and _OF_PLANS.search(failure.text)):
             return replace(failure, details=(*causes, *failure.details))
         return failure
+
+    def _hidden(self, failure: Failure) -> list[str]:
+        """Explain fewer lines than assertions, where pgTAP counts them: by its numbers, or by its end of our plan."""
+        found = _FEWER.match(failure.text)
+        if found is None or int(found["more"]) <= int(found["less"]) or (self._plans and found["plan"]):
+            return []
+        return [_HIDDEN]
 
     def _is_empty(self) -> bool:
         """Say whether it has printed nothing of TAP but the plan that is ours."""
