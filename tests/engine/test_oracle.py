@@ -354,6 +354,7 @@ def test_a_file_whose_serial_run_differs_from_itself_is_refused(play: Play, stat
     assert failure.kind == "error"
     assert "has another outcome when it is run twice" in failure.text
     assert failure.text.endswith(reported)
+    assert failure.place is not None
     assert judged(result) == ((), False)
 
 
@@ -376,6 +377,8 @@ def test_orders_beyond_the_limit_are_not_decided(play: Play, monkeypatch: pytest
     result = play(scenario(adds("a"), adds("b"), head="-- chaos:schedule a.looks b.looks a.writes b.writes"))
     failure = only(result)
     assert (failure.kind, failure.names) == ("error", ("not decided",))
+    assert failure.place is not None
+    assert failure.details[0].startswith("let the sessions have fewer transactions")
     assert judged(result) == ((), False)
 
 

@@ -33,6 +33,8 @@ _KEPT = 64  # variants, by the values of the variables, whose serial runs are st
 # transactions whose anomaly is named: that takes serial runs in all orders of some of them, 65 for four
 MOST_NAMED = 4
 NOT_DECIDED = "not decided"
+_INSTEAD = "where that is meant, take the oracle out and state what must hold in a check or an invariant"
+_FEWER = "let the sessions have fewer transactions, or state what must hold in a check or an invariant instead"
 
 
 class Oracle:
@@ -188,7 +190,7 @@ class _Variant:
             run = self._run_serially(found)
             if run.problem and (run.late or not run.path):
                 text = f"oracle: not judged: the transactions could not be run one after the other: {run.problem}"
-                return None, Failure("error", (), text)
+                return None, self._not_judged(text)
 
     def _run_serially(self, wanted: Wanted) -> SerialRun:
         run = self._oracle.serial(self._variables, wanted)
@@ -198,7 +200,11 @@ class _Variant:
     def _undecided(self, outcome: Outcome) -> tuple[Judged, Failure]:
         many = f"{self._known.runs:,} serial orders of {len(outcome.transactions)} transactions"
         text = f"oracle: not decided: none of {many} that were run has this outcome, and there are more"
-        return Judged(decided=False, serial=self._known.runs), Failure("error", (NOT_DECIDED,), text)
+        failure = Failure("error", (NOT_DECIDED,), text, self._oracle.place, (_FEWER,))
+        return Judged(decided=False, serial=self._known.runs), failure
+
+    def _not_judged(self, text: str) -> Failure:
+        return Failure("error", (), text, self._oracle.place, (_INSTEAD,))
 
     def _none(self, outcome: Outcome) -> tuple[Judged | None, Failure]:
         """Report that no serial order has the outcome, unless the nearest one differs from itself."""
@@ -206,7 +212,7 @@ class _Variant:
         if run is None:
             why = next(self._problems(), "none of them came to its end")
             text = f"oracle: not judged: no serial order could be run to its end: {why}"
-            return None, Failure("error", (), text)
+            return None, self._not_judged(text)
         unstable = self._unstable(left_out, run)
         if unstable is not None:
             return None, unstable
@@ -250,7 +256,7 @@ class _Variant:
         key = left_out, run.path
         if key not in self._checked:
             again = self._oracle.serial(self._variables, Wanted(left_out, run.path))
-            self._checked[key] = _instability(run, again)
+            self._checked[key] = _instability(run, again, self._oracle.place)
         return self._checked[key]
 
     # what it is called
@@ -287,15 +293,15 @@ class _Variant:
         return node.state if node is not None and not node.problem else None
 
 
-def _instability(run: SerialRun, again: SerialRun) -> Failure | None:
+def _instability(run: SerialRun, again: SerialRun, oracle: Place | None) -> Failure | None:
     if not again.problem and (again.transactions, again.state) == (run.transactions, run.state):
         return None
-    differs, place = again.problem, None
+    differs, place = again.problem, oracle
     first = next(iter(differences(Outcome(run.transactions, run.state), again)), None)
     if first is not None:
         text = first.text.replace(": a serial order gives ", ": once ").replace(", this run gave ", ", once ")
         differs = (differs or text) + (f" [{first.column}]" if first.column else "")
-        place = first.place
+        place = first.place or oracle
     text = f"oracle: not judged: the serial order {order_text(run)} has another outcome when it is run twice: {differs}"
     hint = "what differs by itself must be left out of the results, or of the state by a `state` section"
     return Failure("error", (), text, place, (hint,))
