@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -124,9 +125,10 @@ def test_it(n, db_config, sync_conn, isolated_schema, worker_id):
 class Held:
     """A run that stays in its test until it is told to end, or is killed."""
 
-    def __init__(self, project: Project, *args: str, dsn: str | None = None) -> None:
-        project.write("""
-        def test_it(db_config, isolated_schema):
+    def __init__(self, project: Project, *args: str, dsn: str | None = None, before: str = "") -> None:
+        project.write(f"""
+        def test_it(db_config, isolated_schema, sync_conn):
+            {before or "pass"}
             print("in", db_config["dbname"], flush=True)
             input()
         """)
@@ -152,7 +154,9 @@ class Held:
     def end(self) -> None:
         self.process.communicate("\n", timeout=30)
 
-    def kill(self) -> None:
+    def kill(self, *, supervisors: bool = False) -> None:
+        for child in psutil.Process(self.process.pid).children() if supervisors else ():
+            child.kill()
         self.process.send_signal(signal.SIGKILL)
         self.process.communicate(timeout=30)
 
@@ -192,10 +196,25 @@ def test_a_run_that_is_stopped_ends_its_tests_before_their_database_goes(project
     assert project.databases() == before
 
 
+SLEEPS = "sync_conn.execute('CREATE TABLE held ()'); sync_conn.pgconn.send_query(b'SELECT pg_sleep(600)')"
+
+
+def test_a_run_that_is_killed_leaves_no_schema_and_no_session_in_a_database_that_stays(project: Project) -> None:
+    left = (
+        "SELECT nspname FROM pg_namespace WHERE nspname ~ 'chaos' UNION ALL"
+        " SELECT query FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'"
+    )
+    with named_database(project) as dsn, project.connect("shop") as conn:
+        run = Held(project, "--chaos-in-place", dsn=dsn, before=SLEEPS)
+        until(lambda: len(conn.execute(left).fetchall()) == 2, "the session at work in the schema")
+        run.kill()
+        until(lambda: conn.execute(left).fetchall() == [], "both gone", 8.0)
+
+
 def test_what_a_killed_run_left_in_a_database_that_stays_goes_with_the_next(project: Project) -> None:
     schemas = "SELECT nspname FROM pg_namespace WHERE nspname ~ 'chaos'"
     with named_database(project) as dsn:
-        Held(project, "--chaos-in-place", dsn=dsn).kill()
+        Held(project, "--chaos-in-place", dsn=dsn).kill(supervisors=True)
         with project.connect("shop") as conn:
             assert len(conn.execute(schemas).fetchall()) == 1
             project.run(SAYS, "--chaos-in-place", dsn=dsn).assert_outcomes(passed=1)

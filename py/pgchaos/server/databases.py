@@ -13,7 +13,7 @@ from psycopg import pq, sql
 
 from pgchaos.server import in_place
 from pgchaos.server.conninfo import Connection, make_conninfo
-from pgchaos.server.run_id import APPLICATION, RunId, clock
+from pgchaos.server.run_id import APPLICATION, TESTS, RunId, clock
 
 PREFIX = "pgchaos_"
 
@@ -47,7 +47,7 @@ _CREATING = """
 """
 _END = """
     SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-    WHERE application_name = %(application)s AND usename = CURRENT_USER AND pid <> pg_catalog.pg_backend_pid()
+    WHERE application_name = ANY (%(applications)s) AND usename = CURRENT_USER AND pid <> pg_catalog.pg_backend_pid()
 """
 
 
@@ -182,6 +182,7 @@ def remove_run(conninfo: str, run: str) -> None:
                 with contextlib.suppress(psycopg.Error):  # the others are dropped all the same
                     drop_database(conn, conninfo, found.name)
         in_place.remove_installed(conn, run)
+        in_place.remove_test_schemas(conn, run)
 
 
 def _connect(conninfo: str) -> Connection:
@@ -198,13 +199,14 @@ def _connect(conninfo: str) -> Connection:
 
 
 def _end_backends(conn: Connection, run: str) -> None:
-    """End the backends that create the databases of a run, and wait until they are gone.
+    """End the backends that create the databases of a run, or are its tests', and wait until they are gone.
 
     A backend whose client was killed still completes its statement: its database would appear after the others were
     dropped.
     """
     end = time.monotonic() + _END_LIMIT
-    while conn.execute(_END, {"application": APPLICATION + run}).fetchall() and time.monotonic() < end:
+    applications = {"applications": [APPLICATION + run, TESTS + run]}
+    while conn.execute(_END, applications).fetchall() and time.monotonic() < end:
         time.sleep(0.02)  # polled: the end of a backend is not reported
 
 

@@ -31,6 +31,7 @@ PGTAP_SCHEMA = "chaos_pgtap"
 SANDBOX_SCHEMA = "chaos_sandbox"
 _QUIETLY = "SET LOCAL client_min_messages = 'warning'; SET LOCAL lock_timeout = '10s'"
 _SCHEMAS = ("chaos", PGTAP_SCHEMA, SANDBOX_SCHEMA)
+TEST_SCHEMA = "chaos_test_"  # of a test in Python; the run's id and a number follow
 REMOVAL_STATEMENT = f"DROP SCHEMA IF EXISTS {', '.join(_SCHEMAS)} CASCADE"  # does not drop extensions
 _COMMENTED = """
     SELECT 'SCHEMA', nspname, pg_catalog.obj_description(oid, 'pg_namespace')
@@ -49,6 +50,10 @@ _END_SESSIONS = """
       AND l.objid = (pg_catalog.hashtext(%s || ' run')::bigint & 4294967295)::pg_catalog.oid
       AND a.datid = l.database AND a.datname = pg_catalog.current_database()
       AND a.pid <> pg_catalog.pg_backend_pid() AND pg_catalog.pg_has_role(a.usesysid, 'USAGE')
+"""
+_OF_TESTS = """
+    SELECT nspname, pg_catalog.obj_description(oid, 'pg_namespace')
+    FROM pg_catalog.pg_namespace WHERE pg_catalog.starts_with(nspname, %s)
 """
 _PGTAP = """
     SELECT quote_ident(nspname) FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace
@@ -250,6 +255,17 @@ def remove_installed(conn: Connection, run: str) -> None:
     extensions = [name for kind, name in ours if kind == "EXTENSION"]
     drop_extensions(conn, [name for name in extensions if name != "pgtap"])
     drop_extensions(conn, [name for name in extensions if name == "pgtap"], silently=True)
+
+
+def remove_test_schemas(conn: Connection, run: str) -> None:
+    """Remove the schemas of tests in Python that a run which was killed left; psycopg.Error if one is in use."""
+    with conn.transaction():
+        conn.execute(_QUIETLY)
+        disable_event_triggers(conn)
+        for name, comment in conn.execute(_OF_TESTS, [f"{TEST_SCHEMA}{run}_"]).fetchall():
+            owner = RunId.loads(str(comment))
+            if owner is not None and owner.id == run:
+                conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(str(name))))
 
 
 def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = False) -> None:

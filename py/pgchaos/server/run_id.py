@@ -31,6 +31,7 @@ _ENDED = ("Z", "X")  # states of a process that has ended, in /proc/<pid>/stat
 LEASE_SECONDS = 24 * 3600
 # the prefix of application_name in connections that last as long as a run; the run's id follows in its main one
 APPLICATION = "pgchaos "
+TESTS = f"{APPLICATION}test "  # the same of the sessions of tests in Python
 CLOCK = "SELECT pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::bigint"
 _CONNECTED = "SELECT FROM pg_catalog.pg_stat_activity WHERE application_name = %s"
 
