@@ -60,16 +60,22 @@ class ReusedSchema:
         scenario: whose runs.
         new_schema: provides an empty schema.
         version: of the server, as 180006.
+        like: another one of the same runs: what setup has left there it has to leave here.
     """
 
     def __init__(
-        self, scenario: Scenario, new_schema: Callable[[], AbstractContextManager[Sandbox]], version: int
+        self,
+        scenario: Scenario,
+        new_schema: Callable[[], AbstractContextManager[Sandbox]],
+        version: int,
+        like: ReusedSchema | None = None,
     ) -> None:
         self._new_schema, self._stack = new_schema, ExitStack()
-        self._off = version < SENDS_COUNTERS or not _may_be_kept(scenario)
+        given_up = like is not None and like._off
+        self._off: bool = version < SENDS_COUNTERS or not _may_be_kept(scenario) or given_up
         self._fills = mentions(scenario, RECORDED)
         self._in_vain, self._closing = 0, False
-        self._expected: dict[Key, SetupContents] = {}
+        self._expected: dict[Key, SetupContents] = {} if like is None else dict(like._expected)
         self._key: Key = ()
         self._sandbox: Sandbox | None = None
         self._reset: RowReset | None = None

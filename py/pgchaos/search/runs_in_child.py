@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Order: TypeAlias = "Replay | Pct"
 
-_COLD = 2
+_COLD = 1
 """First runs in the second database, which take ten times as long: nobody waits for these, and they are dropped."""
 
 
@@ -173,7 +173,7 @@ class RunsInChild:
         settings = replace(first.settings, stop=self._stop, ran=uncounted, progress=lambda *_: None)
         factory = type(first)(first.scenario, first.matrix, first.server, settings)
         place = replace(self._place, schema=self._schema, keep=lambda: kept.append(True))
-        with factory.keeping(place, ReusedSchema(first.scenario, self._schema, first.server.version)):
+        with factory.keeping(place, ReusedSchema(first.scenario, self._schema, first.server.version, first.reused)):
             with suppress(ServerError):  # from here on the search goes on alone, and meets that too where it lasts
                 self._make_each(factory)
             factory.check_outside()
