@@ -180,16 +180,6 @@ def test_killed_run_in_place_leaves_nothing(start_runner: Callable[..., Runner],
     until(lambda: contents(named) == before, "the user's database as it was")
 
 
-HOLDING = """
-import sys
-from pathlib import Path
-from pgchaos.engine.run_settings import RunSettings
-from pgchaos.language.reader import read
-from pgchaos.search.strategy import run
-from pgchaos.server import ServerSettings, open_server
-with open_server(ServerSettings(dsn=sys.argv[1], in_place=True)) as server:
-    run(read(Path(sys.argv[2])), {}, server, RunSettings(1, 600.0))
-"""
 HOLDS = """-- A session works for long
 -- chaos:setup
 CREATE TABLE held (id int);
@@ -202,16 +192,26 @@ SELECT pass('unreached');
 """
 
 
-def test_sessions_of_a_killed_run_in_place_are_ended(named: str, tmp_path: Path) -> None:
+HOLDS_IN_SPEC = """setup { CREATE TABLE held (id int); }
+session holder
+step inserts { BEGIN; INSERT INTO held VALUES (1); UPDATE orders SET id = id; }
+step sleeps { SELECT pg_sleep(600); }
+permutation inserts sleeps
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("holds.sql", HOLDS), ("holds.spec", HOLDS_IN_SPEC)])
+def test_sessions_of_a_killed_run_in_place_are_ended(named: str, tmp_path: Path, name: str, text: str) -> None:
     before = contents(named)
-    (tmp_path / "holds.sql").write_text(HOLDS)
+    (tmp_path / name).write_text(text)
+    command = [sys.executable, "-m", "pgchaos", "run", name, f"--chaos-dsn={named}", "--chaos-in-place"]
     with psycopg.connect(make_conninfo(named, application_name="holder[1]"), autocommit=True) as other:
 
         def sleeping() -> int:
             rows = other.execute("SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%'").fetchall()
             return len(rows)
 
-        with subprocess.Popen([sys.executable, "-c", HOLDING, named, str(tmp_path / "holds.sql")]) as process:
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
             try:
                 until(sleeping, "the session of the scenario at work")
             finally:

@@ -175,11 +175,14 @@ class _Run:
         connection = connected(self._server, conninfo, self._cleanup_stop, seconds)
         if self._spec_database.sandbox.in_place:
             required_settings = self._spec_database.sandbox.required_settings
-            (row,) = BlockedDetector(connection, self._cleanup_stop).ask(settings_query(required_settings))
+            ask = BlockedDetector(connection, self._cleanup_stop).ask
+            (row,) = ask(settings_query(required_settings))
             if text := settings_difference(required_settings, row, connection.pid):
                 connection.close()
                 raise ConnectionLost(ServerError(NOT_CONNECTED, text, said=False))
-            # the spec's own results begin behind this one
+            # what cleans up after a killed run ends the sessions that joined
+            ask("SELECT chaos._join()")
+            # the spec's own results begin behind these
             connection.events.clear()
         return connection
 
