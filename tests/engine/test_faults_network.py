@@ -77,6 +77,16 @@ def test_a_commit_is_ambiguous(play: Play, moment: str, outcome: str, values: li
     assert [(o[1], o[3]) for o in outcomes(result, "a")] == [(1, outcome), (2, "committed")]
 
 
+@pytest.mark.parametrize("kind", ["cut", "reset"])
+def test_a_copy_is_done_when_its_answer_is_lost(play: Play, kind: str) -> None:
+    """Its data is sent only once the server has asked for it: that part of the answer comes through."""
+    session = f"-- chaos:session a allow 08006\n-- chaos:fault {kind} during\nCOPY t FROM STDIN;\n3\t4\n\\.\n"
+    check = "-- chaos:check\nSELECT is(v, 4, 'done') FROM t WHERE k = 3;\n"
+    result = play(f"-- chaos:timeout 20s\n{TABLE}{session}{check}")
+    assert held(result) == ["done"]
+    assert [(r.sqlstate, r.fault) for r in said(result, "a")] == [("08006", kind)]
+
+
 def test_what_a_cut_session_was_blocked_with_goes_on_without_it(play: Play) -> None:
     result = play(f"""
         {CUT_WHEN_BLOCKED}

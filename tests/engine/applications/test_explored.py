@@ -8,6 +8,7 @@ from pgchaos.engine.run_settings import Replay, RunSettings
 from pgchaos.language.reader import read
 from pgchaos.results import RunResult
 from pgchaos.search.strategy import run
+from tests.engine.applications.test_programs import stock
 from tests.engine.playing import Play, held, only, said
 from tests.often import often
 
@@ -55,6 +56,16 @@ def test_a_lost_update_is_found_and_shrunk_and_replayed_whatever_the_seed(play: 
             again = replayed(play, text, result)
             assert only(again).names == ("both sold",)
             assert order(again) == order(result)
+
+
+def test_a_request_that_waits_for_a_fault_after_the_one_before_it_ends_with_its_connection(
+    play: Play, send: str
+) -> None:
+    """It came before the connection ended, and would have waited for its turn for ever."""
+    shop = f'shop x 2 allow exit 1 run \'{send} "SELECT 1" "SELECT 2"\''
+    fault = "-- chaos:fault terminate after on 1st execution of 'SELECT 1'"
+    result = play(stock(f"{shop}\n{fault}", head="-- chaos:timeout 20s\n-- chaos:schedule explore 4"))
+    assert held(result) == ["done"]
 
 
 def test_what_locks_its_row_is_never_caught(play: Play, send: str) -> None:

@@ -92,6 +92,9 @@ class ProgramConnection:
             await self._await_answer()
         if self._later is not None:
             await self._later.ends()
+        if self._connection.ended:
+            # meanwhile: it would wait for its turn for ever
+            return
         self._reconcile()
         source = source_of(request.sql)
         item = self._statement(source)

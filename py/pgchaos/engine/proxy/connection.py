@@ -207,10 +207,10 @@ class ProxyConnection(ClientConnection):
         """Send to the client what passes through a network with which something is wrong."""
         link = self.link
         self._kept.append(chunk)
-        if link.holds:
-            if not self.tracker.is_idle:
-                return True
+        if link.holds and self.tracker.is_idle:
             await link.hold_answer(stop)
+        elif link.holds and not self.assembler.copying:
+            return True  # the client of a COPY has to hear the first part of the answer, to send its data
         data, self._kept = b"".join(self._kept), []
         if self.ended:
             return False
