@@ -48,6 +48,10 @@ def sort_key(actor: Actor) -> tuple[str, int, int]:
     return actor.session, actor.worker, actor.number if isinstance(actor, Lane) else 0
 
 
+_POLLS = 20
+"""As often a program may send the same request in a row while another stands before one."""
+
+
 @dataclass(slots=True)
 class ProgramState:
     """What one worker does."""
@@ -55,6 +59,8 @@ class ProgramState:
     held: dict[Lane, StepPoint] = field(default_factory=dict)  # requests that are not sent yet, in order
     running: set[Lane] = field(default_factory=set)  # connections whose request is with the server
     away: bool = False  # it neither sends nor waits for an answer, for longer than its grace
+    _asked: object = None  # its last request
+    _same: int = 0  # how often in a row it has asked that again
 
     @property
     def computing(self) -> bool:
@@ -66,9 +72,20 @@ class ProgramState:
         """The request that goes on when the worker does."""
         return next(iter(self.held.items()), None)
 
-    def hold(self, lane: Lane, point: StepPoint) -> None:
-        """Take a request that is not sent yet."""
+    @property
+    def polls(self) -> bool:
+        """Whether it asks the same again and again: it may wait so for what another does."""
+        return self._same >= _POLLS
+
+    def look_again(self) -> None:
+        """Note that another has done something: it may ask once more."""
+        self._same = min(self._same, _POLLS - 1)
+
+    def hold(self, lane: Lane, point: StepPoint, what: object = None) -> None:
+        """Take a request that is not sent yet; `what` it asks equals that of the same request."""
         self.away = False
+        self._same = self._same + 1 if what is not None and what == self._asked else 0
+        self._asked = what
         self.held[lane] = point
 
     def release(self) -> Lane | None:

@@ -99,6 +99,33 @@ def test_who_closes_a_circle_is_the_victim(play: Play, send: str) -> None:
     assert order(replayed(play, text, result)) == order(result)
 
 
+def test_a_program_that_asks_the_same_again_and_again_lets_the_others_go_on(play: Play, send: str) -> None:
+    """It may wait for what they do, as in a loop that looks for a job."""
+    words = 40 * '"SELECT n FROM stock WHERE id = 1" '
+    polls = f"shop run '{send} {words}'"
+    other = "other\nUPDATE stock SET n = 1 WHERE id = 1;\nSELECT 2;"
+    result = play(stock(polls, other, head="-- chaos:schedule all up to 1"))
+    assert held(result) == ["done"]
+    assert [step.session for step in result.order].index("other") == 20
+
+
+def test_a_program_that_sleeps_between_its_requests_does_something(play: Play, send: str) -> None:
+    words = 8 * '"SELECT 1" sleep:0.05 '
+    shop = f"shop run '{send} {words}' grace 150ms"
+    result = play(stock(shop, head="-- chaos:schedule all up to 1"))
+    assert held(result) == ["done"]
+    assert not any("has done nothing" in one for one in result.remarks)
+
+
+@pytest.mark.parametrize(("begins", "at_once"), [("BEGIN", True), ("SELECT 1", False)])
+def test_connections_whose_order_is_not_searched_are_told(play: Play, send: str, begins: str, at_once: bool) -> None:
+    shop = f'shop run \'{send} "{begins}" open:2 "SELECT 2" open:1 "COMMIT"\''
+    result = play(stock(shop, head="-- chaos:schedule all up to 1"))
+    assert held(result) == ["done"]
+    text = "shop[1] sent on several connections at once: in the order in which it came, and no other was tried ("
+    assert any(one.startswith(text) for one in result.remarks) == at_once
+
+
 def test_others_go_on_without_one_that_does_nothing(play: Play, send: str) -> None:
     # the first waits for something that no server knows of, until the second has ended
     waits = '"SELECT 1" sleep:2 "SELECT 2"'

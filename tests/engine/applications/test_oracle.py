@@ -37,6 +37,17 @@ def test_what_is_serializable_is_judged_so(play: Play, send: str) -> None:
     assert result.judged.serial == 2
 
 
+def test_a_transaction_that_is_begun_again_on_a_new_connection_counts_once(play: Play, send: str) -> None:
+    words = "BEGIN ISOLATION LEVEL REPEATABLE READ", "UPDATE on_call SET duty = false WHERE id = 1", "COMMIT"
+    once = " ".join((send, *(f"''{word}''" for word in words)))
+    text = ON_CALL.format(send=send, words="", level="", runs=4)
+    before, rest = text.partition("-- chaos:session")[0], text[text.index("-- chaos:check") :]
+    result = play(f"{before}-- chaos:session doctor x 2 run 'sh -c \"{once} || {once}\"'\n{rest}", seed=2)
+    assert held(result) == ["checked"]
+    assert result.judged is not None
+    assert result.judged.decided
+
+
 def test_a_program_that_gives_up_is_not_judged(play: Play, send: str) -> None:
     result = play(ON_CALL.format(send=send, words=COUNT, level="SERIALIZABLE", runs=20))
     failure = only(result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pgchaos.engine.coordinator import Coordinator, Halted
@@ -40,8 +40,15 @@ class ProgramCoordinator(Protocol):
     def disconnected(self, lane: Lane) -> None:
         """Note that the backend of a connection has ended."""
 
-    async def await_request(self, lane: Lane, point: StepPoint, place: Place) -> bool:
-        """Wait until a request may be sent; say whether it may close a circle of waits. Raises Halted."""
+    async def await_request(self, lane: Lane, point: StepPoint, place: Place, what: object) -> bool:
+        """Wait until a request may be sent; say whether it may close a circle of waits. Raises Halted.
+
+        Args:
+            lane: its connection.
+            point: the step that it is.
+            place: its line.
+            what: it asks: equal to that of the same request.
+        """
         ...
 
     def answered(self, lane: Lane) -> None:
@@ -73,7 +80,13 @@ class FreePrograms(Coordinator):
     def disconnected(self, lane: Lane) -> None:
         """See ProgramCoordinator."""
 
-    async def await_request(self, lane: Lane, point: StepPoint, place: Place) -> bool:  # noqa: ARG002  # as in the other
+    async def await_request(
+        self,
+        lane: Lane,  # noqa: ARG002  # as in the other
+        point: StepPoint,  # noqa: ARG002  # as in the other
+        place: Place,  # noqa: ARG002  # as in the other
+        what: object,  # noqa: ARG002  # as in the other
+    ) -> bool:
         """See ProgramCoordinator."""
         if self.stop.is_set():
             raise Halted
@@ -140,11 +153,11 @@ class SteppedPrograms(SteppedCoordinator):
         self.answered(lane)
         self._opened.pop(lane, None)
 
-    async def await_request(self, lane: Lane, point: StepPoint, place: Place) -> bool:
+    async def await_request(self, lane: Lane, point: StepPoint, place: Place, what: object) -> bool:
         """See ProgramCoordinator."""
         if self.stop.is_set():
             raise Halted
-        self._programs[lane.owner].hold(lane, point)
+        self._programs[lane.owner].hold(lane, point, what)
         self._show_gate(lane.owner)
         self.states.idle(lane, place, f"stands before step {point.step}")
         self._note_change()
@@ -186,8 +199,17 @@ class SteppedPrograms(SteppedCoordinator):
 
     # what the scheduler asks and tells
 
+    @property
+    def gates(self) -> Mapping[Actor, StepPoint]:
+        """See SteppedCoordinator; who asks the same again and again, perhaps for what another does, lets it go on."""
+        gates = super().gates
+        polling = {actor for actor, state in self._programs.items() if state.polls}
+        return {actor: gate for actor, gate in gates.items() if actor not in polling} or gates
+
     def open(self, gate: StepPoint, *, be_deadlock_victim: bool = False) -> None:
         """See SteppedCoordinator."""
+        for other in (one for actor, one in self._programs.items() if actor != gate.actor):
+            other.look_again()
         state = self._programs.get(gate.actor)
         if state is None:
             super().open(gate, be_deadlock_victim=be_deadlock_victim)

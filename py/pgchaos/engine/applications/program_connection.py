@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pgchaos import clock
 from pgchaos.engine.answer import BLOCK, LOST, Answer
 from pgchaos.engine.applications.outcomes import IDLE, answer_of
-from pgchaos.engine.applications.worker import Worker
+from pgchaos.engine.applications.worker import FailedTransaction, Worker
 from pgchaos.engine.cancelled_by import cancelled_by
 from pgchaos.engine.coordinator import Halted, SessionFailed
 from pgchaos.engine.faults.actions import NotDelivered
@@ -55,7 +55,6 @@ class ProgramConnection:
         self._item: Statement | None = None
         self._struck: StatementFaults | None = None
         self._number = 0  # of the transaction
-        self._again: int | None = None  # the number of a transaction that is begun again
         self._attempt = 1
         self._later: Task[None] | None = None
         self.before_send: Callable[[], None] | None = None
@@ -87,6 +86,7 @@ class ProgramConnection:
             self._connection.end("the run was stopped")
 
     async def _before(self, request: Request) -> None:
+        self._worker.ask(self.lane)
         while self._record is not None and not self._connection.ended:
             # of a pipeline: what it is, a step in a block or not, is known once the request before it has its answer
             await self._await_answer()
@@ -102,7 +102,8 @@ class ProgramConnection:
             self._worker.actor, item.step, self._worker.iteration, self._numbered(item), begins=not self.in_block
         )
         if self._context.transaction_log is None or self.in_block or not _is_local(item):
-            await self._worker.coordinator.await_request(self.lane, point, item.place)
+            what = request.sql, request.parameters
+            await self._worker.coordinator.await_request(self.lane, point, item.place, what)
         # else it belongs to the transaction that follows, for who runs them one after the other
         if self._connection.ended:
             return
@@ -163,6 +164,8 @@ class ProgramConnection:
             log.receive_step(self.lane, self._number, local, item.text, record, answer)
         self._end_transaction(item, record, answer, outcome)
         self._record = None
+        if not self.in_block:
+            self._worker.rest(self.lane)
         self._answered.notify()
         if self._struck is None:
             self._worker.coordinator.answered(self.lane)
@@ -204,10 +207,9 @@ class ProgramConnection:
     def _numbered(self, item: Statement) -> int:
         if not self.in_block:
             local = _is_local(item)
-            if self._again is None or local:
-                self._number = self._worker.next_transaction(take=not local)
-            else:
-                self._number = self._again
+            again = None if local else self._worker.begin_again(self.lane)
+            self._number = self._worker.next_transaction(take=not local) if again is None else again.number
+            self._attempt = 1 if again is None else again.attempts + 1
         return self._number
 
     def _end_transaction(self, item: Statement, record: Record, answer: Answer, outcome: Outcome) -> None:
@@ -233,9 +235,8 @@ class ProgramConnection:
         self._context.log.transactions.append(row)
         if self._context.transaction_log is not None:
             self._context.transaction_log.end(self.lane, row)
-        failed = ended.outcome == "rolled back" and ended.sqlstate in _OUT
-        self._again = self._number if failed else None
-        self._attempt = self._attempt + 1 if failed else 1
+        if ended.outcome == "rolled back" and ended.sqlstate in _OUT:
+            self._worker.fail(self.lane, FailedTransaction(self._number, self._attempt))
 
     def _reconcile(self) -> None:
         """Note the end of what a Sync of its own has committed, at the end of a pipeline."""
@@ -258,6 +259,7 @@ class ProgramConnection:
         """Note that it was closed; for the others it lasts until its backend has let go of its locks."""
         if self._worker.pid == self._connection.pid:
             self._worker.pid = None
+        self._worker.rest(self.lane)
         self._worker.coordinator.closing(self.lane)
         self._answered.notify()
         self.ending = begin(self._end())

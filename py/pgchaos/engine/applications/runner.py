@@ -79,8 +79,12 @@ class ProgramRunner:
             why = dict.fromkeys((*self._proxy.broken, *self._proxy.denied)) if self._proxy is not None else ()
             raise SessionFailed(self._failure(text, (*why, *details)))
         if self._observer.opened_in_all and not self._observer.has_sent:
-            text = f"connected and sent no statement, so that it tests nothing: `{self._launcher.command}`"
-            self._context.log.remarks.append(f"{self._who} {text} ({self._worker.place})")
+            self._remark(f"connected and sent no statement, so that it tests nothing: `{self._launcher.command}`")
+        if self._worker.overlaps and self._context.steps is not None:
+            self._remark("sent on several connections at once: in the order in which it came, and no other was tried")
+
+    def _remark(self, what: str) -> None:
+        self._context.log.remarks.append(f"{self._who} {what} ({self._worker.program.place})")
 
     def _failure(self, text: str, details: tuple[str, ...] = ()) -> Failure:
         return Failure("error", (), text, self._worker.program.place, details, session=self._who)
@@ -116,13 +120,14 @@ class ProgramRunner:
     async def _watch(self, program: RunningProgram) -> None:
         """Have the others go on where the program does nothing for too long."""
         seconds, actor = self._worker.program.grace, self.actor
-        grace = Grace(seconds)
+        grace, requests = Grace(seconds), 0
         while not self._over:
             self._tick.until = time.monotonic() + _LOOK
             if await self._tick is not LATE:
                 continue
-            if not self._worker.coordinator.is_computing(actor):
-                grace = Grace(seconds)
+            if requests != self._worker.requests or not self._worker.coordinator.is_computing(actor):
+                # it may have sent one, and have its answer, since the last look
+                grace, requests = Grace(seconds), self._worker.requests
             elif grace.is_over(time.monotonic(), active=self._is_active(program)):
                 self._worker.coordinator.set_away(actor)
                 what = f"has done nothing for {seconds * 1000:g} ms: the others go on without it"
