@@ -110,9 +110,10 @@ def test_a_command_that_cannot_be_run_is_told_with_its_line(play: Play, send: st
 
 
 def test_a_program_that_never_connects_is_a_failure(play: Play, send: str) -> None:
-    failure = only(play(stock(f"shop run '{send} print:hello'")))
+    failure = only(play(stock(f"shop allow exit 1 run '{send} print:hello error:broken exit:1'")))
     assert failure.text.startswith("shop[1] never connected to the database: `")
-    assert failure.details[-1].startswith("a program must connect by DATABASE_URL, or by PGHOST")
+    assert failure.details[0].startswith("a program must connect by DATABASE_URL, or by PGHOST")
+    assert failure.details[1:] == ("broken",)
 
 
 def test_a_program_that_sends_nothing_is_told(play: Play) -> None:

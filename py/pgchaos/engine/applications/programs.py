@@ -90,7 +90,8 @@ class RunningCommand:
         worker.act(f"{self._command}: {how}", worker.program.place)
         has_failed = self._ended and status not in self._allowed
         errors = self._process.errors
-        shown = shown_lines(errors, self._folder) if has_failed else ()
+        worker.errors = shown_lines(errors, self._folder)
+        shown = worker.errors if has_failed else ()
         # what the failure shows whole is not written a second time
         for name, lines in (("", self._process.output), (" (stderr)", [] if len(shown) == len(errors) else errors)):
             for line in lines:

@@ -77,7 +77,7 @@ class ProgramRunner:
             text = f"{self._who} never connected to the database: `{self._launcher.command}` ended without it"
             details = (_HOW if self._worker.program.function is None else _HOW_IN_PYTHON,)
             why = dict.fromkeys((*self._proxy.broken, *self._proxy.denied)) if self._proxy is not None else ()
-            raise SessionFailed(self._failure(text, (*why, *details)))
+            raise SessionFailed(self._failure(text, (*why, *details, *self._worker.errors)))
         if self._observer.opened_in_all and not self._observer.has_sent:
             self._remark(f"connected and sent no statement, so that it tests nothing: `{self._launcher.command}`")
         if self._worker.overlaps and self._context.steps is not None:

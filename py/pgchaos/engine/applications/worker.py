@@ -44,6 +44,8 @@ class Worker:
         self.place = program.place
         """Of its last statement."""
         self._faults = [item for item in session.items if isinstance(item, Fault) and in_force(item, context.variables)]
+        self.errors: tuple[str, ...] = ()
+        """What the program that has ended last wrote to standard error, as much as is shown."""
         self.requests = self._transactions = 0
         self._asking: set[Lane] = set()
         self.overlaps = False
