@@ -18,7 +18,7 @@ import pytest
 import pgchaos.engine
 from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.loop import Loop, Task, alone, begin
-from pgchaos.engine.waits import LATE, READY, STOPPED, Mutex, News, Wait, ready_at_once, sleep
+from pgchaos.engine.waits import AT_WORK, LATE, READY, STOPPED, Mutex, News, Wait, ready_at_once, sleep
 from pgchaos.stop import Stop
 
 
@@ -91,6 +91,10 @@ def test_a_look_for_what_is_ready_at_once_ends_by_itself() -> None:
     assert ready_at_once(poll) == []
     os.write(write, b"x")
     assert ready_at_once(poll) == [(read, select.POLLIN)]
+    AT_WORK.update((read, write))
+    assert ready_at_once(poll) == [], "the processors are left to the other one"
+    AT_WORK.difference_update((read, write))
+    assert not AT_WORK
     os.close(read)
     os.close(write)
 

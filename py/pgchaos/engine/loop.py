@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
-from pgchaos.engine.waits import LATE, READY, STOPPED, News, Wait, Why, ready_at_once
+from pgchaos.engine.waits import AT_WORK, LATE, READY, STOPPED, News, Wait, Why, ready_at_once
 from pgchaos.stop import Stop
 
 T = TypeVar("T")
@@ -119,6 +119,7 @@ class Loop:
             KeyboardInterrupt: Ctrl-C, once all tasks have ended.
         """
         task, running = self.spawn(main), _RUNNING.set(self)
+        AT_WORK.add(self)
         try:
             self._run()
         except BaseException:  # Ctrl-C: nobody is waited for who is not told to stop
@@ -127,6 +128,7 @@ class Loop:
             self._run()
             raise
         finally:
+            AT_WORK.discard(self)
             _RUNNING.reset(running)
         result = task.result()
         for failed in self._failed:
@@ -283,6 +285,7 @@ def alone(work: Coroutine[Any, Any, T]) -> T:
         What it returned.
     """
     assert _RUNNING.get() is None, "in a loop it is awaited: all others would have to wait"
+    AT_WORK.add(work)
     try:
         wait = work.send(None)
         while True:
@@ -295,3 +298,5 @@ def alone(work: Coroutine[Any, Any, T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+    finally:
+        AT_WORK.discard(work)

@@ -27,6 +27,8 @@ READY, LATE, STOPPED = Why.READY, Why.LATE, Why.STOPPED
 
 _AT_ONCE = 0.00005
 """Seconds that a look for an answer lasts before the thread sleeps."""
+AT_WORK: set[object] = set()
+"""Who waits for answers: loops and coroutines in threads of this process, and processes that make runs beside it."""
 
 
 class Waiting(Protocol):
@@ -90,7 +92,7 @@ def ready_at_once(poll: select.poll) -> list[tuple[int, int]]:
     """Look for what comes within some microseconds, without sleeping.
 
     A local server answers a short statement within 20 to 50 µs. On a processor that rests it takes as long again until
-    a thread that sleeps in poll runs on.
+    a thread that sleeps in poll runs on. Where several are at work, the processors are left to them and to the server.
 
     Args:
         poll: in which the descriptors are registered.
@@ -98,6 +100,8 @@ def ready_at_once(poll: select.poll) -> list[tuple[int, int]]:
     Returns:
         Those that are ready, with their events; none where nothing came.
     """
+    if len(AT_WORK) > 1:
+        return []
     end = time.perf_counter() + _AT_ONCE
     while not (ready := poll.poll(0)) and time.perf_counter() < end:
         pass
