@@ -125,6 +125,13 @@ def test_a_program_that_sends_nothing_is_told(play: Play) -> None:
     assert remark.startswith("shop[1] connected and sent no statement, so that it tests nothing: `")
 
 
+def test_a_mistake_that_a_program_passes_over_is_told(play: Play, send: str) -> None:
+    result = play(stock(f"""shop run 'sh -c "{send} BEGIN ''UPDATE stok SET n = 1'' || true"'"""))
+    assert held(result) == ["done"]
+    text = "shop[1] had an error that mostly is a mistake, which failed nothing: 42P01 in step 2: relation "
+    assert any(one.startswith(text) for one in result.remarks)
+
+
 def test_a_program_that_was_not_let_in_is_a_failure_that_says_why(play: Play, send: str) -> None:
     failure = only(play(stock(f"shop run 'env DATABASE_URL=dbname=postgres {send} \"SELECT 1\"' allow exit 1")))
     assert failure.text.startswith("shop[1] never connected to the database: `")

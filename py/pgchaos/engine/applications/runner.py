@@ -28,6 +28,8 @@ _EARLY = "10ms"
 """deadlock_timeout of programs that go step by step; step_scheduler.py waits three times as long for their look."""
 _HOW = "a program must connect by DATABASE_URL, or by PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD"
 _HOW_IN_PYTHON = "a function must connect by the connection string that it is called with"
+_MISTAKES = frozenset({"42601", "42P01", "42703", "42883"})
+"""A syntax error; a table, a column or a function that does not exist."""
 _LOOK = 0.02
 """Seconds between two looks at a program that computes."""
 
@@ -80,6 +82,11 @@ class ProgramRunner:
             raise SessionFailed(self._failure(text, (*why, *details, *self._worker.errors)))
         if self._observer.opened_in_all and not self._observer.has_sent:
             self._remark(f"connected and sent no statement, so that it tests nothing: `{self._launcher.command}`")
+        own = (one for one in self._context.log.records if (one.session, one.worker) == self.actor)
+        if (wrong := next((one for one in own if one.sqlstate in _MISTAKES), None)) is not None:
+            # psql without ON_ERROR_STOP, say: what follows tests something else
+            said = f"{wrong.sqlstate} in step {wrong.step}: {wrong.message}"
+            self._remark(f"had an error that mostly is a mistake, which failed nothing: {said}")
         if self._worker.overlaps and self._context.steps is not None:
             self._remark("sent on several connections at once: in the order in which it came, and no other was tried")
 
