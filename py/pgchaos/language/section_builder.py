@@ -134,10 +134,11 @@ class SectionBuilder:
 
 
 def _writes(text: str) -> str | None:
-    """Find the word by which a query writes: of a statement within WITH, or INTO."""
+    """Find the word by which a query writes: of a statement within WITH or behind it, or INTO."""
     tokens = tokenize(text)
+    begins = ("(", ")") if tokens[0].is_word("with") else ("(",)
     for before, token in itertools.pairwise(tokens):
-        if before.is_symbol("(") and token.is_word("insert", "update", "delete", "merge"):
+        if before.is_symbol(*begins) and token.is_word("insert", "update", "delete", "merge"):
             return token.text
         if token.is_word("into"):
             return token.text
