@@ -108,9 +108,6 @@ class Ended:
     error: Exception | None = None
 
 
-FromChild: TypeAlias = "Ready | NeedsSchema | Silent | Ran | Ended"
-
-
 class RunsInChild:
     """Makes runs in the child.
 
