@@ -17,7 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Refuse to run all files of the current directory, where there is no folder with scenarios."""
+    """Raise pytest.UsageError where there is no folder with scenarios, so that not all files here are run."""
     if _folders(session.config) == []:
         names = ", ".join(path.name for path in session.config.stash[OPTIONS].paths)
         raise pytest.UsageError(f"there is no folder {names} here: name the files or folders, or set ini chaos_paths")

@@ -31,7 +31,10 @@ class _Permit:
 
 
 def apply_permits(scenario: Scenario, findings: list[Finding]) -> list[Finding]:
-    """Take out findings that the comments of a file allow, and add what is wrong with these comments."""
+    """Take out findings that the comments of a file allow, and add what is wrong with these comments.
+
+    The findings are in order of line; those of the file as a whole are at line 1.
+    """
     permits: list[_Permit] = []
     wrong: list[Finding] = []
     for place, text, alone in _comments(scenario, findings):

@@ -23,7 +23,10 @@ class Project(NamedTuple):
 
 
 def project_of(folder: Path) -> Project:
-    """Read the settings of the project that a folder is in, from the nearest ini file of it and the folders above."""
+    """Read the settings of the project that a folder is in, from the nearest ini file of it and the folders above.
+
+    Raises CommandError where the file cannot be read.
+    """
     start = folder.resolve()
     for place in (start, *start.parents):
         for name in _FILES:

@@ -113,7 +113,10 @@ def all_items(scenario: Scenario) -> list[Item]:
 
 @known
 def asserting_functions(scenario: Scenario) -> frozenset[str]:
-    """Find what a file defines that calls an assertion, itself or by another: functions, views, cursors."""
+    """Find what a file defines that calls an assertion, itself or by another.
+
+    Gives the names, in lower case, of functions, procedures, views, cursors and prepared statements.
+    """
     defining = [item for item in scenario.statements() if item.verb in ("CREATE", "PREPARE", "DECLARE")]
     bodies = {name: item.text for item in defining for name in defined_names(item)}
     own = frozenset(bodies)

@@ -69,7 +69,8 @@ def parse_code(word: str, directive: str) -> Code:
 def take_codes(args: Args, stops: tuple[str, ...] = (), *, unknown: bool = False) -> tuple[Code, ...]:
     """Take at least one error, up to the end of the line or to a word of `stops`.
 
-    With `unknown`, the outcome of a lost COMMIT may be named too.
+    With `unknown`, the outcome of a lost COMMIT may be named too. Raises DirectiveError where none is named, or one is
+    not known.
     """
     codes: list[Code] = []
     while args.has_more() and args.peek() not in stops:

@@ -212,9 +212,10 @@ _ENDS_EARLY = ("exception", "return", "exit", "continue")  # words after which a
 def unconditional_assertions(
     scenario: Scenario, asserting: Collection[str], names: FunctionNames
 ) -> dict[str, tuple[Call, ...]]:
-    """Find the assertions that functions of a file print in every call, if their loops have rows, by its name.
+    """Find the assertions that functions of a file print in every call, if their loops have rows.
 
-    Functions that may end early, and those with one assertion, are left out.
+    They are given by the name of the function in lower case. Functions that may end early, and those with one
+    assertion, are left out.
     """
     found: dict[str, tuple[Call, ...]] = {}
     for item in scenario.statements():

@@ -14,7 +14,10 @@ from pgchaos.pytest_plugin.stash import RUNNER
 
 
 def write_files(config: pytest.Config) -> None:
-    """Have the run write its files, and GitHub's annotations; where there are none of both, nothing is loaded."""
+    """Have the run write its files, and GitHub's annotations; where there are none of both, nothing is loaded.
+
+    Raises pytest.UsageError where a file cannot be written, or is one that is run.
+    """
     files = named_files(config)
     on_github = os.environ.get("GITHUB_ACTIONS") == "true"
     if not files and not on_github:

@@ -38,7 +38,10 @@ class _Row:
 
 
 def room_for(width: int, end: float) -> int:
-    """Tell how many sessions fit beside one another, wide enough to be read, and the times up to the end of the run."""
+    """Tell how many sessions fit beside one another, wide enough to be read, and the times of a run.
+
+    Its end is in seconds from its beginning.
+    """
     return max((width - _time_width(end)) // (LEAST + len(_GAP)), 0)
 
 

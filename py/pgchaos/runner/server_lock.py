@@ -29,7 +29,8 @@ _ANSWER_LIMIT = 5.0
 class ServerLock:
     """The lock of one process: an advisory lock on a connection of its own, shared or exclusive.
 
-    A crash of the server releases every lock: a scenario that must be alone is not alone any more then.
+    The database of the connection is that of all runs, as such a lock counts in one database. A crash of the server
+    releases every lock: a scenario that must be alone is not alone any more then.
     """
 
     def __init__(self, conninfo: str, health: ServerHealth) -> None:

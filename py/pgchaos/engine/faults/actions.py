@@ -238,7 +238,11 @@ async def process(reach: Reach, name: str) -> int:
 
 
 async def fill(reach: Reach, what: str, _: Collection[int] = ()) -> None:
-    """Fill one of `fault_kinds.DISKS`, or take all connections."""
+    """Fill one of `fault_kinds.DISKS`, or take all connections.
+
+    Raises:
+        NotDelivered: the server is not ours, or the system refuses it.
+    """
     if what == "connections":
         await reach.take_connections()
         return
