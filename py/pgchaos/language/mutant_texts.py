@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -71,24 +71,49 @@ def _may_be_spaced(before: str, kind: str) -> bool:
 _BETWEEN = "\0"  # between statements: no file contains it, so no match reaches into the next statement
 
 
+class _Joined:
+    """The statements of a session in one text, which is searched faster than many."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.text = _BETWEEN.join(texts)
+        self._begins = [0, *accumulate(len(text) + 1 for text in texts)]
+
+    def holding(self, wanted: str) -> Iterator[int]:
+        """Give the numbers of the statements that hold a text, in order."""
+        at = self.text.find(wanted)
+        while at >= 0:
+            number = bisect_right(self._begins, at) - 1
+            yield number
+            at = self.text.find(wanted, self._begins[number + 1])
+
+
 class ReplaceTargets:
     """The statements in which mutants may replace something, by session; those of all setup sections are under None."""
 
     def __init__(self, statements: Mapping[str | None, Sequence[str]]) -> None:
         self._statements = statements
-        self._joined = {session: _BETWEEN.join(texts) for session, texts in statements.items()}
-        self._begins = {
-            session: [0, *accumulate(len(text) + 1 for text in texts)] for session, texts in statements.items()
-        }
+        self._joined = {session: _Joined(texts) for session, texts in statements.items() if texts}
+        self._bare: dict[str | None, _Joined] = {}
 
     def find(self, one: Replace) -> list[str]:
         """Give the statement of each occurrence of its text; overlapping ones are one. Its session need not exist."""
-        texts, joined = self._statements.get(one.session, ()), self._joined.get(one.session, "")
-        # files may have thousands of mutants: together with all statements, and once for nearly all of them
-        first = joined.find(one.old)
-        if first >= 0:
-            is_alone = joined.find(one.old, first + len(one.old)) < 0
-            statement = texts[bisect_right(self._begins[one.session], first) - 1]
-            return [statement] * (1 if is_alone else joined.count(one.old))
+        joined = self._joined.get(one.session)
+        if joined is None:
+            return []
+        texts = self._statements[one.session]
+        found = [texts[number] for number in joined.holding(one.old)]
+        if found:
+            return [text for text in found for _ in range(text.count(one.old))]
+        if one.session not in self._bare:
+            self._bare[one.session] = _Joined([_bare(text) for text in texts])
+        bare = _bare(one.old.strip().removesuffix(";"))
+        near = [texts[number] for number in self._bare[one.session].holding(bare)]
+        if not near:
+            return []
         match = text_match((), one.old)
-        return [text for text in texts for _ in range(match.count(text))]
+        return [text for text in near for _ in range(match.count(text))]
+
+
+def _bare(text: str) -> str:
+    """Take away what makes no difference outside quotes: what a pattern matches has this, too."""
+    return "".join(text.split()).lower()
