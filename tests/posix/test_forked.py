@@ -57,6 +57,13 @@ def test_the_end_of_the_child_is_seen(status: int) -> None:
         assert child.wait() == status
 
 
+def test_a_child_that_somebody_else_has_waited_for_has_ended() -> None:
+    with forked(lambda _: None) as child:
+        os.waitpid(child.pid, 0)
+        child.kill()
+        assert child.wait() == 0
+
+
 def test_what_is_sent_is_thrown_away_until_the_end() -> None:
     with forked(lambda channel: channel.send("x" * 1_000_000)) as child:
         assert child.channel.is_closed_within(_LIMIT)

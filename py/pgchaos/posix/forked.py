@@ -10,6 +10,7 @@ import signal
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pgchaos.stop import Stop
@@ -134,7 +135,8 @@ class Forked:
     def kill(self) -> None:
         """End it at once; nothing happens where it has ended."""
         if self._status is None:
-            os.kill(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # another part of this process has waited for all children
+                os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
         """Wait for its end, and give the descriptors back.
