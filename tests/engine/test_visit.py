@@ -290,6 +290,7 @@ LASTS = {
     "one by gexec": "SELECT 'SET ' || 'my.thing = 1' \\gexec",
     "a seed": "SELECT setseed(0.5);",
     "a library": "LOAD 'auto_explain';",
+    "another language": "CREATE FUNCTION f() RETURNS int LANGUAGE \"internal\" AS 'pg_backend_pid'; SELECT f();",
     "a library of an extension": "CREATE EXTENSION pg_trgm; SELECT similarity('a', 'b');",
 }
 

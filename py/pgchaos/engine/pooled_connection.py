@@ -21,7 +21,7 @@ from pgchaos.engine.loop import alone
 LASTING = re.compile(
     r"\bset_config\b(?!\s*\(\s*'(?!seed')\w+'\s*,)|\bset(?:\s+(?:local|session))?\s+seed\b|\bset(?:\s+(?:local|session))?\s+(?:(?:\"[^\"]+\"|\w+)\s*\.|\"\w+\.)|\bsetseed\b|\bchaos\s*\.\s*seed\b"
     r"|\bset(?:\s+(?:local|session))?\s*['%$|]"
-    r"|\bload\b|\bextension\b|\blanguage\s+'?(?!sql\b|plpgsql\b)\w",
+    r"|\bload\b|\bextension\b|\blanguage\s+['\"]?(?!sql\b|plpgsql\b)\w",
     re.IGNORECASE,
 )
 """What a session is not rid of before it ends: settings of one's own, whose names stay known (a SET that is put
