@@ -103,6 +103,7 @@ def test_a_part_of_a_union_that_prints_nothing_fails(play: Play, statement: str)
 FULL = (
     "SELECT ok(true, 'row ' || id) FROM job UNION ALL SELECT ok(true, format('%s%% of %s', state, id)) FROM job;",
     "SELECT ok(true, 'row') FROM job UNION ALL SELECT ok(true, 'row ' || coalesce(NULL, 'x')) FROM job;",
+    "SELECT ok(true, 'row ' || NULLIF(id, 1)) FROM job UNION ALL SELECT ok(true, format('of %s', id)) FROM job;",
     "SELECT ok(true, CASE WHEN id = 1 THEN 'a' || id ELSE 'b' END) FROM job UNION ALL SELECT ok(true, 'c');",
     "SELECT ok(true, E'a\\x41' || id) FROM job UNION ALL SELECT ok(true, date '2024-1-1' || 'c') FROM job;",
 )
@@ -114,10 +115,10 @@ def test_parts_of_a_union_that_all_return_rows_hold(play: Play, statement: str) 
     assert (result.failures, result.remarks) == ([], [])
 
 
-def test_which_part_of_a_union_printed_is_noted_where_nothing_tells(play: Play) -> None:
-    result = play(
-        EMPTY + "SELECT is(id, id) FROM generate_series(1, 3) id UNION ALL SELECT is(state, 'done') FROM job;"
-    )
+@pytest.mark.parametrize("described", ["", ", 'row ' || NULLIF(1, 1)"])
+def test_which_part_of_a_union_printed_is_noted_where_nothing_tells(play: Play, described: str) -> None:
+    first = f"SELECT is(id, id{described}) FROM generate_series(1, 3) id"
+    result = play(f"{EMPTY}{first} UNION ALL SELECT is(state, 'done'{described}) FROM job;")
     assert result.failures == []
     (note,) = result.remarks
     assert "2 parts of a query printed 3 TAP lines, and which printed them is not known" in note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -40,6 +41,8 @@ _UNREAD = {
     ),
 }
 """What is wrong with a TAP line that nobody reads, and what to do."""
+_NAMELESS = re.compile(r"^(?:not )?ok [0-9]+[ \t]*(?:#|$)", re.MULTILINE)
+"""A TAP line without a description."""
 _SKIPPED = "where that is meant, say so in the other branch: SELECT skip('why')"
 
 
@@ -172,13 +175,19 @@ def _printed_calls(calls: Iterable[Call], printed_text: str) -> set[Call]:
     """Find the calls whose descriptions were printed: each line belongs to the longest that it holds.
 
     Of a call without a description, or with one that only the server knows, that cannot be known: it counts as printed.
+    So does one whose description may be NULL, where no other call can have printed a line without any.
     """
     wanted = {call: _pieces(call) for call in calls}
-    found = {call for call, pieces in wanted.items() if not pieces}
+    may_be_null = all(wanted.values()) and _has_nameless(printed_text)
+    found = {call for call, pieces in wanted.items() if not pieces or (may_be_null and call.description is None)}
     for line in printed_text.split("\n"):
         held = {call: sum(map(len, pieces)) for call, pieces in wanted.items() if pieces and _holds(line, pieces)}
         found.update(call for call, length in held.items() if length == max(held.values()))
     return found
+
+
+def _has_nameless(printed_text: str) -> bool:
+    return _NAMELESS.search(printed_text) is not None
 
 
 def _pieces(call: Call) -> tuple[str, ...]:
@@ -220,7 +229,7 @@ def _perhaps(
     """Say what a statement may have left out: whether it was to be evaluated, its text does not tell."""
     outer = [call for call in calls if not call.inside]
     parts = len({call.part for call in outer})
-    if 1 < parts < printed and any(not _pieces(call) for call in outer):
+    if 1 < parts < printed and (_has_nameless(printed_text) or not all(map(_pieces, outer))):
         text = f"{parts} parts of a query printed {_lines(printed)}, and which printed them is not known"
         return [f"{statement.place}: {text}: give each assertion a description of its own"]
     groups = sum(not call.choice for call in outer) + len({call.choice for call in outer if call.choice})
