@@ -240,7 +240,7 @@ class ConnectionFactory:
         connection = None if self.silent else await taken(cache, self.sandbox, stop, notice)
         if connection is None:
             connection = await self._made(conninfo, stop, notice, again, InPlaceConnection)
-        connection.lend(cache if self.keep else None, self.sandbox)
+        connection.assign_in_place(cache if self.keep else None, self.sandbox)
         return connection
 
     def _assign(self, connection: PooledConnection, name: str, settings: Mapping[str, str]) -> None:

@@ -65,7 +65,7 @@ class InPlaceConnection(PooledConnection):
     """How often the objects had been listed when it began: once more means that somebody has committed something."""
     _proven = False
 
-    def lend(self, cache: Cache | None, sandbox: Sandbox) -> None:
+    def assign_in_place(self, cache: Cache | None, sandbox: Sandbox) -> None:
         """Have it given back at its end; None to end it then."""
         self.listed = sandbox.objects.listed
         self.assign(cache)
