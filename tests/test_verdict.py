@@ -148,3 +148,9 @@ def test_a_mutant_whose_own_sql_fails_is_not_caught_by_that() -> None:
     assert unplanted.place == HERE
     elsewhere = Failure("error", ("42704",), "text", Place("sql/x.sql", 4))
     assert judge_mutant(mutant, RunResult(seed=1, failures=[elsewhere])) == Verdict("passed")
+
+
+@pytest.mark.parametrize("kind", ["leak", "not run"])
+def test_what_the_sql_of_a_mutant_has_made_may_catch_it(kind: FailureKind) -> None:
+    mutant = Mutant(Place("sql/x.sql", 8), "a lock", (Meta(HERE, "set", ()),), (), (), (kind,))
+    assert judge_mutant(mutant, RunResult(seed=1, failures=[Failure(kind, (), "text", HERE)])) == Verdict("passed")

@@ -13,6 +13,8 @@ from pgchaos.results import Failure, FailureKind, RunResult
 _WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout", "fault", "amcheck", "not run"})
 _ASSERTIONS: frozenset[FailureKind] = frozenset({"assertion", "expect"})
 _ENDED_EARLY: frozenset[FailureKind] = frozenset({"error", "wait", "timeout", "fault", "tap", "not run"})
+_NOT_PLANTED: frozenset[FailureKind] = frozenset({"error", "timeout"})
+"""Of the mutant's own SQL; what it has made may leak, or not be run, at the same line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,14 @@ def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
     if result.skipped and not failures:
         return Verdict("skipped", reason=result.skipped)
     own = {item.place for item in mutant.items}
-    catching = [failure for failure in failures if failure.place not in own]
+    unplanted = [failure for failure in failures if failure.place in own and failure.kind in _NOT_PLANTED]
+    catching = [failure for failure in failures if failure not in unplanted]
     missed = [name for name in mutant.caught_by if not any(is_named(failure, name) for failure in catching)]
     if not missed:
         return Verdict("passed")
-    if len(catching) < len(failures):
-        (unplanted,) = [failure for failure in failures if failure.place in own][:1]
-        text = f"mutant '{mutant.name}' was not planted: its own SQL failed"
-        return Verdict("failed", (Failure("error", (), text, unplanted.place, (unplanted.text, *unplanted.details)),))
+    if unplanted:
+        first, text = unplanted[0], f"mutant '{mutant.name}' was not planted: its own SQL failed"
+        return Verdict("failed", (Failure("error", (), text, first.place, (first.text, *first.details)),))
     failed = [f"failed instead: {failure.text}" for failure in failures] or ["nothing failed"]
     text = f"mutant '{mutant.name}' was not caught by {', '.join(map(repr, missed))}"
     return Verdict("failed", (Failure("assertion", (), text, mutant.place, tuple(failed)),))
