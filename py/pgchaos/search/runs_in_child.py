@@ -39,17 +39,11 @@ _COLD = 1
 
 @dataclass(frozen=True, slots=True)
 class ToRun:
-    """A run to make.
+    """A run to make."""
 
-    Args:
-        number: by which its result is sent back.
-        order: of its steps; the child knows for itself which of them commute.
-        sleeps: some connections may sleep, as those commute.
-    """
-
-    number: int
-    order: Order
-    sleeps: bool
+    number: int  # by which its result is sent back
+    order: Order  # of its steps; the child knows for itself which of them commute
+    sleeps: bool  # some connections may sleep, as those commute
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +89,11 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The child makes no more runs.
+    """The child makes no more runs."""
 
-    Args:
-        outside: what they have changed outside their schemas, as `RunFactory.outside`.
-        unchanged: it is proven that this is nothing.
-        error: a bug of ours, or the reason why nobody knows; None where all is well.
-    """
-
-    outside: tuple[str, ...] = ()
-    unchanged: bool = False
-    error: Exception | None = None
+    outside: tuple[str, ...] = ()  # what they have changed outside their schemas, as `RunFactory.outside`
+    unchanged: bool = False  # it is proven that this is nothing
+    error: Exception | None = None  # a bug of ours, or the reason why nobody knows; None where all is well
 
 
 class RunsInChild:

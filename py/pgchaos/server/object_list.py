@@ -31,19 +31,12 @@ _UNCHANGED = """
 
 @dataclass(slots=True)
 class ObjectList:
-    """The objects of a database of the user's, as they were when a snapshot was taken.
+    """The objects of a database of the user's, as they were when a snapshot was taken."""
 
-    Args:
-        names: kind and name of each.
-        snapshot: the server's text of it; '' where nothing is listed yet.
-        path: the search path with which they have these names.
-        listed: how often they were listed: again only where somebody has committed something.
-    """
-
-    names: Collection[tuple[str, str]] = ()
-    snapshot: str = ""
-    path: str = ""
-    listed: int = 0
+    names: Collection[tuple[str, str]] = ()  # kind and name of each
+    snapshot: str = ""  # the server's text of it; '' where nothing is listed yet
+    path: str = ""  # the search path with which they have these names
+    listed: int = 0  # how often they were listed: again only where somebody has committed something
 
     def unchanged_query(self) -> str:
         """Ask whether the list still holds; `is_unchanged` takes the row. Only where there is a list."""
