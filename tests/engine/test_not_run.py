@@ -104,6 +104,7 @@ FULL = (
     "SELECT ok(true, 'row ' || id) FROM job UNION ALL SELECT ok(true, format('%s%% of %s', state, id)) FROM job;",
     "SELECT ok(true, 'row') FROM job UNION ALL SELECT ok(true, 'row ' || coalesce(NULL, 'x')) FROM job;",
     "SELECT ok(true, 'row ' || NULLIF(id, 1)) FROM job UNION ALL SELECT ok(true, format('of %s', id)) FROM job;",
+    "SELECT ok(true, E'two\\nlines') FROM job UNION ALL SELECT ok(true, U&'d\\0061ta') FROM job;",
     "SELECT ok(true, CASE WHEN id = 1 THEN 'a' || id ELSE 'b' END) FROM job UNION ALL SELECT ok(true, 'c');",
     "SELECT ok(true, E'a\\x41' || id) FROM job UNION ALL SELECT ok(true, date '2024-1-1' || 'c') FROM job;",
 )

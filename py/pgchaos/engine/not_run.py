@@ -193,7 +193,8 @@ def _has_nameless(printed_text: str) -> bool:
 def _pieces(call: Call) -> tuple[str, ...]:
     """Give what the first line of its description holds."""
     if call.description is not None:
-        first = call.description.split("\n", 1)[0]
+        # only the server knows the value of a string with escapes
+        first = re.split(r"[\n\\]", call.description, maxsplit=1)[0]
         return (first,) if first else ()
     return () if any("\n" in piece for piece in call.pieces) else call.pieces
 
