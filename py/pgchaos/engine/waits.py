@@ -28,7 +28,7 @@ READY, LATE, STOPPED = Why.READY, Why.LATE, Why.STOPPED
 _AT_ONCE = 0.00005
 """Seconds that a look for an answer lasts before the thread sleeps."""
 AT_WORK: set[object] = set()
-"""Who waits for answers in this process: its loops, and coroutines that `alone` runs."""
+"""Who waits for answers: loops of this process, coroutines that `alone` runs, and a child that makes runs beside it."""
 
 
 class Waiting(Protocol):
