@@ -32,11 +32,14 @@ def test_a_lost_server_is_reported_once(project: Project) -> None:
 def test_a_server_that_refuses_every_scenario_is_not_asked_for_each(
     project: Project, foreign_server: ForeignServer
 ) -> None:
-    dsn = foreign_server.role("reader_only", "LOGIN CREATEDB")
-    with foreign_server.connect() as conn:
-        conn.execute("ALTER ROLE reader_only SET default_transaction_read_only = on")
+    dsn = foreign_server.role("not_the_owner", "LOGIN CREATEDB")
     project.write(a=FINE, b=FINE, c=FINE, d=FINE)
-    result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}", "--chaos-jobs=1")
+    with foreign_server.connect() as conn:
+        conn.execute("ALTER DATABASE template0 IS_TEMPLATE false")
+        try:
+            result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}", "--chaos-jobs=1")
+        finally:
+            conn.execute("ALTER DATABASE template0 IS_TEMPLATE true")
     # the first may have asked for more than the second
     result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(["*read-only transaction*", "*the scenarios have no server*"])
+    result.stdout.fnmatch_lines(["*permission denied to copy database*", "*the scenarios have no server*"])
