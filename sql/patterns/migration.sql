@@ -13,7 +13,7 @@
 -- chaos:default rows = tables/shop_rows.psql
 -- chaos:default migration = tables/shop_migration.psql
 -- chaos:default shop = tables/shop_statements.psql
--- chaos:default right = (SELECT count(*) = 1000 AND bool_and(total_cents / 100 BETWEEN id AND id + 50) FROM orders WHERE id <= 1000)
+-- chaos:default right = (SELECT count(*) = 1000 AND bool_and(total_cents / 100 BETWEEN id AND total) FROM orders WHERE id <= 1000)
 -- chaos:default patience = 5s
 -- chaos:default clients = 2
 
