@@ -8,12 +8,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.conftest import ForeignServer
 from tests.engine.playing import held
-from tests.server.test_in_place import offers_pgtap, play
+from tests.server.test_in_place import database_with_pgtap, play
 from tests.waiting import until
 
 AT = re.compile(r"at ([0-9]+)")
@@ -23,19 +22,12 @@ Backend = Callable[..., int]
 @pytest.fixture
 def shop(foreign_server: ForeignServer) -> Iterator[str]:
     """A database of the user's that has pgTAP, on a server where nobody else commits."""
-    if not offers_pgtap(foreign_server.dsn):
-        pytest.skip("needs the extension pgTAP on the server")
-    with foreign_server.connect() as conn:
+    with database_with_pgtap(foreign_server, "connections") as dsn, foreign_server.connect() as conn:
         conn.execute("ALTER SYSTEM SET autovacuum = off")
         conn.execute("SELECT pg_reload_conf()")
         query = "SELECT FROM pg_stat_activity WHERE backend_type LIKE 'autovacuum%'"
         until(lambda: conn.execute(query).fetchone() is None, "autovacuum has ended")
-        conn.execute("CREATE DATABASE connections")
-        dsn = make_conninfo(foreign_server.dsn, dbname="connections")
-        with psycopg.connect(dsn, autocommit=True) as own:
-            own.execute("CREATE EXTENSION pgtap")
         yield dsn
-        conn.execute("DROP DATABASE connections WITH (FORCE)")
         conn.execute("ALTER SYSTEM RESET autovacuum")
         conn.execute("SELECT pg_reload_conf()")
 

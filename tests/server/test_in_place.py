@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -49,6 +51,20 @@ def names(dsn: str) -> list[str]:
 def offers_pgtap(dsn: str) -> bool:
     with psycopg.connect(dsn) as conn:
         return conn.execute("SELECT FROM pg_available_extensions WHERE name = 'pgtap'").fetchone() is not None
+
+
+@contextmanager
+def database_with_pgtap(server: ForeignServer, name: str) -> Iterator[str]:
+    """Make a database of the user's that has pgTAP, and give how to connect to it."""
+    if not offers_pgtap(server.dsn):
+        pytest.skip("needs the extension pgTAP on the server")
+    with server.connect() as conn:
+        conn.execute(f"CREATE DATABASE {name}")
+        dsn = make_conninfo(server.dsn, dbname=name)
+        with psycopg.connect(dsn, autocommit=True) as own:
+            own.execute("CREATE EXTENSION pgtap")
+        yield dsn
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_plain_file_finds_the_database_as_it_is(shop: str, tmp_path: Path) -> None:

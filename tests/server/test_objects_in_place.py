@@ -7,12 +7,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from pgchaos.language.plain_files import Contents
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.conftest import ForeignServer
-from tests.server.test_in_place import PLAIN, offers_pgtap, play
+from tests.server.test_in_place import PLAIN, database_with_pgtap, play
 from tests.waiting import until
 
 NOTHING = PLAIN.format("pass('nothing is left')")
@@ -21,15 +20,8 @@ NOTHING = PLAIN.format("pass('nothing is left')")
 @pytest.fixture
 def shop(foreign_server: ForeignServer) -> Iterator[str]:
     """A database of the user's that has pgTAP."""
-    if not offers_pgtap(foreign_server.dsn):
-        pytest.skip("needs the extension pgTAP on the server")
-    with foreign_server.connect() as conn:
-        conn.execute("CREATE DATABASE objects")
-        dsn = make_conninfo(foreign_server.dsn, dbname="objects")
-        with psycopg.connect(dsn, autocommit=True) as own:
-            own.execute("CREATE EXTENSION pgtap")
+    with database_with_pgtap(foreign_server, "objects") as dsn:
         yield dsn
-        conn.execute("DROP DATABASE objects WITH (FORCE)")
 
 
 @pytest.fixture
