@@ -1,12 +1,12 @@
-"""The clock of a run: seconds since the epoch, unaffected by changes of the wall clock."""
+"""The clock of a run: seconds since the epoch. Changes of the wall clock do not affect it."""
 
 from __future__ import annotations
 
 import time
 
-_BEGAN = time.time() - time.monotonic()  # the wall clock's time at the zero of the monotonic clock
+_ZERO = time.time() - time.monotonic()  # the wall-clock time when the monotonic clock was 0
 
 
 def now() -> float:
-    """Return seconds since the epoch; differences are elapsed time, whatever happens to the wall clock."""
-    return _BEGAN + time.monotonic()
+    """Return seconds since the epoch. The difference of two values is elapsed time."""
+    return _ZERO + time.monotonic()

@@ -1,7 +1,7 @@
 """Makes text safe to show: without passwords, and without characters that control a terminal.
 
-Everything that pgchaos shows passes `printable`: on the terminal, in reports, in JUnit's file. What is compared is
-compared unchanged.
+Everything that pgchaos shows passes `printable`: on the terminal, in reports, in the JUnit file. Texts are compared
+before that.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import unicodedata
 from urllib.parse import quote
 
-_LEAST = 4  # shorter passwords are not hidden: that would hide words too, and protect nothing
-# words of messages: such a password is no secret, and hiding it would make messages unreadable
+_LEAST = 4  # shorter passwords are not hidden: parts of words would disappear from messages
+# such a password is no secret, and hiding these words would make messages unreadable
 _WORDS = frozenset({"postgres", "postgresql", "password", "localhost", "public", "test", "user", "root"})
 _HIDDEN = "********"
 _KEPT = frozenset("\n\t")
-_JOINER = "\u200d"  # joins emoji and Indic letters, and moves nothing
+_JOINER = "\u200d"  # joins emoji and Indic letters; it does not change the direction of text
 _secrets: set[str] = set()
 
 
@@ -23,20 +23,20 @@ def hide(secret: str, known: frozenset[str] = frozenset()) -> None:
 
     Args:
         secret: the password.
-        known: names that are shown anyway, such as the role's: a password that equals one of them is not hidden.
+        known: names that messages show, such as the role's. A password that equals one of them is not hidden.
     """
     if len(secret) >= _LEAST and secret not in known and secret not in _WORDS:
-        escaped = secret.replace("\\", "\\\\").replace("'", "\\'")  # in a connection string
+        escaped = secret.replace("\\", "\\\\").replace("'", "\\'")  # as in a connection string
         _secrets.update((secret, escaped, repr(secret)[1:-1], quote(secret, safe=""), quote(secret)))
 
 
 def forget(secret: str) -> None:
-    """Hide a password no more that opens nothing any more, and that has no characters to be escaped."""
+    """Stop hiding a password that is no longer valid. It must have no characters that need escapes."""
     _secrets.discard(secret)
 
 
 def knows_secrets() -> bool:
-    """Whether there is anything to hide."""
+    """Whether a password is to be hidden."""
     return bool(_secrets)
 
 
@@ -54,8 +54,8 @@ def printable(text: str) -> str:
         text: any lines, from a database, a file or a server.
 
     Returns:
-        The text with asterisks for passwords, and with control characters, direction marks, invisible characters and
-        surrogates written as `\x1b` or `\u202e`. Line feeds and tabs stay.
+        The text with asterisks instead of passwords, and with escapes such as `\x1b` or `\u202e` instead of control
+        characters, direction marks, invisible characters and surrogates. Line feeds and tabs stay.
     """
     text = without_secrets(text)
     if text.isprintable():
@@ -64,14 +64,14 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Make a text safe to show within a line: as `printable`, with line feeds and tabs written as `\n` and `\t`."""
+    r"""Make a text safe to show on one line: like `printable`, with `\n` and `\t` for line feeds and tabs."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _escaped(character: str) -> str:
     if character.isprintable() or character in _KEPT or character == _JOINER:
         return character
-    # blanks other than U+0020 are harmless; line and paragraph separators are not
+    # spaces other than U+0020 are harmless; line and paragraph separators (Zl, Zp) are not
     if unicodedata.category(character) == "Zs":
         return character
     return character.encode("unicode_escape").decode("ascii")

@@ -1,4 +1,4 @@
-"""A stop that reaches a thread wherever it waits: in a loop of its own, or in a delay."""
+"""A stop signal that ends every wait of a thread: in an event loop, or in a delay."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
-_LONGEST = 1_000_000.0
-"""Seconds, about as long as poll can wait."""
+_LONGEST = 1_000_000.0  # seconds, about the longest that poll accepts
 
 
 class Stop:
-    """Set once, never taken back.
+    """An event that can be set once and is never cleared.
 
-    `fileno()` becomes readable when it is set and stays so, for every thread that polls it.
+    Its descriptor (`fileno()`) becomes readable when it is set and stays readable, for every thread that polls it.
     """
 
     def __init__(self) -> None:
         self._set = False
         self._lock = threading.Lock()
-        # no sockets: pytest-socket may forbid them, and would see these as the network
+        # a pipe, not a socket pair: pytest-socket may forbid sockets
         self._reader, self._writer = os.pipe()
         self._callbacks: list[Callable[[], None]] = []
         self._closed = False
@@ -31,32 +30,24 @@ class Stop:
         return self._reader
 
     def is_set(self) -> bool:
-        """Say whether it was set."""
+        """Whether it was set."""
         return self._set
 
-    def call(self, callback: Callable[[], None]) -> None:
-        """Have something called when it is set.
-
-        Args:
-            callback: called once, in the thread that sets it; at once where it is set already.
-        """
+    def add_callback(self, callback: Callable[[], None]) -> None:
+        """Add a function that is called once, in the thread that sets the stop; immediately if it is already set."""
         with self._lock:
             if not self._set:
                 self._callbacks.append(callback)
                 return
         callback()
 
-    def call_no_more(self, callback: Callable[[], None]) -> None:
-        """Take back what `call` was given; nothing happens where it was called already.
-
-        Args:
-            callback: the same.
-        """
-        with self._lock, suppress(ValueError):  # called, and so gone from the list
+    def remove_callback(self, callback: Callable[[], None]) -> None:
+        """Remove a callback; one that is not in the list is ignored."""
+        with self._lock, suppress(ValueError):
             self._callbacks.remove(callback)
 
     def set(self) -> None:
-        """Stop all who wait; doing so again does nothing."""
+        """End all waits and run the callbacks. Further calls have no effect."""
         with self._lock:
             if self._set or self._closed:
                 return
@@ -64,19 +55,12 @@ class Stop:
             os.write(self._writer, b"x")
             callbacks = self._callbacks[:]
         with ExitStack() as stack:
-            # all of them, the first first, even where one raises
+            # runs all callbacks in the order in which they were added, even if one raises
             for callback in reversed(callbacks):
                 stack.callback(callback)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is set, or some time has gone by.
-
-        Args:
-            seconds: to wait at most.
-
-        Returns:
-            True where it was set.
-        """
+        """Wait until it is set, for at most `seconds`; return whether it is set."""
         if not self._set and seconds > 0:
             poll = select.poll()
             poll.register(self._reader, select.POLLIN)
@@ -84,11 +68,11 @@ class Stop:
         return self._set
 
     def close(self) -> None:
-        """Give its descriptors back; nobody may poll it any more."""
+        """Close its descriptors. It must not be polled after that."""
         with self._lock:
             if not self._closed:
                 self._closed = True
                 os.close(self._reader)
                 os.close(self._writer)
-                # their numbers may be another's now
+                # another file may get these numbers
                 self._reader = self._writer = -1

@@ -1,4 +1,4 @@
-"""From the result of a run to its verdict: which failures count, which were expected. Pure."""
+"""Decides the verdict on a run from its result: which failures count, which were expected. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pgchaos.results import Failure, FailureKind, RunResult
 _WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout", "fault", "amcheck", "not run"})
 _ASSERTIONS: frozenset[FailureKind] = frozenset({"assertion", "expect"})
 _ENDED_EARLY: frozenset[FailureKind] = frozenset({"error", "wait", "timeout", "fault", "tap", "not run"})
+# With such a failure of its own SQL a mutant was not planted. Other kinds may have the same line: a leak of an object
+# that the mutant created, or an assertion that was not run.
 _NOT_PLANTED: frozenset[FailureKind] = frozenset({"error", "timeout"})
-"""Of the mutant's own SQL; what it has made may leak, or not be run, at the same line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +23,13 @@ class Verdict:
     """The verdict on a run."""
 
     outcome: Literal["passed", "failed", "skipped", "xfailed"]
-    # those that count, causes first; not empty exactly where the outcome is 'failed'
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[Failure, ...] = ()  # those that count, causes first; empty unless the outcome is 'failed'
     expected: tuple[tuple[Xfail, tuple[Failure, ...]], ...] = ()  # each xfail with the failures that it names
-    reason: str = ""  # of the skip, or of the xfails that failed as expected; else ''
+    reason: str = ""  # why the run was skipped, or the reasons of the xfails that failed as expected; else ''
 
 
 def judge(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -> Verdict:
-    """Judge a run.
-
-    Args:
-        scenario: what was run.
-        variables: the matrix values of this item.
-        result: the result of the run.
-
-    Returns:
-        The verdict.
-    """
+    """Decide the verdict on a run of an item with these matrix values."""
     failures = tuple(result.failures)
     if result.skipped and not failures:
         return Verdict("skipped", reason=result.skipped)
@@ -46,7 +37,7 @@ def judge(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -
     expected = tuple((xfail, tuple(f for f in failures if is_named(f, xfail.name))) for xfail in active)
     known = {id(failure) for _, named in expected for failure in named}
     counting = [failure for failure in failures if id(failure) not in known]
-    # a run that was cut short says nothing about what it did not reach
+    # a run that ended early shows nothing about the assertions that it did not reach
     if not any(failure.kind in _ENDED_EARLY for failure in counting):
         counting += [_unexpected_pass(xfail) for xfail, named in expected if not named]
     matched = tuple((xfail, named) for xfail, named in expected if named)
@@ -62,9 +53,9 @@ def xfails_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[X
 
 
 def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
-    """Judge the run of a mutant: it passes where everything in `caught by` fails; other failures do not matter.
+    """Decide the verdict on a mutant: it passes if everything in `caught by` fails. Other failures do not matter.
 
-    A failure of the mutant's own SQL catches nothing: the bug was not planted.
+    A failure of the mutant's own SQL does not count: the bug was not planted.
     """
     failures = tuple(result.failures)
     if result.skipped and not failures:
@@ -84,17 +75,7 @@ def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
 
 
 def is_found(scenario: Scenario, mutant: Mutant | None, variables: Mapping[str, str], result: RunResult) -> bool:
-    """Whether a search has found what it looks for.
-
-    Args:
-        scenario: what was run.
-        mutant: in it, or None.
-        variables: the matrix values of this item.
-        result: the result of the run.
-
-    Returns:
-        For a mutant, whether it is caught; else whether a failure is not expected.
-    """
+    """Whether a search may end with this run: the mutant is caught, or without a mutant, a failure is unexpected."""
     if mutant is not None:
         return bool(result.failures) and judge_mutant(mutant, result).outcome == "passed"
     active = xfails_in_force(scenario, variables)
@@ -102,16 +83,15 @@ def is_found(scenario: Scenario, mutant: Mutant | None, variables: Mapping[str, 
 
 
 def is_named(failure: Failure, name: str | None) -> bool:
-    """Whether a NAME of `xfail` or `caught by` means a failure.
+    """Whether a NAME of `xfail` or `caught by` refers to a failure.
+
+    A failed `expect` is an assertion. The description of an assertion that was not run does not refer to its failure,
+    and a broken TAP stream has no name.
 
     Args:
-        failure: of a run.
+        failure: a failure of a run.
         name: a description, an invariant's column, a SQLSTATE, a condition name, or one of the words invariant, oracle,
-            wait, leak, timeout, fault, amcheck and `not run`, for all of that kind; None for any assertion.
-
-    Returns:
-        True where it does. A failed `expect` is an assertion. An assertion that was not run is not named by its
-        description, and a broken TAP stream has no name.
+            wait, leak, timeout, fault, amcheck and `not run`, for all failures of that kind. None means any assertion.
     """
     if name is None:
         return failure.kind in _ASSERTIONS

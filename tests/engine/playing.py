@@ -129,8 +129,8 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
 
     def clock(coordinator: Coordinator) -> Clock:
         def is_reached() -> bool:
-            standings = coordinator.standings(other_backends.pid_text)
-            return state(defaultdict(str, {standing.session: standing.doing for standing in standings}))
+            stopped = coordinator.stopped_sessions(other_backends.pid_text)
+            return state(defaultdict(str, {one.session: one.doing for one in stopped}))
 
         return Clock(is_reached)
 

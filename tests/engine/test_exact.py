@@ -77,7 +77,7 @@ def test_a_listed_step_whose_session_still_waits_is_an_error_at_once(play: Play)
     )
     assert str(failure.place) == "scenario.sql:1"
     assert result.duration < 60
-    assert [s.session for s in result.standings] == []
+    assert [s.session for s in result.stopped_sessions] == []
 
 
 def test_sessions_that_cannot_end_are_told_at_once(play: Play) -> None:
@@ -373,7 +373,10 @@ def test_the_time_is_over_for_steps_too(play: Play, monkeypatch: pytest.MonkeyPa
     failure = only(result)
     assert failure.kind == "timeout"
     assert failure.text == "the sessions did not end within 600s"
-    assert [(s.session, s.doing) for s in result.standings] == [("a[1]", "runs"), ("b[1]", "stands before step 2")]
+    assert [(s.session, s.doing) for s in result.stopped_sessions] == [
+        ("a[1]", "runs"),
+        ("b[1]", "stands before step 2"),
+    ]
     assert result.duration < 60
 
 

@@ -68,7 +68,7 @@ def test_where_nothing_fails_all_are_run_and_it_says_so(play: Play) -> None:
     said = result.explored
     assert said is not None
     # one after the other, and both read first, in one order of these two, then they write in both
-    assert (said.runs, said.different, said.exhausted, said.missed, said.of) == (4, 4, True, None, 6)
+    assert (said.runs, said.different, said.exhausted, said.miss_probability, said.of) == (4, 4, True, None, 6)
     assert [a.count for a in result.assertions] == ["in 4 of 4 interleavings"]
 
 
@@ -104,7 +104,7 @@ def test_where_there_are_more_half_are_by_chance(play: Play) -> None:
     said = result.explored
     assert said is not None
     assert (said.runs, said.by_chance, said.exhausted) == (5, 2, False)
-    assert said.missed == pytest.approx((1 - 1 / (2 * 4)) ** 2)
+    assert said.miss_probability == pytest.approx((1 - 1 / (2 * 4)) ** 2)
 
 
 def test_what_is_known_to_fail_does_not_end_a_search(play: Play) -> None:

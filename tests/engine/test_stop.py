@@ -14,11 +14,11 @@ def test_who_takes_his_callback_back_is_not_called() -> None:
     def second() -> None:
         called.append("second")
 
-    stop.call(first)
-    stop.call(second)
-    stop.call_no_more(first)
-    stop.call_no_more(first)
+    stop.add_callback(first)
+    stop.add_callback(second)
+    stop.remove_callback(first)
+    stop.remove_callback(first)
     stop.set()
-    stop.call_no_more(second)
+    stop.remove_callback(second)
     assert called == ["second"]
     stop.close()

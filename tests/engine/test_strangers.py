@@ -87,8 +87,8 @@ def test_it_is_named_among_those_who_stood_when_the_time_was_over(play: Play, mo
 
         over_once(monkeypatch, outside_waits)
         result = play(TABLE + OUTSIDE_WAITS.format(until="-- chaos:delay 600s"), timeout=600)
-    standings = {standing.session: standing for standing in result.standings}
-    (stranger,) = (one for name, one in standings.items() if name.startswith("pid "))
+    stopped = {one.session: one for one in result.stopped_sessions}
+    (stranger,) = (one for name, one in stopped.items() if name.startswith("pid "))
     assert (stranger.doing, stranger.waits_for) == ("is blocked", ("holder[1]",))
 
 

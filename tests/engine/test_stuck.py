@@ -38,7 +38,7 @@ def test_a_barrier_before_which_one_waits_for_the_others_lock(play: Play) -> Non
     assert "can never open" in failure.text
     assert "`barrier looked unless blocked`" in failure.text
     assert line(failure) == 9
-    assert {standing.doing for standing in result.standings} == {"is blocked", "waits at barrier looked"}
+    assert {stopped.doing for stopped in result.stopped_sessions} == {"is blocked", "waits at barrier looked"}
     assert result.duration < 60
 
 
@@ -69,7 +69,7 @@ def test_a_forgotten_commit(play: Play) -> None:
     failure = only(result)
     assert failure.kind == "timeout"
     assert "ended and left its transaction open: is a COMMIT missing?" in failure.text
-    assert "ended, its transaction still open" in {standing.doing for standing in result.standings}
+    assert "ended, its transaction still open" in {stopped.doing for stopped in result.stopped_sessions}
     assert result.duration < 60
 
 

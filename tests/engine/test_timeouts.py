@@ -88,7 +88,7 @@ def test_standings_say_who_waited_for_whom(play: Play, monkeypatch: pytest.Monke
         + CHECKED
     )
     assert only(result).kind == "timeout"
-    reported = {s.session: (s.doing, s.waits_for) for s in result.standings}
+    reported = {s.session: (s.doing, s.waits_for) for s in result.stopped_sessions}
     assert reported["holder[1]"] == ("runs", ())
     assert reported["late[1]"][0] == "is blocked"
     assert "holder[1]" in reported["late[1]"][1]
@@ -111,8 +111,8 @@ def test_standings_name_a_prepared_transaction(play: Play, monkeypatch: pytest.M
         + CHECKED
     )
     assert only(result).kind == "timeout"
-    (standing,) = result.standings
-    assert (standing.doing, standing.waits_for) == ("is blocked", ("a prepared transaction",))
+    (stopped,) = result.stopped_sessions
+    assert (stopped.doing, stopped.waits_for) == ("is blocked", ("a prepared transaction",))
 
 
 def test_standings_name_a_foreign_backend(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,9 +129,9 @@ def test_standings_name_a_foreign_backend(play: Play, monkeypatch: pytest.Monkey
             + CHECKED
         )
     assert only(result).kind == "timeout"
-    (standing,) = result.standings
-    assert standing.doing == "is blocked"
-    assert "client backend a stranger, idle" in standing.waits_for[0]
+    (stopped,) = result.stopped_sessions
+    assert stopped.doing == "is blocked"
+    assert "client backend a stranger, idle" in stopped.waits_for[0]
 
 
 @pytest.mark.parametrize("part", ["setup", "check", "teardown"])

@@ -186,8 +186,8 @@ def test_a_wait_that_can_never_open_fails_at_once(play: Play, waits: str, other:
     assert failure.place is not None
     assert result.duration < 60
     assert result.assertions == []
-    standing = next(s for s in result.standings if s.session == failure.session)
-    assert standing.doing.startswith("waits at ")
+    stopped = next(s for s in result.stopped_sessions if s.session == failure.session)
+    assert stopped.doing.startswith("waits at ")
 
 
 def test_a_wait_that_can_never_open_tells_how_the_others_stood(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_a_wait_that_can_never_open_tells_how_the_others_stood(play: Play, monke
         + CHECKED
     )
     only(result)
-    reported = {s.session: (s.doing, s.place.line if s.place else None) for s in result.standings}
+    reported = {s.session: (s.doing, s.place.line if s.place else None) for s in result.stopped_sessions}
     assert reported["s[1]"] == ("waits at barrier met", 4)
     assert reported["gone[1]"][0] == "ended"
     assert reported["busy[1]"] == ("runs", 11)
@@ -237,7 +237,7 @@ def test_who_has_not_begun_stands_there_too(play: Play, monkeypatch: pytest.Monk
         + CHECKED
     )
     assert only(result).kind == "wait"
-    reported = {s.session: (s.doing, s.place, s.since) for s in result.standings}
+    reported = {s.session: (s.doing, s.place, s.since) for s in result.stopped_sessions}
     assert reported["late[1]"] == ("has not begun", None, None)
     assert sorted(reported) == ["gone[1]", "late[1]", "s[1]"]
 

@@ -8,7 +8,7 @@ from pgchaos.language.header_model import Matrix, Schedule
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
 from pgchaos.report.level_table import LevelFinding, level_finding, level_table
-from pgchaos.results import Explored, Judged, Permutations, RunResult
+from pgchaos.results import Explored, OracleResult, Permutations, RunResult
 
 AT = Place("t.sql", 1)
 LEVELS = Matrix(AT, "level", ("low", "high"))
@@ -45,7 +45,7 @@ def scenario(kind: str = "all") -> Scenario:
     ],
 )
 def test_safe_is_reported_with_its_coverage(kind: str, result: RunResult, text: str) -> None:
-    result.judged = Judged()
+    result.judged = OracleResult()
     found = level_finding(scenario(kind), {"level": "high"}, result)
     assert found == LevelFinding("t.sql", "high", text, 1)
 
@@ -53,11 +53,11 @@ def test_safe_is_reported_with_its_coverage(kind: str, result: RunResult, text: 
 @pytest.mark.parametrize(
     ("judged", "text"),
     [
-        (Judged(("lost update", "read skew"), decided=False), "lost update, read skew"),
-        (Judged(decided=False), "not decided"),
+        (OracleResult(("lost update", "read skew"), decided=False), "lost update, read skew"),
+        (OracleResult(decided=False), "not decided"),
     ],
 )
-def test_an_anomaly_ranks_above_not_decided_and_that_above_safe(judged: Judged, text: str) -> None:
+def test_an_anomaly_ranks_above_not_decided_and_that_above_safe(judged: OracleResult, text: str) -> None:
     found = level_finding(
         scenario(), {"level": "low"}, RunResult(1, judged=judged, permutations=Permutations(9, 0, True))
     )
@@ -66,14 +66,14 @@ def test_an_anomaly_ranks_above_not_decided_and_that_above_safe(judged: Judged, 
 
 
 def test_another_matrix_has_rows_of_its_own() -> None:
-    found = level_finding(scenario("free"), {"size": "2", "level": "low"}, RunResult(1, judged=Judged()))
+    found = level_finding(scenario("free"), {"size": "2", "level": "low"}, RunResult(1, judged=OracleResult()))
     assert found is not None
     assert found.scenario == "t.sql [size=2]"
 
 
 def test_there_is_no_finding_without_an_oracle_or_a_level() -> None:
     assert level_finding(scenario(), {"level": "low"}, RunResult(1)) is None
-    assert level_finding(scenario(), {"size": "2"}, RunResult(1, judged=Judged())) is None
+    assert level_finding(scenario(), {"size": "2"}, RunResult(1, judged=OracleResult())) is None
 
 
 def test_rows_are_sorted_by_name_and_columns_as_the_matrix() -> None:

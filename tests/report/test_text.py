@@ -13,7 +13,17 @@ from pgchaos.report.look import BOXES
 from pgchaos.report.replay import MAKE, item_name, replay_line
 from pgchaos.report.statement_list import shorten, statement_list
 from pgchaos.report.text import ReportedRun, failure_text, run_text
-from pgchaos.results import STOPPED, Assertion, Explored, Failure, Launch, Permutations, Record, RunResult, Standing
+from pgchaos.results import (
+    STOPPED,
+    Assertion,
+    Explored,
+    Failure,
+    Launch,
+    Permutations,
+    Record,
+    RunResult,
+    StoppedSession,
+)
 from pgchaos.verdict import judge, judge_mutant
 
 FILE = "sql/concurrency/ticket.sql"
@@ -179,10 +189,10 @@ def test_the_states_of_the_sessions_are_shown() -> None:
     result = replace(
         SOLD_TWICE,
         failures=[Failure("timeout", (), "the sessions took longer than 2 s")],
-        standings=[
-            Standing("cashier[1]", at(16), "waits at barrier looked", START + 0.020, ("cashier[2]",)),
-            Standing("cashier[10]", at(15), "is blocked", START + 0.030, ("pid 4711 (autovacuum worker)",)),
-            Standing("reader[1]", None, "ended"),
+        stopped_sessions=[
+            StoppedSession("cashier[1]", at(16), "waits at barrier looked", START + 0.020, ("cashier[2]",)),
+            StoppedSession("cashier[10]", at(15), "is blocked", START + 0.030, ("pid 4711 (autovacuum worker)",)),
+            StoppedSession("reader[1]", None, "ended"),
         ],
     )
     text = report_of(result)
@@ -196,15 +206,15 @@ def test_the_states_of_the_sessions_are_shown() -> None:
 
 
 def test_many_connections_of_a_program_in_one_state_are_counted() -> None:
-    standings = [Standing("shop[1]", at(16), "is connected", START + 0.001 * number) for number in range(100)]
-    text = report_of(replace(SOLD_TWICE, failures=[Failure("timeout", (), "too long")], standings=standings))
+    stopped = [StoppedSession("shop[1]", at(16), "is connected", START + 0.001 * number) for number in range(100)]
+    text = report_of(replace(SOLD_TWICE, failures=[Failure("timeout", (), "too long")], stopped_sessions=stopped))
     assert text.count("    shop[1]  is connected, from ") == 3
     assert "    shop[1]  is connected: 97 more connections\n" in text
 
 
 def test_connections_that_are_listed_for_whom_they_wait_for_are_not_counted_again() -> None:
-    waits = [Standing("shop[1]", at(16), "is blocked", START, ("pid 4711",)) for _ in range(5)]
-    text = report_of(replace(SOLD_TWICE, failures=[Failure("timeout", (), "too long")], standings=waits))
+    waits = [StoppedSession("shop[1]", at(16), "is blocked", START, ("pid 4711",)) for _ in range(5)]
+    text = report_of(replace(SOLD_TWICE, failures=[Failure("timeout", (), "too long")], stopped_sessions=waits))
     assert text.count("    shop[1]  is blocked, waits for pid 4711") == 5
     assert "more connections" not in text
 

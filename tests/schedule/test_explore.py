@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgchaos.results import Explored
-from pgchaos.schedule.explore import Explore, Pct, missed
+from pgchaos.schedule.explore import Explore, Pct, miss_probability
 from pgchaos.schedule.scheduler import Replay
 from pgchaos.schedule.shrink import easier, weight
 from pgchaos.schedule.wait_rules import Actor
@@ -34,7 +34,7 @@ def searched(programs: list[list[str]], limit: int, seed: int = 1, most: int = 1
 def test_where_there_are_no_more_all_are_run_once() -> None:
     went, said = searched(TWO, 20, most=20)
     assert sorted(went) == sorted(possible(TWO))
-    assert (said.runs, said.different, said.exhausted, said.by_chance, said.missed) == (20, 20, True, 0, None)
+    assert (said.runs, said.different, said.exhausted, said.by_chance, said.miss_probability) == (20, 20, True, 0, None)
 
 
 def test_blocking_may_leave_fewer_than_were_possible() -> None:
@@ -52,7 +52,7 @@ def test_else_half_is_by_preemptions_and_half_by_chance() -> None:
     # 6 without a preemption come first, then those with one
     assert {len(list(groupby(one))) for one in went[:6]} == {3}
     assert said.preemptions == 1
-    assert said.missed == pytest.approx((1 - 1 / (3 * 12)) ** 30)
+    assert said.miss_probability == pytest.approx((1 - 1 / (3 * 12)) ** 30)
     assert said.different == len(set(went))
 
 
@@ -81,8 +81,8 @@ def test_priorities_are_uniform() -> None:
 
 
 def test_the_bound_is_that_of_the_paper() -> None:
-    assert missed(2, 8, 0) == 1
-    assert missed(2, 8, 100) == pytest.approx((15 / 16) ** 100)
+    assert miss_probability(2, 8, 0) == 1
+    assert miss_probability(2, 8, 100) == pytest.approx((15 / 16) ** 100)
 
 
 def easiest(programs: list[list[str]], start: Went, fails: Callable[[Went], bool]) -> Went:

@@ -86,7 +86,7 @@ class Check:
             self.result.remarks += [f"{failure.place}: {failure.text}" for failure in outcome.failures]
             return
         self.result.failures += outcome.failures
-        self._tap.passed_over(outcome.unread)
+        self._tap.add_unread(outcome.unread)
         if not (outcome.printed or outcome.failures) and _is_a_condition(statement, answer):
             text = "this condition asserts nothing, whatever it returns: write SELECT ok(CONDITION, 'what must hold')"
             self.result.remarks.append(f"{statement.place}: {text}")
@@ -127,7 +127,7 @@ class Check:
         finally:
             self.close()
         # pgTAP's own end would be an error where nothing was asserted, and tell of no line
-        silent = self._plain and failure is None and self._tap.silent
+        silent = self._plain and failure is None and self._tap.is_empty
         report = self._tap.close(stopped=failure is not None or self._is_empty() or silent)
         if self._plain:
             self.result.remarks += [] if report.problems or failure or silent else self.section.output.misread

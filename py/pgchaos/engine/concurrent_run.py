@@ -86,7 +86,7 @@ class ConcurrentRun:
         self._scenario, self._variables, self._factory = scenario, variables, factory
         self._log, self._started_at, self._connect = log, started_at, connect
         self._stop, self._order = Stop(), order
-        cleanup_stop.call(self._stop.set)
+        cleanup_stop.add_callback(self._stop.set)
         self._pool = pool = session_pool(factory, cleanup_stop)
         self._programs = programs_of(scenario, variables)
         self._coordinator = coordinator = coordinator_of(
@@ -259,13 +259,13 @@ class ConcurrentRun:
             strange[text := pid_text(pid)] = pid
             return text
 
-        standings = self._coordinator.standings(noted)
+        stopped = self._coordinator.stopped_sessions(noted)
         if lock_monitor.is_usable:
             # what they wait for is asked only now: meanwhile they may stand otherwise
             names = {text: await lock_monitor.describe(pid) for text, pid in strange.items()}
-            standings = [replace(s, waits_for=tuple(names.get(text, text) for text in s.waits_for)) for s in standings]
-            standings += await lock_monitor.waiting_strangers()
-        self._log.standings = standings
+            stopped = [replace(s, waits_for=tuple(names.get(text, text) for text in s.waits_for)) for s in stopped]
+            stopped += await lock_monitor.waiting_strangers()
+        self._log.stopped_sessions = stopped
         text = f"the sessions did not end within {seconds:g}s" + (f": {stalled}" if stalled else "")
         self._give_up(Failure("timeout", (), text, self._scenario.sessions[0].place))
 

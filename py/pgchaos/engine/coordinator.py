@@ -13,7 +13,7 @@ from pgchaos.engine.session_states import BETWEEN, SessionState, SessionStates
 from pgchaos.engine.waits import READY, News
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Barrier
-from pgchaos.results import Failure, Record, Standing
+from pgchaos.results import Failure, Record, StoppedSession
 from pgchaos.schedule.step_points import BlockedSessions
 from pgchaos.schedule.wait_rules import Actor, Wait, WaitRules, waits_text
 from pgchaos.stop import Stop
@@ -133,7 +133,7 @@ class Coordinator:
         self._log.failures.append(failure)
         if failure.kind in ("wait", "timeout"):
             # now: once the run is stopped nobody stands where he stood
-            self._log.standings = self.standings(pid_text)
+            self._log.stopped_sessions = self.stopped_sessions(pid_text)
         self.stop.set()
 
     def broke(self, failure: Failure) -> None:
@@ -228,9 +228,9 @@ class Coordinator:
 
     # what the run asks
 
-    def standings(self, describe: Callable[[int], str]) -> list[Standing]:
+    def stopped_sessions(self, describe: Callable[[int], str]) -> list[StoppedSession]:
         """Tell how every session stands now; `describe` tells what a foreign backend is, by its pid."""
-        return self.states.standings(lambda actor: self._rules.decide(actor).missing, describe)
+        return self.states.stopped_sessions(lambda actor: self._rules.decide(actor).missing, describe)
 
 
 def stuck_failure(actor: Actor, now: SessionState, why: str) -> Failure:

@@ -18,7 +18,7 @@ from pgchaos.engine import other_backends
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.coordinator import Coordinator
-from pgchaos.results import Standing
+from pgchaos.results import StoppedSession
 from pgchaos.schedule.step_points import PREPARED
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class LockMonitor:
         rows = answer.rows()
         return other_backends.names(rows, self._coordinator.states.actors).get(pid, other_backends.pid_text(pid))
 
-    async def waiting_strangers(self) -> list[Standing]:
+    async def waiting_strangers(self) -> list[StoppedSession]:
         """Tell of the backends of this database that are no sessions, and wait for a lock of one."""
         answer = await self._ask(
             "SELECT pid, array_to_string(pg_catalog.pg_blocking_pids(pid), ',') FROM pg_catalog.pg_stat_activity"
@@ -187,7 +187,7 @@ class LockMonitor:
         rows = answer.rows()
         waits = {int(pid): tuple(map(int, by.split(","))) for pid, by in rows if pid and by}
         return [
-            Standing(await self.describe(pid), None, "is blocked", None, tuple(map(states.name, by)))
+            StoppedSession(await self.describe(pid), None, "is blocked", None, tuple(map(states.name, by)))
             for pid, by in waits.items()
             if pid not in states.actors and not states.actors.keys().isdisjoint(by)
         ]

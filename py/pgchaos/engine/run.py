@@ -97,7 +97,7 @@ class Run:
         # one bound method, to be found again when it is taken back
         self._set_cleanup_stop = self._cleanup_stop.set
         if settings.stop is not None:
-            settings.stop.call(self._set_cleanup_stop)
+            settings.stop.add_callback(self._set_cleanup_stop)
         self._pids: set[int] = set()
         self._holders: dict[int, str] = {}  # sessions whose advisory locks are looked for at the end
         common = self._factory, self._cleanup_stop, self._pids, self._log.records
@@ -126,7 +126,7 @@ class Run:
             self._factory.close()
             if self._settings.stop is not None:
                 # a search makes thousands of runs, and its stop outlives them all
-                self._settings.stop.call_no_more(self._set_cleanup_stop)
+                self._settings.stop.remove_callback(self._set_cleanup_stop)
             self._cleanup_stop.close()
         return self._parts
 

@@ -64,7 +64,7 @@ class RunParts:
             notifications=log.notifications,
             output=self.notices.output,
             order=sessions.order,
-            standings=log.standings,
+            stopped_sessions=log.stopped_sessions,
             evaluations=sessions.evaluations,
             missed=sessions.missed,
             struck=sessions.struck,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pgchaos.results import Failure, Launch, Notification, Record, Standing, Transaction
+from pgchaos.results import Failure, Launch, Notification, Record, StoppedSession, Transaction
 
 if TYPE_CHECKING:
     from pgchaos.language.section_items import Fault
@@ -22,7 +22,7 @@ class SessionLog:
     notifications: list[Notification] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     evaluated: set[Evaluated] = field(default_factory=set)  # by `expect`
-    standings: list[Standing] = field(default_factory=list)
+    stopped_sessions: list[StoppedSession] = field(default_factory=list)
     keeps_rows: bool = False  # a record has the first rows that its statement returned
     remarks: list[str] = field(default_factory=list)
 

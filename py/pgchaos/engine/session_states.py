@@ -11,7 +11,7 @@ from pgchaos import clock
 from pgchaos.engine.answer import ServerError
 from pgchaos.engine.other_backends import calls_out, pid_text
 from pgchaos.language.problems import Place
-from pgchaos.results import Record, Standing
+from pgchaos.results import Record, StoppedSession
 from pgchaos.schedule.programs import sort_key
 from pgchaos.schedule.step_points import BlockedSeen
 from pgchaos.schedule.wait_rules import Actor
@@ -241,9 +241,9 @@ class SessionStates:
 
     # for the report
 
-    def standings(
+    def stopped_sessions(
         self, missing: Callable[[Actor], tuple[Actor, ...]], describe: Callable[[int], str]
-    ) -> list[Standing]:
+    ) -> list[StoppedSession]:
         """Tell how every session stands now."""
         return [
             self._standing(one, missing, describe) for one in sorted({*self.actors.values(), *self._now}, key=sort_key)
@@ -251,12 +251,12 @@ class SessionStates:
 
     def _standing(
         self, actor: Actor, missing: Callable[[Actor], tuple[Actor, ...]], describe: Callable[[int], str]
-    ) -> Standing:
+    ) -> StoppedSession:
         now = self._now.get(actor)
         if now is None:
-            return Standing(str(actor), None, _NOT_BEGUN)
+            return StoppedSession(str(actor), None, _NOT_BEGUN)
         if now.waits_at:
-            return Standing(str(actor), now.place, now.doing, now.since, tuple(map(str, missing(actor))))
+            return StoppedSession(str(actor), now.place, now.doing, now.since, tuple(map(str, missing(actor))))
         known = {*self.actors, *self.strangers}
         whom = tuple(self.name(pid) if pid in known else describe(pid) for pid in now.blockers)
-        return Standing(str(actor), now.place, "is blocked" if whom else now.doing, now.since, whom)
+        return StoppedSession(str(actor), now.place, "is blocked" if whom else now.doing, now.since, whom)

@@ -17,7 +17,7 @@ from pgchaos.oracle.model import (
     StatementResult,
     Table,
 )
-from pgchaos.results import Compared
+from pgchaos.results import SerialDifference
 
 _SHOWN = 60
 _MOST = 5  # rows that are shown of each side of a difference
@@ -31,7 +31,7 @@ class Difference:
     weight: int  # how much differs
     column: str = ""  # the column or statement that differs, for a file that differs from itself
     place: Place | None = None  # of the statement, if it is one
-    sides: Compared | None = None  # both sides apart, where both have something
+    sides: SerialDifference | None = None  # both sides apart, where both have something
 
 
 def nearest(outcome: Outcome, runs: Iterable[SerialRun]) -> SerialRun | None:
@@ -106,7 +106,7 @@ def _two_sided(
     where: str, serial: str, here: str, weight: int = 1, *, column: str = "", place: Place | None = None
 ) -> Difference:
     text = f"{where}: a serial order gives {serial}, this run gave {here}"
-    return Difference(text, weight, column, place, Compared(where, serial, here))
+    return Difference(text, weight, column, place, SerialDifference(where, serial, here))
 
 
 def _outcome(sqlstate: str) -> str:

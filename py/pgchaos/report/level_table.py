@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pgchaos.language.model import Scenario
-    from pgchaos.results import Judged, RunResult
+    from pgchaos.results import OracleResult, RunResult
 
 # The matrix whose values are the columns.
 LEVEL = "level"
@@ -45,7 +45,7 @@ def level_finding(scenario: Scenario, variables: Mapping[str, str], result: RunR
     return LevelFinding(row, variables[LEVEL], text, levels.index(variables[LEVEL]))
 
 
-def _finding(scenario: Scenario, result: RunResult, judged: Judged) -> str:
+def _finding(scenario: Scenario, result: RunResult, judged: OracleResult) -> str:
     if judged.anomalies:
         return ", ".join(judged.anomalies)
     if not judged.decided:
@@ -58,7 +58,11 @@ def _coverage(scenario: Scenario, result: RunResult) -> str:
     """In how many interleavings no anomaly was found."""
     explored, counts = result.explored, result.permutations
     if explored is not None:
-        chance = "" if explored.missed is None else f", missed with probability {explored.missed:.2g} at depth 2"
+        chance = (
+            ""
+            if explored.miss_probability is None
+            else f", missed with probability {explored.miss_probability:.2g} at depth 2"
+        )
         return f" in all {explored.runs:,}" if explored.exhausted else f" in {explored.runs:,}{chance}"
     if counts is not None:
         return f" in all {counts.run:,}" if counts.exhausted else f" in {counts.run:,}"

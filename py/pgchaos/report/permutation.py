@@ -82,10 +82,10 @@ def _coverage(explored: Explored) -> str:
     if fewer > 0:
         text += f", among them all with at most {fewer} preemption{'' if fewer == 1 else 's'}"
         text += ", or one that only swaps steps that touch no common table" if explored.of else ""
-    if explored.missed is not None:
+    if explored.miss_probability is not None:
         text += (
             f"; {explored.by_chance} by chance, which miss a bug of depth 2 with probability at most"
-            f" {explored.missed:.2g}, if runs are deterministic"
+            f" {explored.miss_probability:.2g}, if runs are deterministic"
         )
     return text
 

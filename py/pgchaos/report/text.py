@@ -22,7 +22,7 @@ from pgchaos.report.scenario_text import check_statement, settings_of, settings_
 from pgchaos.report.statement_list import shorten
 from pgchaos.report.timeline import timeline
 from pgchaos.report.wrapping import fitted
-from pgchaos.results import Failure, RunResult, Standing
+from pgchaos.results import Failure, RunResult, StoppedSession
 from pgchaos.safe_output import one_line
 from pgchaos.tap import failure_of
 from pgchaos.verdict import Verdict
@@ -253,27 +253,27 @@ def _why_skipped(result: RunResult) -> str:
 
 
 def _session_states(result: RunResult) -> list[str]:
-    width = max((len(standing.session) for standing in result.standings), default=0)
+    width = max((len(stopped.session) for stopped in result.stopped_sessions), default=0)
     seen: Counter[tuple[str, str]] = Counter()
     hidden: Counter[tuple[str, str]] = Counter()
     lines = []
-    for standing in result.standings:
+    for stopped in result.stopped_sessions:
         # a program may have hundreds of connections that all do the same
-        like = standing.session, standing.doing
+        like = stopped.session, stopped.doing
         seen[like] += 1
-        if seen[like] <= _LIKE_STATES or standing.waits_for:
-            lines.append(_session_state(standing, result.started_at, width))
+        if seen[like] <= _LIKE_STATES or stopped.waits_for:
+            lines.append(_session_state(stopped, result.started_at, width))
         else:
             hidden[like] += 1
     more = (f"{session:<{width}}  {doing}: {count} more connections" for (session, doing), count in hidden.items())
     return [*lines, *more]
 
 
-def _session_state(standing: Standing, started_at: float, width: int) -> str:
-    where = f", {standing.place}" if standing.place else ""
-    since = "" if standing.since is None else f", from {(standing.since - started_at) * 1000:.1f} ms on"
-    waits = ", waits for " + ", ".join(standing.waits_for) if standing.waits_for else ""
-    return f"{standing.session:<{width}}  {standing.doing}{waits}{since}{where}"
+def _session_state(stopped: StoppedSession, started_at: float, width: int) -> str:
+    where = f", {stopped.place}" if stopped.place else ""
+    since = "" if stopped.since is None else f", from {(stopped.since - started_at) * 1000:.1f} ms on"
+    waits = ", waits for " + ", ".join(stopped.waits_for) if stopped.waits_for else ""
+    return f"{stopped.session:<{width}}  {stopped.doing}{waits}{since}{where}"
 
 
 def _again(run: ReportedRun, again: str, token: str) -> list[str]:

@@ -56,7 +56,7 @@ class Pct:
         return max(ready, key=lambda actor: self._priority[actor])
 
 
-def missed(sessions: int, steps: int, runs: int) -> float:
+def miss_probability(sessions: int, steps: int, runs: int) -> float:
     """Bound the probability to miss a bug of depth 2 in deterministic runs with known blocking: (1 - 1/(n·k))^runs.
 
     There are n connections in `sessions`, and k steps in all.
@@ -135,7 +135,7 @@ class Explore:
 
     def explored(self) -> Explored:
         """Summarise the search so far."""
-        bound = missed(len(self._actors), self._steps, self._by_chance) if self._by_chance else None
+        bound = miss_probability(len(self._actors), self._steps, self._by_chance) if self._by_chance else None
         return Explored(
             self._runs,
             len(self._different),

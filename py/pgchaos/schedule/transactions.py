@@ -6,11 +6,10 @@ The unit is a BEGIN … COMMIT block, or a statement outside one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from pgchaos.results import Record, Transaction
+from pgchaos.results import Record, Transaction, TransactionOutcome
 
-Outcome = Literal["committed", "rolled back", "unknown"]
 _ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
 
 
@@ -18,7 +17,7 @@ class EndedTransaction(NamedTuple):
     """A transaction that has ended. A tuple, as every transaction has one: a frozen dataclass takes longer to make."""
 
     block: bool  # BEGIN … COMMIT
-    outcome: Outcome  # unknown where the connection was lost after its end was sent
+    outcome: TransactionOutcome  # unknown where the connection was lost after its end was sent
     sqlstate: str  # of the error that ended it, else '00000'
 
 
@@ -77,7 +76,7 @@ class TransactionTracker:
     def _is_block(self, answer: TransactionAnswer) -> bool:
         return answer.in_block_before or answer.opens or "BEGIN" in answer.tags or "START TRANSACTION" in answer.tags
 
-    def _outcome(self, answer: TransactionAnswer) -> Outcome:
+    def _outcome(self, answer: TransactionAnswer) -> TransactionOutcome:
         if answer.lost and not answer.sent:
             return "rolled back"
         if answer.lost:

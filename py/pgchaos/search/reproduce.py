@@ -152,7 +152,7 @@ def _limited(settings: RunSettings, seconds: float) -> Iterator[RunSettings]:
     timer = Timer(seconds, stop_it)
     timer.daemon = True
     if outer is not None:
-        outer.call(stop_it)
+        outer.add_callback(stop_it)
     timer.start()
     try:
         yield replace(settings, stop=stop, ran=uncounted)
@@ -160,7 +160,7 @@ def _limited(settings: RunSettings, seconds: float) -> Iterator[RunSettings]:
         timer.cancel()
         timer.join()
         if outer is not None:
-            outer.call_no_more(stop_it)
+            outer.remove_callback(stop_it)
         stop.close()
 
 

@@ -20,7 +20,7 @@ from pgchaos.oracle.model import MOST_ORDERS, OracleTransaction, Outcome, Serial
 from pgchaos.oracle.serial_scenario import SerialScheduler, serial_variant
 from pgchaos.oracle.serial_search import LeftOut, Node, SerialOrders, Undecided, Wanted, choices, contexts, find
 from pgchaos.oracle.visibility import Context
-from pgchaos.results import Compared, Failure, Judged, RunResult
+from pgchaos.results import Failure, OracleResult, RunResult, SerialDifference
 from pgchaos.schedule.permutations import actors
 from pgchaos.schedule.scheduler import Scheduler
 from pgchaos.schedule.wait_rules import Actor
@@ -55,7 +55,7 @@ class Oracle:
         self._open_sandbox: OpenSandbox | None = None
         self._variants: dict[Values, _Variant] = {}
         self.coverage = OracleCoverage()
-        self.judged: Judged | None = None  # of all runs so far
+        self.judged: OracleResult | None = None  # of all runs so far
         self._silent = False
         # what a serial run has changed outside its schema: then none of these runs counts
         self.outside: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ class Oracle:
             if failure is None and log.outcome is not None:
                 self.coverage.compare(tuple(sorted(variables.items())), log.outcome.transactions)
                 judged, failure = self._variant(variables).judge(log.outcome)
-        judged = judged or Judged(decided=False)
+        judged = judged or OracleResult(decided=False)
         self.judged = _joined(self.judged, judged)
         result = result.joined(failures=[failure] if failure is not None else [])
         return replace(result, silent=result.silent or self._silent, judged=judged)
@@ -157,12 +157,12 @@ def _serial_run(outcome: Outcome, order: SerialScheduler, problem: str, late: bo
     return SerialRun(path, tuple(transactions), {} if problem else outcome.state, problem, late)
 
 
-def _joined(one: Judged | None, other: Judged) -> Judged:
-    before = one or Judged()
+def _joined(one: OracleResult | None, other: OracleResult) -> OracleResult:
+    before = one or OracleResult()
     anomalies = tuple(dict.fromkeys((*before.anomalies, *other.anomalies)))
     shown = before if before.differences else other
     serial = max(before.serial, other.serial)
-    return Judged(anomalies, before.decided and other.decided, serial, shown.nearest, shown.differences)
+    return OracleResult(anomalies, before.decided and other.decided, serial, shown.nearest, shown.differences)
 
 
 class _Variant:
@@ -174,13 +174,13 @@ class _Variant:
         self._checked: dict[tuple[LeftOut, tuple[Actor, ...]], Failure | None] = {}
         self._states: dict[Wanted, State | None] = {}
 
-    def judge(self, outcome: Outcome) -> tuple[Judged | None, Failure | None]:
+    def judge(self, outcome: Outcome) -> tuple[OracleResult | None, Failure | None]:
         """Find a serial order with an outcome, else report the difference."""
         self._known.steps = 0
         while True:
             found = find(outcome, self._known)
             if isinstance(found, SerialRun):
-                return Judged(serial=self._known.runs), None
+                return OracleResult(serial=self._known.runs), None
             if found is None:
                 return self._none(outcome)
             if self._oracle.stopped:
@@ -197,16 +197,16 @@ class _Variant:
         self._known.learn(wanted, run)
         return run
 
-    def _undecided(self, outcome: Outcome) -> tuple[Judged, Failure]:
+    def _undecided(self, outcome: Outcome) -> tuple[OracleResult, Failure]:
         many = f"{self._known.runs:,} serial orders of {len(outcome.transactions)} transactions"
         text = f"oracle: not decided: none of {many} that were run has this outcome, and there are more"
         failure = Failure("error", (NOT_DECIDED,), text, self._oracle.place, (_FEWER,))
-        return Judged(decided=False, serial=self._known.runs), failure
+        return OracleResult(decided=False, serial=self._known.runs), failure
 
     def _not_judged(self, text: str) -> Failure:
         return Failure("error", (), text, self._oracle.place, (_INSTEAD,))
 
-    def _none(self, outcome: Outcome) -> tuple[Judged | None, Failure]:
+    def _none(self, outcome: Outcome) -> tuple[OracleResult | None, Failure]:
         """Report that no serial order has the outcome, unless the nearest one differs from itself."""
         left_out, run = self._nearest(outcome)
         if run is None:
@@ -230,8 +230,8 @@ class _Variant:
             *(f"  {line}" for line in (*found[:_SHOWN], *more)),
             *self._oracle.advice,
         ]
-        sides = tuple(one.sides or Compared(one.text, "", "") for one in apart[:_SHOWN])
-        judged = Judged((anomaly.name,), serial=self._known.runs, nearest=order, differences=sides)
+        sides = tuple(one.sides or SerialDifference(one.text, "", "") for one in apart[:_SHOWN])
+        judged = OracleResult((anomaly.name,), serial=self._known.runs, nearest=order, differences=sides)
         place = anomaly.place or self._oracle.place
         return judged, Failure("oracle", (anomaly.name,), text, place, tuple(details))
 

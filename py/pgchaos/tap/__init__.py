@@ -1,4 +1,4 @@
-"""TAP as pgTAP prints it: from lines to assertions and problems. Knows no database."""
+"""Parses TAP as pgTAP prints it: from lines to assertions and problems. It needs no database."""
 
 from pgchaos.tap.failures import diagnostics_of, failure_of, failures_of
 from pgchaos.tap.parser import TapParser, TapProblem, TapReport

@@ -14,11 +14,11 @@ def failure_of(assertion: Assertion, number: int | None = None) -> Failure | Non
 
     Args:
         assertion: of pgTAP or of chaos.assert.
-        number: its number in the stream, from 1: its name where it has no description.
+        number: its number in the stream, from 1. It names an assertion without description.
 
     Returns:
-        The failure, with have and want among its details; None where the assertion holds or is marked TODO. A `not ok`
-        marked SKIP fails, as for pg_prove: a skipped test is ok, so this one was run.
+        The failure, with have and want among its details; None if the assertion holds or is marked TODO. A `not ok`
+        marked SKIP fails, as for pg_prove: a skipped test prints `ok`, so this one was run.
     """
     if assertion.ok or assertion.directive == "todo":
         return None
@@ -30,7 +30,7 @@ def failure_of(assertion: Assertion, number: int | None = None) -> Failure | Non
 
 
 def failures_of(report: TapReport) -> tuple[Failure, ...]:
-    """Make the failures of a closed stream: of its assertions in order, then of the stream itself."""
+    """Return the failures of a closed stream: those of its assertions in order, then those of the stream itself."""
     failing = [failure_of(assertion, number) for number, assertion in enumerate(report.assertions, 1)]
     broken = [Failure("tap", (), problem.text, problem.place) for problem in report.problems]
     return (*(failure for failure in failing if failure is not None), *broken)
@@ -45,7 +45,7 @@ def _details(diagnostics: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _shown_empty(lines: list[str]) -> list[str]:
-    """Write an empty text as '', for pgTAP prints nothing; where further lines follow, the value is in these."""
+    """Write '' for an empty value, which pgTAP prints as nothing. If further lines follow, they are the value."""
     shown = list(lines)
     for number, line in enumerate(lines):
         below = lines[number + 1].strip() if number + 1 < len(lines) else ""
@@ -56,7 +56,7 @@ def _shown_empty(lines: list[str]) -> list[str]:
 
 
 def _end_of_heading(lines: list[str], start: int) -> int:
-    # the heading repeats the description in quotes, which may go over several lines
+    # the heading repeats the description in quotes, which may have several lines
     if ': "' not in lines[start]:
         return start + 1
     quoted = lines[start].partition(': "')[2]
@@ -67,6 +67,6 @@ def _end_of_heading(lines: list[str], start: int) -> int:
 
 
 def diagnostics_of(report: TapReport) -> list[str]:
-    """List the lines of diag(), without those of failed assertions and without pgTAP's own count."""
+    """Return the lines of diag(), without those of failed assertions and without pgTAP's summary."""
     of_no_test = [line for line in report.remarks if not line.startswith(TOTALS)]
     return of_no_test + [line for assertion in report.assertions if assertion.ok for line in assertion.diagnostics]

@@ -1,8 +1,8 @@
 """Classifies one line of TAP.
 
-The patterns are those of Perl's TAP::Parser::Grammar (Test::Harness 3.44), with which pg_prove reads pgTAP, so that
-both give the same verdict: the first unescaped `#` of a description must begin the directive, `1..0` skips
-everything, and an indented line does not count.
+The patterns are those of Perl's TAP::Parser::Grammar (Test::Harness 3.44), which pg_prove uses, so both reach the same
+verdict: the first unescaped `#` of a description must begin the directive, `1..0` skips everything, and an indented
+line does not count.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ COUNTS = re.compile(r"Failed test [0-9]+(?:$|: \")")  # the same, of a test outs
 class Point:
     """`ok 1 - name # TODO reason`."""
 
-    ok: bool  # before the directive is applied
-    number: int | None  # None where the line has none
+    ok: bool  # without regard to the directive
+    number: int | None
     name: str  # the description without the directive
     directive: Literal["", "todo", "skip"] = ""
     reason: str = ""
@@ -41,7 +41,7 @@ class Plan:
     """`1..N`."""
 
     count: int
-    skip: str | None = None  # the reason of `1..0 # SKIP reason`, '' where it gives none; None where all is to run
+    skip: str | None = None  # the reason of `1..0 # SKIP reason`, '' without a reason; None if tests are planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ Line: TypeAlias = "Point | Plan | Comment | BailOut | Version | Nested | Noise"
 
 
 def classify(line: str) -> Line:
-    """Classify one line, without its end; a line that TAP does not know is Noise."""
+    """Classify one line, without its line end. A line that is not TAP is Noise."""
     if line.startswith(("ok", "not ok")) and (match := _TEST.match(line)):
         return _test(match)
     if line.startswith("#"):
@@ -128,5 +128,5 @@ def _plan(line: str, match: re.Match[str]) -> Plan | Noise:
 
 
 def _unescape(text: str) -> str:
-    # only what TAP must escape: pgTAP escapes nothing, so a backslash before anything else is the author's own
+    # pgTAP escapes nothing, so a backslash before any other character is part of the author's text
     return text.replace("\\#", "#")

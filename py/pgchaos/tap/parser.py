@@ -1,4 +1,4 @@
-"""Reads a stream of TAP line by line: its assertions, and what is wrong with the stream itself."""
+"""Parses a stream of TAP line by line: its assertions, and problems of the stream itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOTALS = ("Looks like you failed ", "Looks like you planned ")
 
 @dataclass(frozen=True, slots=True)
 class TapProblem:
-    """What is wrong with the stream: a broken plan, a number out of sequence, a bail out."""
+    """A problem of the stream: a broken plan, a number out of sequence, a bail out."""
 
     text: str
     place: Place | None = None
@@ -23,12 +23,12 @@ class TapProblem:
 
 @dataclass(frozen=True, slots=True)
 class TapReport:
-    """All that a stream reports."""
+    """The contents of a stream."""
 
     assertions: tuple[Assertion, ...] = ()  # without those of subtests
-    problems: tuple[TapProblem, ...] = ()  # a stream with a problem fails, whatever its tests say
-    skipped: str = ""  # the reason of `1..0 # SKIP reason`, 'no reason given' where it gives none; else ''
-    remarks: tuple[str, ...] = ()  # diagnostics of no test, without their '# '
+    problems: tuple[TapProblem, ...] = ()  # a stream with a problem fails, even if all its tests pass
+    skipped: str = ""  # the reason of `1..0 # SKIP reason`, 'no reason given' without a reason; '' if not skipped
+    remarks: tuple[str, ...] = ()  # diagnostics that belong to no test, without their '# '
 
 
 @dataclass(slots=True)
@@ -41,11 +41,11 @@ class _Result:
 
 
 class TapParser:
-    """Reads TAP as it arrives: `feed` every line or cell, then `close`. No input makes it raise.
+    """Parses TAP as it arrives: `feed` every line or cell, then `close`. It raises nothing, whatever the input.
 
     Args:
-        excuses: the calls by which the author excuses tests: a `# TODO` or `# SKIP` that came with data is part of the
-            description. None accepts every directive, as pg_prove does.
+        excuses: which directives the author wrote. Other occurrences of `# TODO` and `# SKIP` come from data and are
+            part of the description. None accepts every directive, as pg_prove does.
     """
 
     def __init__(self, excuses: Excuses | None = None) -> None:
@@ -57,33 +57,33 @@ class TapParser:
         self._plan: Plan | None = None
         self._plan_place: Place | None = None
         self._plan_after = 0
-        self._passed_over = 0
+        self._unread = 0
         self._version = 0
         self._yaml: int | None = None
         self._bailed_out = False
 
     def feed(self, text: str, place: Place | None = None) -> None:
-        """Read what a query returned: a line, or a cell with several; `place` is its statement."""
+        """Parse a line, or a cell with several lines; `place` is the line of its statement."""
         for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
             if not self._bailed_out:
                 self._take(classify(line), line, place)
 
-    def passed_over(self, count: int) -> None:
-        """Count tests that are reported elsewhere, because they cannot be read, so that later numbers match."""
-        self._passed_over += count
+    def add_unread(self, count: int) -> None:
+        """Count tests that cannot be read here and are reported elsewhere, so that later numbers match."""
+        self._unread += count
 
     @property
     def tests(self) -> int:
-        """How many tests it has read."""
+        """The number of tests so far."""
         return len(self._results)
 
     @property
-    def silent(self) -> bool:
-        """Whether nothing of TAP has arrived: no test, no plan, no problem."""
+    def is_empty(self) -> bool:
+        """Whether no test, no plan and no problem has been read."""
         return not (self._results or self._problems) and self._plan is None
 
     def close(self, *, stopped: bool = False) -> TapReport:
-        """End the stream; where an error reported elsewhere has stopped it, a broken plan is not reported too."""
+        """End the stream. If an error `stopped` it, a broken plan is not a problem, because the error is reported."""
         if not stopped and not self._bailed_out:
             self._check_plan()
         plan = self._plan
@@ -116,7 +116,7 @@ class TapParser:
                 pass
 
     def _in_yaml(self, what: Line, line: str) -> bool:
-        # a block of YAML is indented; a line that is not cannot belong to it, even where its `...` never came
+        # a line that is not indented ends a YAML block, even without its `...`
         if self._yaml is not None:
             if isinstance(what, Nested) and what.indent >= self._yaml:
                 if what.text.rstrip() == "...":
@@ -131,11 +131,11 @@ class TapParser:
         return False
 
     def _take_test(self, test: Point, place: Place | None) -> None:
-        expected = len(self._results) + self._passed_over + 1
+        expected = len(self._results) + self._unread + 1
         if test.number is not None and test.number != expected:
             text = f"test out of sequence: found {test.number}, expected {expected}"
             self._problems.append(TapProblem(text, place))
-        # the lines of a subtest are reported only where it failed
+        # the lines of a subtest are reported only if it failed
         diagnostics = [] if test.ok else _lines_that_fail(self._nested)
         self._nested = []
         self._results.append(_Result(test, place, diagnostics))
@@ -164,7 +164,7 @@ class TapParser:
             self._problems.append(TapProblem("the plan is in the middle: it must be first or last", place))
         if self._plan.skip is not None and ran == 0:
             return
-        ran += self._passed_over
+        ran += self._unread
         if self._plan.count != ran:
             self._problems.append(TapProblem(f"planned {_tests(self._plan.count)}, ran {ran}", place))
 
@@ -194,7 +194,7 @@ def _assertion(result: _Result, excuses: Excuses | None) -> Assertion:
 
 
 def _is_the_authors(test: Point, diagnostics: tuple[str, ...], excuses: Excuses) -> bool:
-    """Whether a directive is the author's: pgTAP skips without a description, and has its heading for todo() tests."""
+    """Whether the author wrote the directive: skip() prints no description, and todo() has its own failure heading."""
     if test.directive == "skip":
         return excuses.skip and not test.name
     if test.directive == "todo":

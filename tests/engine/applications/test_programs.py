@@ -190,7 +190,7 @@ def test_a_time_out_ends_programs_and_says_what_they_do(play: Play, send: str, m
 
     async def watching(self: LockMonitor, seconds: float) -> bool:
         def is_blocked() -> bool:
-            return any(one.doing == "is blocked" for one in self._coordinator.standings(str))
+            return any(one.doing == "is blocked" for one in self._coordinator.stopped_sessions(str))
 
         monkeypatch.setattr(lock_monitor, "time", Clock(is_blocked))
         return await watch(self, seconds)
@@ -200,9 +200,9 @@ def test_a_time_out_ends_programs_and_says_what_they_do(play: Play, send: str, m
     result = play(stock(f"shop x 2 run '{send} {words}'", head="-- chaos:timeout 60s"))
     assert only(result).kind == "timeout"
     assert working_in(play.folder.resolve()) == 0
-    (blocked,) = [one for one in result.standings if one.doing == "is blocked"]
+    (blocked,) = [one for one in result.stopped_sessions if one.doing == "is blocked"]
     assert {blocked.session, *blocked.waits_for} == {"shop[1]", "shop[2]"}
-    assert sum(one.doing.startswith("runs ") for one in result.standings) == 2
+    assert sum(one.doing.startswith("runs ") for one in result.stopped_sessions) == 2
 
 
 def test_waits_of_other_sessions_see_programs(play: Play, send: str) -> None:

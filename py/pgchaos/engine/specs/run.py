@@ -83,7 +83,7 @@ def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
     cleanup_stop = Stop()
     stop = cleanup_stop.set  # one bound method, to be found again when it is taken back
     if settings.stop is not None:
-        settings.stop.call(stop)
+        settings.stop.add_callback(stop)
     try:
         if settings.alone:
             server.settle()
@@ -95,7 +95,7 @@ def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
                 result.problems.append(str(error))
     finally:
         if settings.stop is not None:
-            settings.stop.call_no_more(stop)
+            settings.stop.remove_callback(stop)
         cleanup_stop.close()
     return result
 

@@ -75,7 +75,7 @@ def scenario_data(
         "timeline": timeline_data(lanes) if lanes.events else {},
         "sessions": [
             without_empty({"session": one.session, "state": one.doing, "waits_for": list(one.waits_for)})
-            for one in result.standings
+            for one in result.stopped_sessions
         ],
         "search": _search(scenario, result),
         "oracle": _oracle(scenario, result),
