@@ -2,8 +2,8 @@
 -- Reference: "Feral Concurrency Control", SIGMOD 2015; PostgreSQL docs, CREATE TABLE, EXCLUDE
 --
 -- A search looks for an order in which two get it. For your own table set `setup` (a file that makes it), `table`, `book` (a
--- file of what a client sends to book what all want), `refused` (the error of who comes too late) and `taken` (a condition
--- on the rows of what all want).
+-- file of what a client sends to book what all want, with BEGIN and COMMIT, also around a single statement), `refused` (the
+-- error of a client that comes too late) and `taken` (a condition on the rows of what all want).
 
 -- chaos:tags concurrent
 -- chaos:timeout 60s

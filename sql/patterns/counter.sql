@@ -2,7 +2,7 @@
 -- Reference: PostgreSQL docs, "Transaction Isolation", Read Committed; Hermitage, P4 lost update
 --
 -- `value + 1` in the UPDATE counts; a value that was read before is lost. For your own table set `setup` (a file that makes
--- it), `table`, `where` (the row), `column`, and `count`: the statement that each client sends once.
+-- it, with the row), `table`, `where` (the row), `column`, and `count`: the statement that each client sends once.
 
 -- chaos:tags concurrent
 -- chaos:timeout 60s
@@ -21,9 +21,12 @@ RESET search_path;
 CREATE TABLE before_it AS SELECT :column AS value FROM :table WHERE :where;
 
 -- chaos:session client x :clients retry 40001 40P01
+BEGIN;
 :count;
+COMMIT;
 
 -- chaos:check
+SELECT is((SELECT count(value) FROM before_it), 1::bigint, 'there is one row that counts');
 SELECT is((SELECT :column FROM :table WHERE :where), (SELECT value + :clients FROM before_it), 'everything is counted');
 
 -- chaos:mutant read, then write

@@ -2,7 +2,8 @@
 -- Reference: PostgreSQL docs, "Explicit Locking", Deadlocks; "Data Consistency Checks at the Application Level"
 --
 -- A search looks for an order of the clients' statements that breaks the sum. For your own tables set `setup` (a file that
--- makes them, with accounts), `table`, `column`, and `transfer`: a file of what each client sends. `:worker` is its number.
+-- makes them, with accounts), `table`, `column`, and `transfer`: a file of what each client sends, with BEGIN and COMMIT.
+-- `:worker` is its number.
 
 -- chaos:tags concurrent
 -- chaos:timeout 60s

@@ -4,8 +4,8 @@
 -- A long transaction writes, until a client of the shop was served after the migration began. A migration that waits for the
 -- transaction, with the shop waiting behind it, locks the shop out: the client gives up after `patience`. For your own
 -- database set `dump` (a file of pg_dump -s -O -x), `rows` (a file that fills its tables), `migration`, `shop` (a file of what
--- a client of the shop sends) and `right` (a condition that holds when the migration is done). The shop sends its statements
--- all the time; how long it waited at most is in the output of --chaos-show.
+-- a client of the shop sends) and `right` (a condition that holds when the migration is done, and not if rows of `rows` are
+-- lost). The shop sends its statements all the time; how long it waited at most is in the output of --chaos-show.
 
 -- chaos:tags concurrent
 -- chaos:timeout 2min

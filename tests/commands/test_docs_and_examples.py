@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pgchaos.commands.docs import pages
+from pgchaos.language.reader import read
 from tests.commands.conftest import Call
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +63,23 @@ def test_examples_are_shown_and_copied_but_replace_no_file(call: Call, folder: P
         assert (ended.code, ended.out) == (code, out)
     assert (folder / "db" / "mine" / "lost_update.sql").read_text(encoding="utf-8") == text
     assert ended.err == "pgchaos examples: db/mine/lost_update.sql exists already: nothing is copied\n"
+
+
+def test_the_files_that_an_example_includes_or_runs_are_copied_too(call: Call, folder: Path) -> None:
+    assert call("examples", "patterns/booking", "--copy", "mine").out.splitlines() == [
+        "mine/booking.sql",
+        "mine/tables/book.psql",
+        "mine/tables/booking.psql",
+    ]
+    assert read(folder / "mine" / "booking.sql").includes
+    # two name one program, which is there when the second one is copied
+    for name in ("checkout.sql", "checkout_paid_once"):
+        ended = call("examples", f"application/{name}", "--copy", "mine")
+        assert (ended.code, ended.out.splitlines()[1:]) == (0, ["mine/checkout.py"])
+    (folder / "mine" / "tables" / "counter.psql").write_text("mine\n", encoding="utf-8")
+    ended = call("examples", "patterns/counter", "--copy", "mine")
+    assert ended.err == "pgchaos examples: mine/tables/counter.psql exists already: nothing is copied\n"
+    assert not (folder / "mine" / "counter.sql").exists()
 
 
 COMPLETE = """

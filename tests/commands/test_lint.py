@@ -41,6 +41,12 @@ def test_a_mistake_is_printed_with_its_line(call: Call) -> None:
     assert (code, first) == (1, "4: [language] unknown directive `sesion`, did you mean `session`?")
 
 
+def test_a_file_is_a_scenario_by_what_it_includes(call: Call) -> None:
+    Path("pattern.psql").write_text(BAD, encoding="utf-8")
+    code, (first, *_) = lint(call, "-- Mine\n\\ir ../pattern.psql\n")
+    assert (code, first) == (1, "sql/../pattern.psql:4: [language] unknown directive `sesion`, did you mean `session`?")
+
+
 def test_files_that_are_right_and_those_that_are_no_scenarios_are_left_alone(call: Call) -> None:
     Path("sql/migration.sql").write_text("DROP TABLE everything; \\nonsense\n", encoding="utf-8")
     assert lint(call, GOOD, "--strict") == (0, [])

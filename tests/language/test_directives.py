@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,4 +161,24 @@ def test_a_text_with_a_directive_is_a_scenario(text: str) -> None:
     ],
 )
 def test_a_directive_in_quotes_block_comments_or_data_is_none(text: str) -> None:
+    assert not is_scenario(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("-- Mine\n\\set table t\n\\ir pattern.sql\n", True),
+        ("\\set file pattern.sql\n \\i :file\n", True),
+        ("\\include deep.psql\n", True),
+        ("\\ir plain.psql\n", False),
+        ("\\ir missing.sql\n", False),
+        ("SELECT '\n\\ir pattern.sql\n';\n", False),
+        ("\\ir itself.sql\n", False),
+    ],
+)
+def test_the_directives_of_files_that_are_included_count(text: str, *, counts: bool, tmp_path: Path) -> None:
+    files = {"pattern.sql": "-- chaos:check\n", "deep.psql": "\\ir pattern.sql\n", "plain.psql": "SELECT 1;\n"}
+    for name, content in {**files, "itself.sql": text}.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    assert is_scenario(text, tmp_path / "itself.sql") is counts
     assert not is_scenario(text)

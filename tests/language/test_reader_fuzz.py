@@ -58,7 +58,7 @@ def check(folder: Path, text: str) -> None:
     first = outcome(path)
     assert first == outcome(path)
     if isinstance(first, Scenario):
-        assert first.plain != is_scenario(text)
+        assert first.plain != is_scenario(text, path)
         assert 1 <= len(variants(first)) <= 64
         for session in first.sessions:
             check_steps(session)

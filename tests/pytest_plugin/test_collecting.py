@@ -39,10 +39,12 @@ def test_nothing_of_a_foreign_project_is_collected(project: Project) -> None:
 
 
 def test_a_scenario_is_collected_below_chaos_paths_or_where_it_is_named(project: Project) -> None:
-    project.write(**{"a": FINE, "deep/b": FINE})
+    # the last one has no directive of its own
+    project.write(**{"a": FINE, "deep/b": FINE, "deep/includes": "-- Mine\n\\ir ../../other/c.sql\n"})
     project.file("other/c.sql", FINE)
-    assert project.collected() == ["sql/a.sql::a", "sql/deep/b.sql::b"]
-    assert project.collected(".") == ["sql/a.sql::a", "sql/deep/b.sql::b"]
+    found = ["sql/a.sql::a", "sql/deep/b.sql::b", "sql/deep/includes.sql::includes"]
+    assert project.collected() == found
+    assert project.collected(".") == found
     assert project.collected("other/c.sql") == ["other/c.sql::c"]
     assert project.collected("other/c.sql::c") == ["other/c.sql::c"]
     assert project.collected("other") == ["other/c.sql::c"]

@@ -152,10 +152,14 @@ def test_a_counter_of_ones_own(own: Path, private_server: Server) -> None:
     )
     (own / "items.sql").write_text(f"{mine}\\ir patterns/counter.sql\n")
     assert said(asked(own / "items.sql", private_server)) == []
+    assert asked(own / "items.sql", private_server, mutant=0).failures
     # what the statement counts is the user's: this one loses what is counted at the same time
     loses = "UPDATE :table SET :column = 1 + (SELECT max(:column) FROM :table) WHERE :where"
     (own / "items.sql").write_text(f"{mine}\\set count '{loses}'\n\\ir patterns/counter.sql\n")
-    assert asked(own / "items.sql", private_server, mutant=0).failures
+    assert said(asked(own / "items.sql", private_server)) == ["patterns/counter.sql: everything is counted"]
+    (own / "item.sql").write_text("CREATE SCHEMA shop; CREATE TABLE shop.item (sku int, sold int);\n")
+    (own / "items.sql").write_text(f"{mine}\\ir patterns/counter.sql\n")
+    assert said(asked(own / "items.sql", private_server)) == ["patterns/counter.sql: there is one row that counts"]
 
 
 @pytest.fixture

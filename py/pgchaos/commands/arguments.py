@@ -104,7 +104,11 @@ def _examples(parser: argparse.ArgumentParser) -> None:
     )
     shows = parser.add_mutually_exclusive_group()
     shows.add_argument("--show", action="store_true", help="print the files themselves")
-    shows.add_argument("--copy", metavar="DIR", help="copy the files into this folder, which need not exist")
+    shows.add_argument(
+        "--copy",
+        metavar="DIR",
+        help="copy the files, and those they include or run, into this folder; it need not exist",
+    )
     shows.add_argument("--folder", action="store_true", help="print only the path of the folder that holds them all")
 
 

@@ -13,6 +13,7 @@ from pgchaos.language.reader import is_scenario
 from pgchaos.report.wrapping import fitted
 
 _FOLDER = SHARE / "sql"
+_NOT_COPIED = (".sql", ".md")  # other scenarios, and pages, are not beside a scenario for its sake
 
 
 def examples(options: argparse.Namespace) -> int:
@@ -54,14 +55,29 @@ def _title(text: str) -> str:
 
 def _copy(paths: list[Path], folder: Path) -> None:
     targets = {path: folder / path.name for path in paths}
-    for target in targets.values():
-        if target.exists():
-            raise CommandError(f"{target} exists already: nothing is copied")
+    beside = {file: folder / file.relative_to(path.parent) for path in paths for file in _named_beside(path)}
+    # several examples may name one file
+    taken = [target for target in targets.values() if target.exists()]
+    taken += [target for file, target in beside.items() if target.exists() and not _are_same(file, target)]
+    if taken:
+        raise CommandError(f"{taken[0]} exists already: nothing is copied")
+    copies = {**targets, **beside}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, target in targets.items():
+        for path, target in copies.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
     except OSError as error:
         raise CommandError(f"{folder} cannot be written: {error.strerror}") from None
     # outside: a reader that is gone raises an OSError too
-    print("\n".join(map(str, targets.values())))
+    print("\n".join(map(str, copies.values())))
+
+
+def _named_beside(path: Path) -> list[Path]:
+    """List the files that a scenario includes or runs: those in its folder whose path its text holds."""
+    text = path.read_text(encoding="utf-8")
+    files = (file for file in sorted(path.parent.rglob("*")) if file.is_file() and file.suffix not in _NOT_COPIED)
+    return [file for file in files if str(file.relative_to(path.parent)) in text]
+
+
+def _are_same(one: Path, other: Path) -> bool:
+    return other.is_file() and one.read_bytes() == other.read_bytes()

@@ -46,7 +46,7 @@ def explain(options: argparse.Namespace) -> int:
         text = text_of(path)
     except Unreadable as error:
         raise CommandError(f"the file {path} {error}") from None
-    if not is_scenario(text):
+    if not is_scenario(text, path):
         raise CommandError(f"{path} is no scenario: it has no `-- chaos:` directive; psql or pg_prove run it as it is")
     tags = {*project_of(Path.cwd()).tags, *tags_in(text)}
     scenario, errors = examined(path, tags)

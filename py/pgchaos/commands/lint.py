@@ -52,7 +52,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 def _is_scenario(path: Path) -> bool:
     try:
-        return is_scenario(text_of(path))
+        return is_scenario(text_of(path), path)
     except Unreadable:
         return True  # it is reported
 
@@ -71,7 +71,7 @@ def examined(path: Path, tags: Collection[str]) -> tuple[Scenario | None, list[F
     The scenario is None where the file has no directive or has mistakes.
     """
     try:
-        if not is_scenario(text_of(path)):
+        if not is_scenario(text_of(path), path):
             return None, []
         scenario = read(path, extra_tags=tags)
     except Unreadable as error:

@@ -65,7 +65,7 @@ def _items(token: Token, paths: Sequence[Path], constants: dict[str, str]) -> It
     for path in scenario_files(paths):
         try:
             text = text_of(path)
-            if not is_scenario(text):
+            if not is_scenario(text, path):
                 continue
             summary = summarize(read(path, extra_tags=tags_in(text), constants=constants), constants)
         except (ScenarioError, Unreadable):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pgchaos.language.assembly import build_scenario, title_of
 from pgchaos.language.constants import Constants
 from pgchaos.language.directives import find_directive
 from pgchaos.language.file_text import Unreadable, text_of
-from pgchaos.language.lexemes import Command, Comment, Mistake, Sql
+from pgchaos.language.lexemes import Command, Comment, Lexeme, Mistake, Sql
 from pgchaos.language.model import Scenario
 from pgchaos.language.parser import Parser
 from pgchaos.language.problems import Place, Problem, ScenarioError
@@ -20,6 +20,8 @@ from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.source import Source
 
 _COMMENT = re.compile(r"--[^\n\r]*")
+# Commands that read another file, which may hold the directives.
+_INCLUDES = re.compile(r"^[ \t]*\\(?:i|ir|include|include_relative)\b", re.MULTILINE)
 _CODE_LINE = re.compile(r"^[ \t\r\ufeff]*(?!--)[^ \t\r\n\ufeff]", re.MULTILINE)
 
 
@@ -57,8 +59,7 @@ def read(
     given = Constants(constants or {})
     source = Source(lambda place, what: problems.append(Problem(place, what)), root, constants=given)
     source.add(path, shown, text)
-    comments = [lexeme for lexeme in source.lexemes if type(lexeme) is Comment]
-    if any(find_directive(comment.text) for comment in comments):
+    if _holds_directive(source.lexemes):
         parser = Parser(shown, source, extra_tags, problems)
         parser.parse()
         scenario = build_scenario(path, parser)
@@ -70,15 +71,24 @@ def read(
     return scenario
 
 
-def is_scenario(text: str) -> bool:
-    """Whether a file holds a directive, or one that is clearly misspelt, outside quotes, block comments and data."""
+def is_scenario(text: str, path: Path | None = None) -> bool:
+    """Whether a file holds a directive, or one that is clearly misspelt, outside quotes, block comments and data.
+
+    With the `path` of the file, the files that it includes count too.
+    """
     found = next((match for match in _COMMENT.finditer(text) if find_directive(match[0].rstrip())), None)
-    if found is None:
-        return False
     # most files begin with comments: nothing above this one could quote it
-    if _CODE_LINE.search(text, 0, found.start()) is None:
+    if found and (_CODE_LINE.search(text, 0, found.start()) is None or _holds_directive(scan(text, ""))):
         return True
-    return any(type(lexeme) is Comment and find_directive(lexeme.text) for lexeme in scan(text, ""))
+    if path is None or _INCLUDES.search(text) is None:
+        return False
+    source = Source(lambda _place, _what: None)
+    source.add(path, str(path), text)
+    return _holds_directive(source.lexemes)
+
+
+def _holds_directive(lexemes: Iterable[Lexeme]) -> bool:
+    return any(type(lexeme) is Comment and find_directive(lexeme.text) for lexeme in lexemes)
 
 
 def tags_in(text: str) -> set[str]:

@@ -203,7 +203,7 @@ def _kind(path: Path, shown: str, session: pytest.Session, run: Run) -> _Kind | 
     from pgchaos.language.reader import is_scenario
 
     text = _decoded(raw)
-    if is_scenario(text):
+    if is_scenario(text, path):
         return _Kind("scenario", raw)
     # prose that mentions a TAP plan is not SQL
     is_sql = path.suffix in SQL_SUFFIXES or _SQL_COMMAND.search(text) is not None
