@@ -55,7 +55,7 @@ def own(folder: Path) -> Iterator[Line]:
 def _ready(server: Server, seconds: float = 0.2) -> float:
     """Run in a new server of its own what takes a scenario's time; give the milliseconds until it was ready."""
     begun = time.perf_counter()
-    with server.own_sandbox((), {}, {}) as sandbox:
+    with server.own_server_sandbox((), {}, {}) as sandbox:
         took = (time.perf_counter() - begun) * 1000
         with psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
             conn.execute("SELECT pg_catalog.pg_sleep(%s)", [seconds])
@@ -65,7 +65,7 @@ def _ready(server: Server, seconds: float = 0.2) -> float:
 def _back(server: Server, folder: Path, kind: str) -> float:
     path = folder / f"{kind}.sql"
     path.write_text(_CRASH.format(kind=kind), encoding="utf-8")
-    with server.own_sandbox((), {}, {}) as sandbox:
+    with server.own_server_sandbox((), {}, {}) as sandbox:
         result = run_once(read(path), {}, server, RunSettings(SEED), open_sandbox=lambda: nullcontext(sandbox))
     struck = next(act.ended_at for act in result.acts if "fault" in act.statement)
     again = next(record.ended_at for record in result.records if record.attempt == 2)

@@ -65,7 +65,7 @@ def _permutations(server: Server, place: Path, what: str, *, row: int, under: fl
     tester = _tester(server.private.bindir, "isolationtester")
     path = place / f"row{row}.spec"
     path.write_text(_SPEC.format(row=row) + _PERMUTATION * _TIMES, encoding="utf-8")
-    with server.plain() as spec_database:
+    with server.spec_database() as spec_database:
 
         def theirs() -> float:
             command = ["/bin/sh", "-c", f'"{tester}" "$0" < {path.name}', spec_database.sandbox.conninfo]

@@ -89,7 +89,7 @@ def test_a_process_that_does_not_show_yet_is_waited_for(own_server: Server) -> N
 
 def test_a_process_that_will_not_come_is_not(own_server: Server) -> None:
     with (
-        own_server.own_sandbox((), {"autovacuum": "off"}, {}) as sandbox,
+        own_server.own_server_sandbox((), {"autovacuum": "off"}, {}) as sandbox,
         psycopg.connect(sandbox.conninfo, autocommit=True) as conn,
     ):
         reached = Reached(sandbox.server_control, conn)

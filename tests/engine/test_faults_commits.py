@@ -34,7 +34,7 @@ SET = "ALTER SYSTEM SET synchronous_standby_names = 'pgchaos_nobody'"
 
 @pytest.fixture
 def fault_connection(play: Play, stop: Stop) -> Iterator[FaultConnection]:
-    with play.server.own_sandbox((), {}, {}) as sandbox:
+    with play.server.own_server_sandbox((), {}, {}) as sandbox:
         made = FaultConnection(ConnectionFactory(sandbox, keep=False, join=False), stop, set())
         yield made
         alone(made.close())
@@ -175,7 +175,7 @@ def test_who_waits_for_the_server_is_let_go_by_a_stop(play: Play, stop: Stop) ->
     (fault,) = (item for item in scenario.sessions[0].items if isinstance(item, Fault))
     with ExitStack() as stack:
         try:
-            sandbox = stack.enter_context(play.server.own_sandbox((), {}, disks_of(scenario)))
+            sandbox = stack.enter_context(play.server.own_server_sandbox((), {}, disks_of(scenario)))
         except NoDisk as missing:
             pytest.skip(str(missing))
         factory, cleanup_stop = ConnectionFactory(sandbox, keep=False, join=False), stack.enter_context(closing(Stop()))

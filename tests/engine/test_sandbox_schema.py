@@ -281,7 +281,7 @@ def test_fifty_in_a_row_take_one_database_and_the_connections_of_one(play_own: P
         return set(column(play_own.server, f"SELECT pid FROM pg_stat_activity WHERE {others}"))
 
     shared = shared_database(play_own.server)
-    play_own.server.spare()
+    play_own.server.close_unused()
     assert held(play_own(GUEST)) == ["its own table", "its own history", "its own transactions"]
     before, databases = connections(), set(column(play_own.server, "SELECT datname FROM pg_database"))
     for _ in range(50):
@@ -383,7 +383,7 @@ SELECT lastval();
 
 
 def test_a_kept_connection_is_like_a_new_one(play_own: Play) -> None:
-    play_own.server.spare()
+    play_own.server.close_unused()
     first = play_own(CHANGES)
     assert held(first) == ["checked"]
     second = play_own(HEAD + IS_PRISTINE)
@@ -396,7 +396,7 @@ def test_a_kept_connection_is_like_a_new_one(play_own: Play) -> None:
 
 
 def test_a_check_is_not_taken_for_the_session_that_had_its_connection(play_own: Play) -> None:
-    play_own.server.spare()
+    play_own.server.close_unused()
     many = play_own(HEAD + f"-- chaos:session s x 6\n{TELLS_PIDS}" + CHECKED)
     assert held(many) == ["checked"]
     result = play_own(
@@ -422,7 +422,7 @@ def test_a_check_is_not_taken_for_the_session_that_had_its_connection(play_own: 
     ],
 )
 def test_a_session_that_cannot_be_made_anew_is_not_kept(play_own: Play, statement: str) -> None:
-    play_own.server.spare()
+    play_own.server.close_unused()
     plain = HEAD + f"-- chaos:session s x 4\n{TELLS_PIDS}"
     first, changing, last = (play_own(text + CHECKED) for text in (plain, plain + f"{statement};\n", plain))
     assert held(first) == held(changing) == held(last) == ["checked"]

@@ -319,7 +319,7 @@ def test_a_connection_that_somebody_ended_meanwhile_is_passed_over(play: Play, s
 
 def test_kept_connections_are_spared_where_room_is_needed(play: Play, server: Server) -> None:
     before = at(play(block()))
-    server.spare()
+    server.close_unused()
     after = at(play(block()))
     assert after.database == before.database
     assert after.pid != before.pid

@@ -41,7 +41,7 @@ def isolationtester(private_server: Server) -> Callable[[str], str]:
         pytest.skip(f"needs {program}: apt-get install postgresql-server-dev-{private_server.version // 10000}")
 
     def run(text: str) -> str:
-        with private_server.plain() as spec_database:
+        with private_server.spec_database() as spec_database:
             given = {key: value for key, value in conninfo_to_dict(spec_database.sandbox.conninfo).items() if value}
             options = "-c intervalstyle=postgres_verbose"
             done = subprocess.run(

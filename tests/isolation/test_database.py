@@ -188,7 +188,7 @@ def test_a_connection_from_inside_reaches_the_server_that_is_ours(play: Play) ->
 
 def test_a_backend_that_is_gone_soon_is_waited_for(private_server: Server, play: Play) -> None:
     # closed without a word, as every session that serves no other spec is
-    with private_server.plain() as spec_database:
+    with private_server.spec_database() as spec_database:
         for number in range(20):
             name = sql.Literal(f"isolation/gone/{number}").as_string(None)
             private_server.connect(spec_database.sandbox.database).execute(

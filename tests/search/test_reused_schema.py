@@ -357,12 +357,12 @@ def test_a_search_that_leaves_nothing_gives_its_database_to_the_next(
     # on a busy machine another would be sooner there
     monkeypatch.setattr(sandbox_provider, "_RESTOCKED_WITHIN", 30.0)
     text = _scenario([ROWS[0], _PLACE], ["SELECT nextval('ticket')"], runs=4)
-    private_server.settle()
+    private_server.wait_until_idle()
     first, second = outcomes(text), outcomes(text)
     assert len(_databases(first)) == 1
     # its first run finds the same, too
     assert second.runs == first.runs
-    private_server.settle()
+    private_server.wait_until_idle()
     assert _databases(outcomes(text)).isdisjoint(_databases(first))
 
 
@@ -379,7 +379,7 @@ def test_a_search_that_leaves_nothing_gives_its_database_to_the_next(
 def test_the_database_of_a_search_that_defined_something_is_given_to_no_other(
     outcomes: Callable[..., Outcomes], private_server: Server, leaves: str
 ) -> None:
-    private_server.settle()
+    private_server.wait_until_idle()
     first, second = (outcomes(_scenario([one, _PLACE], ["SELECT 1"], runs=3)) for one in (leaves, "SELECT 2"))
     assert _databases(first)
     assert _databases(second)
@@ -390,7 +390,7 @@ def test_a_database_that_was_dropped_meanwhile_is_given_to_no_search(
     outcomes: Callable[..., Outcomes], private_server: Server
 ) -> None:
     text = _scenario([_PLACE], ["SELECT nextval('ticket')"], runs=3)
-    private_server.settle()
+    private_server.wait_until_idle()
     (name,) = _databases(outcomes(text))
     with private_server.connect() as conn:
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -219,11 +219,11 @@ def test_where_there_is_no_second_database_the_search_goes_on(
 ) -> None:
     provided, asked = private_server.search_database, []
 
-    def refused(extensions: tuple[str, ...] = (), *, again: bool = False) -> object:
+    def refused(extensions: tuple[str, ...] = (), *, reuse: bool = False) -> object:
         asked.append(extensions)
         if len(asked) > 1:
             raise ServerError("no room")
-        return provided(extensions, again=again)
+        return provided(extensions, reuse=reuse)
 
     alone = searched(_SOME, 1)
     monkeypatch.setattr(private_server, "search_database", refused)

@@ -41,7 +41,7 @@ def test_databases_that_come_and_go_are_explained_and_no_other_commit_is() -> No
     with open_server(ServerSettings(), {}) as server, server.connect() as conn:
         conn.execute("ALTER SYSTEM SET autovacuum = off")
         conn.execute("SELECT pg_reload_conf()")
-        with server.sandbox(again=True) as sandbox:
+        with server.sandbox(reuse=True) as sandbox:
             since = conn.execute("SELECT txid_snapshot_xmax(txid_current_snapshot())").fetchone()
             with ThreadPoolExecutor(6) as pool:
                 list(pool.map(lambda _: _use(server), range(12)))

@@ -219,4 +219,4 @@ def test_what_cannot_be_copied_is_used_where_it_is(tmp_path: Path, monkeypatch: 
 def test_folder_that_is_not_writable_is_left_for_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o500)
     monkeypatch.setattr(pgtap, "embedded_folder", lambda: tmp_path)
-    assert get_pgtap.target_folder() == pgtap.own_folder()
+    assert get_pgtap.target_folder() == pgtap.environment_folder()

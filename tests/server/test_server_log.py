@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgchaos.server.server_log import lines_about, without_attempts
+from pgchaos.server.server_log import join_refusals, lines_about
 
 LOG = """\
 2026-11-30 00:20:49.1 UTC [7] / LOG:  ready
@@ -44,7 +44,7 @@ CRASH = """\
 
 
 def test_attempts_to_connect_while_the_server_recovers_are_one_line() -> None:
-    found = [line.rpartition("  ")[2] for line in without_attempts("own", CRASH.splitlines())]
+    found = [line.rpartition("  ")[2] for line in join_refusals("own", CRASH.splitlines())]
     assert found == [
         "client backend (PID 9) was terminated by signal 9: Killed",
         "the database system is in recovery mode (4 times)",
@@ -56,4 +56,4 @@ def test_attempts_to_connect_while_the_server_recovers_are_one_line() -> None:
         "received fast shutdown request",
         "the database system is shutting down",
     ]
-    assert len(without_attempts("nowhere", CRASH.splitlines())) == 13
+    assert len(join_refusals("nowhere", CRASH.splitlines())) == 13

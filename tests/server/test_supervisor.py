@@ -18,41 +18,41 @@ from tests.server.conftest import alive, living_in
 
 
 def test_late_answer_is_not_taken_for_that_of_the_next_order() -> None:
-    with closing(SupervisorClient()) as watch:
-        assert watch.ask("status") == {"running": False}
-        with stopped(watch.pid), pytest.raises(ServerError, match=r"did not answer `status` within 0\.2 s"):
-            watch.ask("status", 0.2)
-        assert watch.ask("forget") == {}
-        assert watch.ask("status") == {"running": False}
+    with closing(SupervisorClient()) as client:
+        assert client.request("status") == {"running": False}
+        with stopped(client.pid), pytest.raises(ServerError, match=r"did not answer `status` within 0\.2 s"):
+            client.request("status", 0.2)
+        assert client.request("forget") == {}
+        assert client.request("status") == {"running": False}
 
 
 def test_order_sent_while_another_is_obeyed_is_no_end_of_the_run() -> None:
     with start_private() as server:
-        watch = server._supervisor
+        client = server._supervisor
         # SIGCONT ends nothing, so the supervisor waits for all of that time
         with pytest.raises(ServerError, match="did not answer `stop`"):
-            watch.ask("stop", 0.2, sign="SIGCONT", within=2.0)
-        assert watch.ask("status") == {"running": True}
+            client.request("stop", 0.2, signal_name="SIGCONT", within=2.0)
+        assert client.request("status") == {"running": True}
         assert alive(server.pid)
 
 
 def test_order_that_does_not_fit_into_the_pipe_ends_in_time_and_is_sent_whole_later() -> None:
-    with closing(SupervisorClient()) as watch:
-        assert watch.ask("status") == {"running": False}
+    with closing(SupervisorClient()) as client:
+        assert client.request("status") == {"running": False}
         began = time.monotonic()
-        with stopped(watch.pid), pytest.raises(ServerError, match="did not answer `watch`"):
-            watch.ask("watch", 0.2, conninfo="x" * 1_000_000)
+        with stopped(client.pid), pytest.raises(ServerError, match="did not answer `watch`"):
+            client.request("watch", 0.2, conninfo="x" * 1_000_000)
         assert time.monotonic() - began < 30, "it was for ever"
-        assert watch.ask("status") == {"running": False}
-        assert watch.ask("forget") == {}
+        assert client.request("status") == {"running": False}
+        assert client.request("forget") == {}
 
 
 def test_an_error_in_the_supervisor_is_reported_with_its_traceback_and_it_still_works() -> None:
-    with closing(SupervisorClient()) as watch:
-        error = watch.ask("nonsense")["error"]
+    with closing(SupervisorClient()) as client:
+        error = client.request("nonsense")["error"]
         assert "Traceback" in error
         assert "do_nonsense" in error
-        assert watch.ask("status") == {"running": False}
+        assert client.request("status") == {"running": False}
 
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
@@ -61,7 +61,7 @@ def test_supervisor_that_cannot_answer_ends_and_its_server_with_it(how: signal.S
         supervisor, folder = server.supervisor, server.folder
         os.kill(supervisor, how)
         with pytest.raises(ServerError, match="the supervisor of the server"):
-            server._supervisor.ask("status", 1.0)
+            server._supervisor.request("status", 1.0)
         began = time.monotonic()
         server.close()
         assert time.monotonic() - began < 15
@@ -72,7 +72,7 @@ def test_supervisor_that_cannot_answer_ends_and_its_server_with_it(how: signal.S
 
 
 def test_several_threads_ask_at_once() -> None:
-    with closing(SupervisorClient()) as watch, ThreadPoolExecutor(8) as pool:
+    with closing(SupervisorClient()) as client, ThreadPoolExecutor(8) as pool:
         orders = ["status", "forget"] * 50
-        answers = list(pool.map(watch.ask, orders))
+        answers = list(pool.map(client.request, orders))
     assert answers == [{"running": False}, {}] * 50

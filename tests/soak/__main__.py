@@ -34,7 +34,7 @@ def soak(faults: int, seed: int, say: Callable[[str], None] = print) -> list[str
     with (
         open_server(ServerSettings()) as server,
         tempfile.TemporaryDirectory(prefix="pgchaos-soak-") as folder,
-        server.own_sandbox((), {"deadlock_timeout": "20ms", "max_connections": "40"}, {}) as sandbox,
+        server.own_server_sandbox((), {"deadlock_timeout": "20ms", "max_connections": "40"}, {}) as sandbox,
     ):
         before = count()
         for number in range(1, faults + 1):

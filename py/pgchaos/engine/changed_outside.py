@@ -42,7 +42,7 @@ def changed_outside(connection: Connection, scenario: Scenario, sandbox: Sandbox
     if outside is None:
         return ()
     queries = [outside.data]
-    if not sandbox.searched and may_define(scenario):
+    if not sandbox.in_search and may_define(scenario):
         queries.append(outside.catalogs)
     return tuple(name for state_query in queries for name in _changed(connection, state_query))
 

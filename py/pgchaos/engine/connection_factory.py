@@ -200,7 +200,7 @@ class ConnectionFactory:
                     raise
                 # what waits for the next scenario in a shared database makes room for this one; and a backend of the
                 # scenario before may outlive its connection for a moment
-                await in_thread(self.sandbox.spare, "spare")
+                await in_thread(self.sandbox.close_unused, "close unused")
                 if await sleep(0.01, stop):  # polled: room is not reported
                     raise
 

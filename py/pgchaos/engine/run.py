@@ -80,7 +80,7 @@ class Run:
         self._variables = {name: value for name, value in variables.items() if not name.startswith(CHOICE)}
         self._settings, self._started_at = settings, started_at
         lasting, joins = mentions(scenario, LASTING), mentions(scenario, FINDS_SESSIONS)
-        if sandbox.outside is not None and sandbox.outside.lasts:
+        if sandbox.outside is not None and sandbox.outside.keeps_session_state:
             lasting = True
         self._suite = settings.suite
         # in a shared database nothing is removed by this

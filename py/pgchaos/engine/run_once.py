@@ -80,7 +80,7 @@ def run_once(
         if control is not None and not (scenario.alone or scenario.sandbox == "server"):
             sandbox = replace(sandbox, server_control=None)  # others are on the same server
         if scenario.alone:
-            server.settle()
+            server.wait_until_idle()
         started_at = clock.now()
         parts = Run(scenario, variables, sandbox, settings, started_at, order, ledger, inspector).go()
         duration = clock.now() - started_at
@@ -122,8 +122,8 @@ def _behind_pooler(scenario: Scenario, variables: Mapping[str, str], sandbox: Sa
 def _sandbox(scenario: Scenario, variables: Mapping[str, str], server: Server) -> AbstractContextManager[Sandbox]:
     if scenario.sandbox != "server":
         schema = scenario.sandbox == "schema"
-        again = scenario.plain and not mentions(scenario, MARKS) and not connects_again(scenario)
+        reuse = scenario.plain and not mentions(scenario, MARKS) and not connects_again(scenario)
         contents = contents_for(scenario.statements()) if scenario.plain else Contents.TOOLKIT
-        return server.sandbox(scenario.extensions, schema=schema, again=again, contents=contents)
+        return server.sandbox(scenario.extensions, schema=schema, reuse=reuse, contents=contents)
     settings = {one.name: one.value for one in scenario.server if applies(one.when, variables)}
-    return server.own_sandbox(scenario.extensions, settings, disks_of(scenario))
+    return server.own_server_sandbox(scenario.extensions, settings, disks_of(scenario))

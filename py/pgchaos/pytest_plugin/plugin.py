@@ -204,7 +204,7 @@ def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         own = sum("own server" in job.parts for job in jobs_of(items))
         # a worker of pytest-xdist does not know which items it will get
         if own and not hasattr(config, "workerinput"):
-            runner.server.expect_own(own)
+            runner.server.expect_own_servers(own)
         if may_run_in_parallel(config) and len(jobs := parallel_jobs(items)) > 1:
             runner.start(jobs, options.jobs)
 

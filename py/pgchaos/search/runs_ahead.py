@@ -119,8 +119,7 @@ class RunsAhead:
         try:
             if self._opening is None:
                 scenario = self._factory.scenario
-                again = may_share_database(scenario)
-                context = self._factory.server.search_database(scenario.extensions, again=again)
+                context = self._factory.server.search_database(scenario.extensions, reuse=may_share_database(scenario))
                 self._opening = begin_in_thread(lambda: self._stack.enter_context(context), "second database")
             elif self._child is None and self._opening.over.is_set():
                 self._fork(self._opening.result())

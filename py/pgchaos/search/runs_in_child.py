@@ -112,7 +112,7 @@ class RunsInChild:
         assert given is not None, "the database has several schemas"
         cache = ConnectionCache(given.conninfo)
         self._sandboxes = [
-            replace(one, connection_cache=cache, spare=nothing, report_silent_backend=self._note_silence)
+            replace(one, connection_cache=cache, close_unused=nothing, report_silent_backend=self._note_silence)
             for one in sandboxes
         ]
         self._template = self._sandboxes[0]

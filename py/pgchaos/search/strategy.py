@@ -85,7 +85,7 @@ def _checked_before(
     result = RunResult(settings.seed, started_at=clock.now(), server=server.banner)
     if scenario.unsupported:
         return result.joined(failures=[Failure("error", (), one.text, one.place) for one in scenario.unsupported])
-    missing = server.own_missing if scenario.sandbox == "server" else server.missing
+    missing = server.missing_on_own_server if scenario.sandbox == "server" else server.missing
     pooler = pooler_of(scenario, variables)
     poolers = [] if pooler is None else [Requirement(pooler.place, "pooler")]
     skipped = "; ".join(filter(None, map(missing, (*scenario.requires, *_harms_server(scenario), *poolers))))
@@ -176,7 +176,7 @@ class _Runs:
             yield
         # the text is read last: that takes longer than all the rest
         elif shares and (scenario.sandbox == "schema" or self._fits_schema()):
-            with server.search_database(scenario.extensions, again=may_share_database(scenario)) as place:
+            with server.search_database(scenario.extensions, reuse=may_share_database(scenario)) as place:
                 if not place.provable:
                     yield
                     return
@@ -188,7 +188,7 @@ class _Runs:
                     self._ahead = None
         else:
             if many and server.in_place:
-                factory.changed = server.contents()
+                factory.changed = server.track_contents()
             yield
 
     def _fits_schema(self) -> bool:

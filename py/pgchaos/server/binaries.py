@@ -37,7 +37,7 @@ class Account:
     switch: bool = False  # this process is root and must switch to it
 
     def popen_arguments(self) -> dict[str, Any]:
-        """Give the arguments of subprocess.Popen that switch to it."""
+        """Return the arguments of subprocess.Popen that switch to it."""
         return {"user": self.uid, "group": self.gid, "extra_groups": list(self.groups)} if self.switch else {}
 
 
@@ -76,7 +76,7 @@ def check_account(account: Account) -> None:
 
 
 def _capabilities() -> int:
-    """Give the effective capabilities of this process as bits; all of them if they are unknown."""
+    """Return the effective capabilities of this process as bits; all of them if they are unknown."""
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
@@ -117,8 +117,8 @@ def server_environment(bindir: Path, environ: Mapping[str, str], account: Accoun
     `COPY … FROM PROGRAM 'env'` shows it to any scenario, so it has only those of the runner's variables that contain no
     secrets.
     """
-    own = account is None or not account.switch
-    names = (*_PASSED_ON, *(_OF_THE_USER if own else ()))
+    same_user = account is None or not account.switch
+    names = (*_PASSED_ON, *(_OF_THE_USER if same_user else ()))
     result = {name: environ[name] for name in names if name in environ}
     result["LC_ALL"] = "C"
     libdir = bindir.parent / "lib"
@@ -145,8 +145,8 @@ def can_run(bindir: Path, account: Account, environ: Mapping[str, str]) -> bool:
         return False
     except OSError as error:
         raise ServerError(f"{bindir / 'initdb'} does not run: {error}") from error
-    # if it fails: it may lack its library or `postgres`, because the account cannot read them, or because the programs
-    # are broken; a copy shows which
+    # a failure may mean that the account cannot read the library or `postgres`, or that the programs are broken:
+    # a copy shows which
     return done.returncode == 0
 
 
@@ -170,11 +170,11 @@ def copy_programs(bindir: Path, folder: Path) -> Path:
 
 
 def copy_environment() -> dict[str, str]:
-    """Copy the process's environment, for every program that is started.
+    """Copy the process's environment for a new process.
 
-    Other threads may change it at any time, as pytest does before and after each test. A program that is started with
-    the environment itself fails now and then with EFAULT, "Bad address": the C library moves what execve reads (glibc
-    manual, "Environment Access": setenv is MT-Unsafe).
+    Other threads may change the environment at any time, as pytest does before and after each test. Then execve may
+    fail with EFAULT, "Bad address": the C library moves the memory that it reads (glibc manual, "Environment Access":
+    setenv is MT-Unsafe).
     """
     values = ((name, os.environ.get(name)) for name in list(os.environ))
     return {name: value for name, value in values if value is not None}

@@ -1,4 +1,4 @@
-"""Where pgchaos keeps what it needs again: programs that were fetched, and prepared data directories."""
+"""The cache folder: downloaded programs, and prepared data directories."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ PREPARED = "PGCHAOS_PREPARED"
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Give the folder of fetched programs, and of what else is kept.
+    """Return the cache folder.
 
     For root it is not in /root: a server's account usually cannot read that, so the programs would be copied at each
     start.
     """
-    named = environ.get("XDG_CACHE_HOME", "")
-    if Path(named).is_absolute():  # a relative one is to be ignored (XDG Base Directory Specification)
-        return Path(named, "pgchaos")
+    path = environ.get("XDG_CACHE_HOME", "")
+    if Path(path).is_absolute():  # a relative path is ignored (XDG Base Directory Specification)
+        return Path(path, "pgchaos")
     return Path("/var/cache/pgchaos") if os.geteuid() == 0 else Path.home() / ".cache" / "pgchaos"
 
 
 def prepared_folder(environ: Mapping[str, str]) -> Path | None:
-    """Give the folder of prepared data directories; None if the user wants none."""
-    named = environ.get(PREPARED, "")
-    if named == "off":
+    """Return the folder of prepared data directories; None if the user wants none."""
+    path = environ.get(PREPARED, "")
+    if path == "off":
         return None
-    return Path(named) if Path(named).is_absolute() else cache_folder(environ) / "prepared"
+    return Path(path) if Path(path).is_absolute() else cache_folder(environ) / "prepared"

@@ -1,4 +1,4 @@
-"""Servers of a scenario's own: each starts with a data directory that is prepared once."""
+"""Starts a private server for each scenario that needs its own, from a data directory that is prepared once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TABLESPACE = "chaos_disk"
 _CHECKPOINTER_LIMIT = 30.0
 _SETTINGS = {
     "shared_buffers": "32MB",
-    # many run at the same time, and a scenario is over before one has anything to clean up
+    # many servers run at the same time, and a scenario ends before autovacuum has work
     "autovacuum_naptime": "1h",
 }
 
@@ -49,7 +49,7 @@ class NextServer:
     def _begin(self) -> None:
         try:
             self._server = self._prepared.begin()
-        except Exception as error:  # a bug of pgchaos: whoever takes the server must see it
+        except Exception as error:  # a bug of pgchaos: `take` reports it
             self._error = error
             raise
 
@@ -86,7 +86,7 @@ class ClusterFactory:
         self.version = ""
 
     def expect(self, servers: int) -> None:
-        """Create the first data directory now, and the others of so many servers each when the one before starts."""
+        """Create the first of so many data directories now, and each further one when the previous server starts."""
         self._expected = servers
         self._begin_next()
 
@@ -125,21 +125,21 @@ class ClusterFactory:
         check_disks(disks)
         with self._lock:
             self._started += 1
-            begun, self._next = self._next, None
-        server = begun.take() if begun is not None else None
+            next_server, self._next = self._next, None
+        server = next_server.take() if next_server is not None else None
         self._begin_next()
         if server is not None:
-            # whatever became of it since: another one is started, whose error is reported
+            # if it does not start any more, start another one and report its error
             with contextlib.suppress(ServerError):
                 return server.start(settings, disks)
         return self._prepared.start(settings, disks, always=True)
 
     def _begin_next(self) -> None:
-        """Create a data directory in advance: with the second server, more are likely than were expected."""
+        """Create the next data directory: while servers are expected, and one more from the second server on."""
         with self._lock:
             likely = self._started < self._expected or (self._started > 1 and self._started != self._expected)
             if likely and self._next is None and not self._closed:
-                # if no thread can be started, the next server takes longer
+                # without a thread the next server only takes longer
                 with contextlib.suppress(ServerError):
                     self._next = NextServer(self._prepared)
 
@@ -154,7 +154,7 @@ class ClusterFactory:
         if requirement.kind == "server":
             if not self.version:
                 with self.sandbox():
-                    pass  # its start finds the version out
+                    pass  # starting it reads the version
             if requirements.satisfies(self.version, requirement.operator, requirement.version):
                 return ""
             return (
@@ -167,22 +167,22 @@ class ClusterFactory:
             return requirements.missing_capability(conn, requirement)
 
     def close(self) -> None:
-        """Remove a prepared data directory that could not be kept; it may be called twice."""
+        """Remove a prepared data directory that could not be cached; may be called twice."""
         with self._lock:
             self._closed = True
-            begun, self._next = self._next, None
-        if begun is not None:
-            begun.close()
+            next_server, self._next = self._next, None
+        if next_server is not None:
+            next_server.close()
         self._prepared.close()
 
 
 def _await_checkpointer(server: PrivateServer) -> str:
-    """Wait until pg_stat_activity has the checkpointer, soon after the start: another one later shows a recovery.
+    """Wait until pg_stat_activity lists the checkpointer: a different one later shows that the server recovered.
 
     Returns:
         The server's version.
     """
-    # the view has names of databases and roles too
+    # by the function: the view also joins the names of databases and roles
     backends = "pg_catalog.pg_stat_get_activity(NULL)"
     query = f"SELECT FROM {backends} WHERE backend_type = 'checkpointer' AND backend_start IS NOT NULL"
     until = time.monotonic() + _CHECKPOINTER_LIMIT

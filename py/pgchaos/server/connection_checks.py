@@ -1,4 +1,4 @@
-"""Checks that a session is what was asked for, and advice if the server refuses a connection."""
+"""Checks that a session has the requested settings, and advice if the server refuses a connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pgchaos.safe_output import one_line
 from pgchaos.server.conninfo import ServerChoice, make_conninfo, read_conninfo
 from pgchaos.server.settings import ServerError
 
-# libpq's messages are the same in every language to which it is not translated; the server's are known in English
+# only the English messages are known: in another language the advice is less specific
 _NO_ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
 _NO_DATABASE = re.compile(r'database "(?P<name>.+)" does not exist')
 _NO_ACCESS = re.compile(r"password|authentication|pg_hba\.conf")
@@ -22,7 +22,7 @@ _NO_SERVICE = re.compile(r'definition of service "(?P<name>.+)" not found')
 
 
 def settings_query(settings: Mapping[str, str]) -> str:
-    """Write a query of one row for a session that was given these settings; `settings_difference` checks its result."""
+    """Write the query that reads these settings in a session; `settings_difference` checks its row."""
     values = [f"pg_catalog.current_setting({sql.Literal(name).as_string(None)}, true)" for name in settings]
     return "SELECT " + ", ".join(["pg_catalog.pg_backend_pid()", *values])
 
@@ -31,7 +31,7 @@ def settings_difference(settings: Mapping[str, str], row: Sequence[object], anno
     """Check a session: a connection pooler, or a login event trigger, may have changed it.
 
     Args:
-        settings: the settings that the session was given.
+        settings: the settings that the session was started with.
         row: the result of `settings_query`.
         announced: the pid that libpq got when it connected.
 
@@ -87,7 +87,7 @@ def _service_names_database(service: str) -> bool:
     os.environ["PGSERVICE"] = service
     try:
         return any(option.keyword == b"dbname" and option.val for option in pq.Conninfo.get_defaults())
-    except Exception:  # there is no such service: the message of the connection says so
+    except Exception:  # there is no such service: connecting reports it
         return True
     finally:
         if before is None:

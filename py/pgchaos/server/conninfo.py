@@ -62,7 +62,7 @@ _MODES = {
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.,]*(%\w{1,15})?")
 _NAMED = ("PGUSER", "PGDATABASE", "PGHOST", "PGSERVICE")
 _URI = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
-# Messages of libpq about an invalid connection string, by their beginnings, and ours: libpq's quote the string.
+# Our explanations of libpq's messages about an invalid connection string, by prefix: libpq's own quote the string.
 _REASONS = {
     "invalid percent-encoded token": "a % in it does not begin a percent-encoded character; % itself is %25",
     "forbidden value %00": "%00 cannot be in it",
@@ -107,8 +107,8 @@ def read_conninfo(conninfo: str, source: str = "the connection string") -> Param
         given = psycopg_conninfo.conninfo_to_dict(conninfo)
         why = _why_misread(conninfo, given)
     except psycopg.Error as error:
-        why = next((ours for theirs, ours in _REASONS.items() if str(error).startswith(theirs)), "libpq cannot read it")
-    except ValueError:  # a null character, or half of a surrogate
+        why = next((text for prefix, text in _REASONS.items() if str(error).startswith(prefix)), "libpq cannot read it")
+    except ValueError:  # a null character, or a lone surrogate
         why = "a character in it is not allowed"
     if why:
         raise ServerError(
@@ -125,24 +125,24 @@ def read_conninfo(conninfo: str, source: str = "the connection string") -> Param
 
 
 def role_of(conninfo: str) -> str:
-    """Name the role that a connection string leads to, as libpq finds it."""
+    """Return the role that libpq connects as."""
     defaults = {one.keyword: one.val for one in pq.Conninfo.get_defaults()}
     return str(read_conninfo(conninfo).get("user") or (defaults.get(b"user") or b"user").decode())
 
 
 def _unexpected_values(given: Mapping[str, Any]) -> list[str]:
-    """List the values that their parameters do not take."""
+    """List the values that are invalid for their parameter."""
     source = {name: str(given.get(name) or "") for name in (*_MODES, "hostaddr")}
-    odd = [
+    unexpected = [
         source[name]
         for name, words in _MODES.items()
         if not words.issuperset(word.strip().removeprefix("!").strip() for word in source[name].split(",") if word)
     ]
-    return odd if _ADDRESS.fullmatch(source["hostaddr"]) else [*odd, source["hostaddr"]]
+    return unexpected if _ADDRESS.fullmatch(source["hostaddr"]) else [*unexpected, source["hostaddr"]]
 
 
 def _why_misread(conninfo: str, given: Mapping[str, Any]) -> str:
-    """Explain why libpq reads it in another way than is meant: it would show parts of a password as host or port."""
+    """Explain how libpq misreads it, or return '': libpq would show parts of a password as host or port."""
     if any(part and not part.isdigit() for part in str(given.get("port") or "").split(",")):
         return "its port is not a number; in a user or password : / ? # @ and % must be percent-encoded"
     dbname = str(given.get("dbname") or "")
@@ -154,7 +154,7 @@ def _why_misread(conninfo: str, given: Mapping[str, Any]) -> str:
         return ""
     before, _, _ = conninfo[match.end() :].partition("?")
     authority, _, path = before.partition("/")
-    if any(ord(sign) > 127 and unicodedata.normalize("NFKC", sign) in ":/@?#%" for sign in authority):
+    if any(ord(char) > 127 and unicodedata.normalize("NFKC", char) in ":/@?#%" for char in authority):
         return "a character in it looks like : / ? # @ or %, but is another one"
     if authority.count("@") > 1 or "@" in path or "#" in before:
         return "in a user, password or database : / ? # @ and % must be percent-encoded: @ is %40"
@@ -162,12 +162,12 @@ def _why_misread(conninfo: str, given: Mapping[str, Any]) -> str:
 
 
 def make_conninfo(conninfo: str = "", **parameters: Any) -> Conninfo:  # noqa: ANN401  as psycopg takes them
-    """Make a connection string: a valid one, with these libpq parameters in place of its own."""
+    """Override libpq parameters of a valid connection string."""
     return Conninfo(psycopg_conninfo.make_conninfo(conninfo, **parameters))
 
 
 def may_be_shown(conninfo: str) -> bool:
-    """Return whether a text is a connection string with nothing but names and modes, and so no password."""
+    """Return whether a connection string contains only names and modes, and so no password."""
     try:
         given = read_conninfo(conninfo)
         return not _unexpected_values(given) and {name for name, value in given.items() if value} <= _SHOWN
@@ -194,7 +194,7 @@ def with_settings(conninfo: str, settings: Mapping[str, str], more_options: str 
 
 
 def _escaped(value: str) -> str:
-    # the server splits `options` at white space, and takes a backslash as its escape
+    # the server splits `options` at white space; a backslash escapes it
     return "".join("\\" + c if c.isspace() or c == "\\" else c for c in value)
 
 
@@ -225,7 +225,7 @@ def choose_server(settings: ServerSettings, environ: Mapping[str, str]) -> Serve
 
 def _existing(dsn: str, source: str, environ: Mapping[str, str]) -> ServerChoice:
     given = read_conninfo(dsn, source)
-    # a service usually names its database; if it does not, libpq takes the role's name, as psql does
-    named = any((given.get("dbname"), given.get("service"), environ.get("PGDATABASE"), environ.get("PGSERVICE")))
+    # a service usually names its database; if not, libpq uses the role's name, as psql does
+    database = any((given.get("dbname"), given.get("service"), environ.get("PGDATABASE"), environ.get("PGSERVICE")))
     cluster_bindir = Path(environ["PG_BINDIR"]) if environ.get("PG_BINDIR") else None
-    return ServerChoice(source, conninfo=Conninfo(dsn), database=named, cluster_bindir=cluster_bindir)
+    return ServerChoice(source, conninfo=Conninfo(dsn), database=database, cluster_bindir=cluster_bindir)

@@ -53,13 +53,13 @@ class CreatedDatabases:
         self.names: set[str] = set()  # databases that may exist
         self.numbers = itertools.count(1)  # for the next names
         self._lock = threading.Lock()
-        self._own: set[int] = set()
+        self._transactions: set[int] = set()
         self._one_of: list[set[int]] = []
 
     def record(self, transaction: int) -> None:
         """Record the id of a transaction that created or changed a database."""
         with self._lock:
-            self._own.add(transaction)
+            self._transactions.add(transaction)
 
     def record_one_of(self, transactions: Collection[int]) -> None:
         """Record that one of these dropped a database: DROP DATABASE does not show the id of its transaction."""
@@ -67,27 +67,27 @@ class CreatedDatabases:
             self._one_of.append(set(transactions))
 
     def explains(self, transactions: Collection[int]) -> bool:
-        """Return whether these committed transactions are all known to be of the factories."""
+        """Return whether the factories made all of these committed transactions."""
         with self._lock:
-            if not self._own.issuperset(transactions):
+            if not self._transactions.issuperset(transactions):
                 self._resolve()
-            return self._own.issuperset(transactions)
+            return self._transactions.issuperset(transactions)
 
     def _resolve(self) -> None:
         for ids in self._one_of:
-            ids -= self._own
+            ids -= self._transactions
         found = [ids for ids in self._one_of if len(ids) == 1]
-        self._own.update(*found)
+        self._transactions.update(*found)
         self._one_of = [ids for ids in self._one_of if ids and ids not in found]
 
 
 def with_extensions(extensions: Sequence[str]) -> tuple[str, ...]:
-    """Give the key of databases that have these extensions, without pgTAP and the toolkit."""
+    """Return the key of databases that have these extensions, without pgTAP and the toolkit."""
     return (*_LOADED, *extensions) if extensions else EMPTY
 
 
 def loaded_extensions(key: Sequence[str]) -> tuple[str, ...] | None:
-    """Give the extensions of a key from `with_extensions`, None for another key."""
+    """Return the extensions of a key from `with_extensions`, None for another key."""
     return tuple(key[len(_LOADED) :]) if tuple(key[: len(_LOADED)]) == _LOADED else None
 
 
@@ -102,7 +102,7 @@ class DatabaseFactory:
         created: shared by the factories of the run.
 
     Attributes:
-        prepared: a database with pgTAP and the toolkit that the server began with, for the first template; or ''.
+        prepared: a database with pgTAP and the toolkit that the server started with, for the first template; or ''.
     """
 
     def __init__(
@@ -148,10 +148,10 @@ class DatabaseFactory:
         return name
 
     def _adopt(self) -> str:
-        """Make a template of the database that the server began with."""
+        """Turn the database that the server started with into a template."""
         prepared, self.prepared = self.prepared, ""
         # A server removes pg_internal.init when it starts, and a connection writes it. Clones have a copy of it, so
-        # that the first connection to each need not read all of the catalog that is in it.
+        # that the first connection to a clone reads less of the catalog.
         psycopg.connect(make_conninfo(self._conninfo, dbname=prepared), autocommit=True).close()
         self._wait_until_unused(prepared)
         name = database_name(self._run.id, next(self.created.numbers), template=True)
@@ -170,7 +170,7 @@ class DatabaseFactory:
         drop_database(self._connection(), self._conninfo, name)
         if exists:
             committed = self._connection().execute(_COMMITTED, [since]).fetchall()
-            self.created.record_one_of({int(str(own)) for (own,) in committed})
+            self.created.record_one_of({int(str(txid)) for (txid,) in committed})
         self.created.names.discard(name)
 
     def drop_all(self) -> None:
@@ -187,7 +187,7 @@ class DatabaseFactory:
             self._conn.close()
 
     def check(self) -> None:
-        """Use the connection: psycopg notices only then that the server closed it."""
+        """Run a query: only then does psycopg notice that the server closed the connection."""
         if self._conn is not None:
             with contextlib.suppress(psycopg.Error):
                 self._conn.execute("SELECT 1")
@@ -202,9 +202,9 @@ class DatabaseFactory:
             self._copy(source, name)
             return name
         run = self._run.at(clock(self._connection()))
-        first_name = name_while_created(run, name)
-        self._copy(source, first_name)
-        return self._record_owner(run, first_name, name)
+        temporary_name = name_while_created(run, name)
+        self._copy(source, temporary_name)
+        return self._record_owner(run, temporary_name, name)
 
     def _copy(self, source: str, name: str) -> None:
         self.created.names.add(name)  # before it exists: the answer may be lost
@@ -216,26 +216,28 @@ class DatabaseFactory:
         except psycopg.errors.DuplicateDatabase:
             self.created.names.discard(name)  # another run's
             raise
-        (own,) = self._one(_CREATED_BY, name)
-        self.created.record(int(str(own)))
+        (txid,) = self._one(_CREATED_BY, name)
+        self.created.record(int(str(txid)))
 
-    def _record_owner(self, run: RunId, first_name: str, name: str) -> str:
+    def _record_owner(self, run: RunId, temporary_name: str, name: str) -> str:
         """Write the run on a database and rename it, in one transaction; return its name."""
         self.created.names.add(name)
         try:
             with self._recorded() as conn:
-                _comment(conn, first_name, run)
-                conn.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*map(sql.Identifier, (first_name, name))))
+                _comment(conn, temporary_name, run)
+                conn.execute(
+                    sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*map(sql.Identifier, (temporary_name, name)))
+                )
         except psycopg.errors.DuplicateDatabase:
             self.created.names.discard(name)  # another run's
             raise
         except psycopg.errors.ObjectInUse:
-            # a monitor, for instance, that connects to every database: then it is not renamed
+            # another session is connected, such as a monitor's: the database keeps this name
             self.created.names.discard(name)
             with self._recorded() as conn:
-                _comment(conn, first_name, run)
-            return first_name
-        self.created.names.discard(first_name)
+                _comment(conn, temporary_name, run)
+            return temporary_name
+        self.created.names.discard(temporary_name)
         return name
 
     @contextlib.contextmanager
@@ -243,11 +245,11 @@ class DatabaseFactory:
         """Open a transaction whose id is recorded."""
         with self._connection().transaction():
             yield self._connection()
-            (own,) = self._one("SELECT pg_catalog.txid_current()")
-        self.created.record(int(str(own)))
+            (txid,) = self._one("SELECT pg_catalog.txid_current()")
+        self.created.record(int(str(txid)))
 
     def renew(self) -> None:
-        """Write on the run's databases that the run lives."""
+        """Renew the run's sign of life in the comments on its databases."""
         run = self._run.at(clock(self._connection()))
         for name in sorted(self.created.names.copy()):
             # another thread may be creating or dropping it
@@ -293,8 +295,8 @@ def connect_for_long(conninfo: str, name: str) -> Connection:
     refused = ""
     while isinstance(conn := _try_connect(conninfo), psycopg.OperationalError):
         state = pq.PGconn.ping(conninfo.encode())
-        # A server that answers now may have been starting at the refusal. Where it crashed, the first refusal is a lost
-        # connection and the next one the recovery; what it refuses twice for the same reason is not a restart.
+        # A server that answers now may have been starting when it refused. After a crash the first error is a lost
+        # connection, and the next one a refusal during recovery. The same refusal twice is not a restart.
         restarts = state == pq.Ping.REJECT or (state == pq.Ping.OK and refused != str(conn))
         if not restarts or time.monotonic() > end:
             raise conn

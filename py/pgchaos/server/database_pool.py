@@ -1,4 +1,4 @@
-"""Databases that are created ahead of use and dropped after it, by one thread or two."""
+"""Databases that one or two threads create in advance, and drop after use."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from pgchaos.server.threads import internal_error, start
 _TAKE_LIMIT = 60.0
 _EXPLAIN_LIMIT = 5.0
 _MOST_USED = 8  # used databases that may wait to be dropped while new ones are needed
-_REUSE_WAIT = 0.02  # seconds to wait for a database that may be given back unchanged: about what creating one takes
+_REUSE_WAIT = 0.02  # seconds to wait for a database that may be given back unchanged: creating one takes about as long
 
 
 class DatabasePool:
     """Clones of templates, one template for each set of extensions. Thread-safe.
 
     Args:
-        factory: creates and drops them; from now on only the pool's thread uses it. A second thread with a factory of
-            its own helps if several are waited for: creating one is mostly waiting for checkpoints and the disk.
-        ahead: clones to keep ready for each set of extensions.
+        factory: creates and drops them; only the pool's thread uses it from now on. A second thread with its own
+            factory helps while several requests wait: creating a database mostly waits for checkpoints and the disk.
+        keep_ready: clones to keep ready for each set of extensions.
         health: of the server.
-        before: called by the thread before it creates the first database; its error goes to those who wait.
+        before: called by the thread before it creates the first database; `take` raises its error.
     """
 
     def __init__(
-        self, factory: DatabaseFactory, ahead: int, health: ServerHealth, before: Callable[[], None] = nothing
+        self, factory: DatabaseFactory, keep_ready: int, health: ServerHealth, before: Callable[[], None] = nothing
     ) -> None:
         self._factory, self._before, self._health = factory, before, health
-        self._ahead = ahead
+        self._keep_ready = keep_ready
         self._changed = threading.Condition()
         self._queues: dict[tuple[str, ...], DatabaseQueue] = {}
         self._used: deque[str] = deque()
@@ -55,19 +55,19 @@ class DatabasePool:
     def expect(self, extensions: tuple[str, ...]) -> None:
         """Start to create databases before the first is taken."""
         with self._changed:
-            self._queue(extensions).ahead = self._ahead
+            self._queue(extensions).keep_ready = self._keep_ready
             self._start()
             self._changed.notify_all()
 
-    def take(self, extensions: tuple[str, ...], *, ahead: int | None = None) -> str:
-        """Take a new database, and return its name; `ahead`: how many others to create, None for the pool's number.
+    def take(self, extensions: tuple[str, ...], *, keep_ready: int | None = None) -> str:
+        """Take a new database, and return its name; `keep_ready`: others to keep ready, None for the pool's number.
 
         Raises:
             ServerError: none can be created; the message gives the reason.
         """
         with self._changed:
             queue = self._queue(extensions)
-            queue.ahead = self._ahead if ahead is None else min(ahead, self._ahead)
+            queue.keep_ready = self._keep_ready if keep_ready is None else min(keep_ready, self._keep_ready)
             return self._wait_for(queue, self._pop_new)
 
     def _wait_for(self, queue: DatabaseQueue, pop: Callable[[DatabaseQueue], str]) -> str:
@@ -86,8 +86,8 @@ class DatabasePool:
             self._changed.notify_all()
         return name
 
-    def take_again(self, extensions: tuple[str, ...]) -> str:
-        """Take a database that was given back unchanged, or a new one; none are created ahead for this."""
+    def take_reusable(self, extensions: tuple[str, ...]) -> str:
+        """Take a database that was given back unchanged, or a new one; none are created in advance for this."""
         with self._changed:
             queue, end = self._queue(extensions), time.monotonic() + _REUSE_WAIT
             while queue.in_use and not queue.unchanged and time.monotonic() < end:
@@ -100,7 +100,7 @@ class DatabasePool:
         if queue.unchanged and not self._closing:
             return queue.unchanged.pop()
         if name := self._pop_new(queue):
-            queue.ahead = max(0, queue.ahead - 1)
+            queue.keep_ready = max(0, queue.keep_ready - 1)
         return name
 
     def _pop_new(self, queue: DatabaseQueue) -> str:
@@ -116,13 +116,13 @@ class DatabasePool:
         return queue.ready.popleft() if queue.ready else ""
 
     def give_back(self, name: str) -> None:
-        """Drop a database soon."""
+        """Queue a database to be dropped."""
         with self._changed:
             self._used.append(name)
             self._changed.notify_all()
 
     def give_back_unchanged(self, extensions: tuple[str, ...], name: str) -> None:
-        """Give back a database from `take_again` that is as it was created: it can be taken again."""
+        """Give back a database from `take_reusable` that is as it was created: it can be taken again."""
         with self._changed:
             queue = self._queue(extensions)
             queue.in_use -= 1
@@ -130,17 +130,17 @@ class DatabasePool:
             self._changed.notify_all()
 
     def give_back_changed(self, extensions: tuple[str, ...], name: str) -> None:
-        """Give back a database from `take_again` that was changed: it is dropped, and others are created ahead."""
+        """Give back a database from `take_reusable` that was changed: it is dropped, and others are kept ready."""
         with self._changed:
             queue = self._queue(extensions)
             queue.in_use -= 1
-            queue.ahead = self._ahead
+            queue.keep_ready = self._keep_ready
         self.give_back(name)
 
     def explains(self, transactions: Collection[int]) -> bool:
-        """Return whether these committed transactions are all of the pool: they created or dropped its databases."""
+        """Return whether all of these committed transactions created or dropped databases of the pool."""
         with self._changed:
-            # a job that is running may have committed already, and is recorded only when it is done
+            # a running job may have committed already; it is recorded when it ends
             running = set(self._running)
             self._changed.wait_for(
                 lambda: (
@@ -150,7 +150,7 @@ class DatabasePool:
             )
             return self._factory.created.explains(transactions)
 
-    def rest(self, limit: float) -> None:
+    def wait_until_idle(self, limit: float) -> None:
         """Wait at most `limit` seconds until there is no database to create or to drop."""
         with self._changed:
             if self._thread.is_alive():
@@ -164,7 +164,7 @@ class DatabasePool:
                 self._changed.notify_all()
 
     def close(self, drop: bool, limit: float = 30.0) -> list[str]:
-        """Create no more databases, and drop all of them if `drop`; return the names of those that may remain.
+        """Create no more databases, drop all of them if `drop`, and return the names of those that may remain.
 
         Waits at most `limit` seconds, and only as long as the server answers.
         """
@@ -179,14 +179,14 @@ class DatabasePool:
 
     def _start_helper(self, queue: DatabaseQueue) -> None:
         if queue.needs_helper() and self._helper.ident is None and not self._closing:
-            # if no thread can be started, the first one continues alone
+            # without a second thread the first one continues alone
             with contextlib.suppress(ServerError):
                 start(self._helper)
 
     def _work(self) -> None:
         try:
             self._run_jobs()
-        except Exception as error:  # a bug of pgchaos: those who wait must see it
+        except Exception as error:  # a bug of pgchaos: reported to waiting threads
             self._fail_internally(error)
             raise
 
@@ -237,7 +237,7 @@ class DatabasePool:
             self._changed.notify_all()
 
     def _next(self) -> CreateJob | DropJob | None:
-        """Choose a job: create what is waited for, then what is ahead, then drop; drop first if too many wait."""
+        """Choose a job: create requested databases, then ready ones, then drop; drop first if too many wait."""
         # one drop at a time: CreatedDatabases.record_one_of could not tell two apart
         dropping = any(isinstance(job, DropJob) for job in self._running)
         drop = DropJob(self._used[0]) if self._used and not dropping else None
@@ -260,14 +260,14 @@ class DatabasePool:
                 self._perform(job, factory)
             except (psycopg.OperationalError, psycopg.errors.InvalidCatalogName):
                 factory.check()
-                # once more: the server may only have been restarted, or another session dropped the template
+                # retry: the server may have been restarted, or another session dropped the template
                 self._perform(job, factory)
         except ServerError as error:
             assert isinstance(job, CreateJob)
             with self._changed:
                 job.queue.refused = str(error)
                 self._changed.notify_all()
-        except Exception as error:  # whatever it is, those who wait must see it
+        except Exception as error:  # any error must be reported to waiting threads
             self._fail(job, error, factory)
 
     def _perform(self, job: CreateJob | DropJob, factory: DatabaseFactory) -> None:

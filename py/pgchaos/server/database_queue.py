@@ -1,4 +1,4 @@
-"""Databases with the same extensions: those that are ready, those that are wanted, and which to create next."""
+"""Databases with the same extensions: which are ready, how many are requested, and which to create next."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class DatabaseQueue:
     refused: str = ""  # why the server cannot create any
     ready: deque[str] = field(default_factory=deque)  # created and not taken
     unchanged: list[str] = field(default_factory=list)  # given back as they were created
-    waiting: int = 0  # how many are waited for
-    ahead: int = 0  # how many to create besides
+    waiting: int = 0  # requests that wait
+    keep_ready: int = 0  # how many to keep ready beyond these
     creating: int = 0
-    in_use: int = 0  # how many are in use and may be given back unchanged
+    in_use: int = 0  # taken ones that may be given back unchanged
 
     def needs(self, number: int) -> bool:
-        """Return whether one more must be created to have so many."""
+        """Return whether another one must be created to have `number` ready."""
         if self.refused or (self.creating and not self.template):
             return False  # the template is created first, and once
         return len(self.ready) + self.creating < number
 
     def needs_helper(self) -> bool:
-        """Return whether a second thread would shorten the wait."""
+        """Return whether a second thread would shorten the waits."""
         return bool(self.template) and self.waiting - len(self.ready) > 1
 
 
@@ -47,8 +47,8 @@ class DropJob:
 
 
 def next_to_create(queues: Collection[DatabaseQueue]) -> DatabaseQueue | None:
-    """Choose the queue that needs a database: what is waited for is created before what is created ahead."""
+    """Choose the queue that needs a database; waiting requests come before databases to keep ready."""
     for queue in queues:
         if queue.needs(queue.waiting):
             return queue
-    return next((queue for queue in queues if queue.needs(queue.ahead)), None)
+    return next((queue for queue in queues if queue.needs(queue.keep_ready)), None)

@@ -1,4 +1,4 @@
-"""The databases that runs make on a server: their names, their owners, and how they are dropped."""
+"""The databases that runs create on a server: their names, their owners, and how they are dropped."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from psycopg import pq, sql
 
 from pgchaos.server import in_place
 from pgchaos.server.conninfo import Connection, make_conninfo
-from pgchaos.server.run_id import APPLICATION, TESTS, RunId, clock
+from pgchaos.server.run_id import APPLICATION, TEST_APPLICATION, RunId, clock
 
 PREFIX = "pgchaos_"
 
-NAMED = "pggit_chaos_test"  # the database of chaos tests in Python on a private server
+TEST_DATABASE = "pggit_chaos_test"  # the database of chaos tests in Python on a private server
 
 _NAME = re.compile(r"pgchaos_([0-9a-f]{8})_t?[0-9]+")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -60,7 +60,7 @@ def name_while_created(run: RunId, name: str) -> str:
     """Name a database until its owner is recorded.
 
     CREATE DATABASE cannot be in one transaction with the COMMENT that records the owner. So the name records it: if the
-    run is killed in between, another run can still find out whether the owner is over.
+    run is killed in between, another run can still find out whether the owner has ended.
     """
     numbers = (_in_base_36(number) for number in (run.pid, run.start, run.renewed))
     return "_".join((name, run.system or _UNKNOWN, *numbers))
@@ -75,7 +75,7 @@ def _in_base_36(number: int) -> str:
 
 
 def run_of_database(name: str, comment: str) -> RunId | None:
-    """Give the run that owns a database, None if neither the comment nor the name proves one."""
+    """Return the run that owns a database, None if neither the comment nor the name proves one."""
     recorded = RunId.loads(comment)
     unrecorded = _CREATED_NAME.fullmatch(name)
     found = unrecorded or _NAME.fullmatch(name)
@@ -89,7 +89,7 @@ def run_of_database(name: str, comment: str) -> RunId | None:
 
 
 def siblings(database: str) -> str:
-    """Give the prefix of all databases of the run that owns `database`; '' for a database of no run."""
+    """Return the prefix of all databases of the run that owns `database`; '' for a database of no run."""
     found = _NAME.match(database)
     return f"{PREFIX}{found[1]}_" if found else ""
 
@@ -116,7 +116,7 @@ class RunDatabase:
     @property
     def is_live(self) -> bool:
         """Whether its run is known to live."""
-        return self.connected or (self.run is not None and self.run.visible and not self.run.is_over(self.now))
+        return self.connected or (self.run is not None and self.run.is_local and not self.run.is_over(self.now))
 
 
 def list_databases(conn: Connection) -> list[RunDatabase]:
@@ -179,14 +179,14 @@ def remove_run(conninfo: str, run: str) -> None:
         _end_backends(conn, run)
         for found in list_databases(conn):
             if found.name.startswith(f"{PREFIX}{run}_"):
-                with contextlib.suppress(psycopg.Error):  # the others are dropped all the same
+                with contextlib.suppress(psycopg.Error):  # drop the remaining ones all the same
                     drop_database(conn, conninfo, found.name)
         in_place.remove_installed(conn, run)
         in_place.remove_test_schemas(conn, run)
 
 
 def _connect(conninfo: str) -> Connection:
-    """Connect, after a wait if a killed run still uses all connections or made the server restart."""
+    """Connect; retry while a killed run uses all connections, or the server restarts because of it."""
     end = time.monotonic() + _CONNECT_LIMIT
     while True:
         try:
@@ -199,13 +199,13 @@ def _connect(conninfo: str) -> Connection:
 
 
 def _end_backends(conn: Connection, run: str) -> None:
-    """End the backends that create the databases of a run, or are its tests', and wait until they are gone.
+    """Terminate the backends that create databases of a run, or run its tests, and wait for their end.
 
     A backend whose client was killed still completes its statement: its database would appear after the others were
     dropped.
     """
     end = time.monotonic() + _END_LIMIT
-    applications = {"applications": [APPLICATION + run, TESTS + run]}
+    applications = {"applications": [APPLICATION + run, TEST_APPLICATION + run]}
     while conn.execute(_END, applications).fetchall() and time.monotonic() < end:
         time.sleep(0.02)  # polled: the end of a backend is not reported
 
@@ -234,14 +234,14 @@ def describe_remaining(left: Iterable[RunDatabase]) -> list[str]:
     for found in left:
         names.setdefault(_describe_owner(found), []).append(found.name)
     return [
-        f"not dropped, {owner}: {', '.join(of)}. If that run is over: {drop_statements(of)}"
-        for owner, of in names.items()
+        f"not dropped, {owner}: {', '.join(owned)}. If that run is over: {drop_statements(owned)}"
+        for owner, owned in names.items()
     ]
 
 
-def drop_statements(names: Iterable[str], *, there: bool = True) -> str:
-    """Write the statements that drop databases, with IF EXISTS unless they are `there`."""
-    statement = sql.SQL("DROP DATABASE {}" if there else "DROP DATABASE IF EXISTS {}")
+def drop_statements(names: Iterable[str], *, if_exists: bool = False) -> str:
+    """Write the statements that drop databases."""
+    statement = sql.SQL("DROP DATABASE IF EXISTS {}" if if_exists else "DROP DATABASE {}")
     return "; ".join(statement.format(sql.Identifier(name)).as_string(None) for name in names)
 
 
@@ -264,7 +264,7 @@ def _list_settled(conn: Connection) -> list[RunDatabase]:
         listed = list_databases(conn)
         runs = [run_of_database(str(query).split('"')[1], "") for (query,) in creating]
         runs += [found.run for found in listed if found.connected]
-        unnoticed = [run for run in runs if run is not None and run.visible and run.is_over(now)]
+        unnoticed = [run for run in runs if run is not None and run.is_local and run.is_over(now)]
         if not unnoticed or time.monotonic() > end:
             return listed
         time.sleep(0.02)  # polled: the end of a backend is not reported

@@ -1,4 +1,4 @@
-"""What protects a server that is not ours: a supervisor that cleans up, and a lease that shows that the run lives."""
+"""Protects a server that is not ours: a supervisor that cleans up, and a lease that shows that the run is alive."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ExternalCleanup:
             if self._supervisor is None:
                 supervisor = SupervisorClient(connecting=True)
                 try:
-                    supervisor.ask("watch", conninfo=self._conninfo, run=self._run.id, path=sys.path)
+                    supervisor.request("watch", conninfo=self._conninfo, run=self._run.id, path=sys.path)
                 except BaseException:  # Ctrl-C too: no process remains
                     supervisor.close()
                     raise
@@ -46,7 +46,7 @@ class ExternalCleanup:
 
         Args:
             health: of the server.
-            clean: nothing remains to be removed; else the supervisor removes it now, within `supervisor.WATCH_LIMIT`.
+            clean: nothing is left to remove; else the supervisor removes it now, within `supervisor.WATCH_LIMIT`.
 
         Returns:
             Whether the supervisor has ended and nothing remains.
@@ -56,9 +56,9 @@ class ExternalCleanup:
         if supervisor is None:
             return clean
         if not clean:
-            return supervisor.leave(0.0 if health.any_silent else _CLEANUP_LIMIT)
-        with suppress(ServerError):  # it has ended, and so it removes nothing
-            supervisor.ask("forget")
+            return supervisor.detach(0.0 if health.any_silent else _CLEANUP_LIMIT)
+        with suppress(ServerError):  # it has ended, so it removes nothing
+            supervisor.request("forget")
         supervisor.close()
         return True
 

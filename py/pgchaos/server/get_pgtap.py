@@ -110,8 +110,8 @@ def target_folder() -> Path:
     try:
         folder = pgtap.embedded_folder()
     except ServerError:
-        return pgtap.own_folder()
-    return folder if os.access(folder, os.W_OK) else pgtap.own_folder()
+        return pgtap.environment_folder()
+    return folder if os.access(folder, os.W_OK) else pgtap.environment_folder()
 
 
 def install_files(source: Path) -> Path:

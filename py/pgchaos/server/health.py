@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from socket import SHUT_RDWR
 
-# by itself: pytest-socket may put another class in its place
+# by name: pytest-socket may replace the class in its module
 from socket import socket as Socket
 from typing import Any
 
@@ -21,7 +21,7 @@ from pgchaos.server.settings import SILENT, ServerError
 from pgchaos.server.threads import start
 
 _CHECK_INTERVAL = 1.0  # seconds of waiting before, and between, two checks whether the server answers
-_CONNECT_LIMIT = 2  # seconds for one connection; libpq takes no less
+_CONNECT_LIMIT = 2  # seconds for one connection; libpq's minimum
 _SILENT_BACKEND_LIMIT = 3.0  # seconds while one backend does not answer: DROP DATABASE waits for all backends
 ANSWERS_WITHIN = 8  # seconds for all hosts of a connection string, unless the user sets connect_timeout
 
@@ -37,15 +37,15 @@ class NoAnswer(psycopg.OperationalError):
 
 
 class ServerHealth:
-    """Limits every wait for a server to the time for which the server answers. Thread-safe.
+    """Limits every wait for a server to the time in which the server answers. Thread-safe.
 
-    Once the server did not answer, no further wait takes any time until the server is checked again.
+    After the server did not answer once, further waits end at once until a check succeeds.
     """
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = make_conninfo(conninfo, connect_timeout=_CONNECT_LIMIT)
         self._lock = threading.Lock()
-        self._check: threading.Thread | None = None
+        self._check_thread: threading.Thread | None = None
         self._backend_silent = False
         self.silent = False  # the result of the last check
 
@@ -55,10 +55,10 @@ class ServerHealth:
         self._start_check()
 
     def _start_check(self) -> None:
-        if self._check is None or not self._check.is_alive():
-            self._check = threading.Thread(target=self.ask, name="pgchaos server check", daemon=True)
-            with suppress(ServerError):  # no thread can be started: a later check finds it out
-                start(self._check)
+        if self._check_thread is None or not self._check_thread.is_alive():
+            self._check_thread = threading.Thread(target=self.check, name="pgchaos server check", daemon=True)
+            with suppress(ServerError):  # without a thread, a later check finds out
+                start(self._check_thread)
 
     @property
     def any_silent(self) -> bool:
@@ -67,13 +67,13 @@ class ServerHealth:
 
     def answers(self) -> bool:
         """Return whether the server answered the last check, after waiting for a check that is running."""
-        check = self._check
+        check = self._check_thread
         if check is not None and check.ident is not None:
             check.join()
         return not self.silent
 
-    def ask(self) -> bool:
-        """Check now: connect, which takes the postmaster and a new backend."""
+    def check(self) -> bool:
+        """Check now by a new connection, which needs the postmaster and a new backend."""
         with self._lock:
             try:
                 psycopg.connect(self._conninfo).close()
@@ -86,12 +86,12 @@ class ServerHealth:
         return not self.silent
 
     def require_answer(self) -> None:
-        """Raise ServerError if the server does not answer; a server that was silent is checked once more."""
-        if self.silent and not self.ask():
+        """Raise ServerError if the server does not answer; if the last check failed, check again."""
+        if self.silent and not self.check():
             raise ServerError(SILENT)
 
     def wait(self, done: Callable[[float], bool], limit: float = math.inf) -> bool:
-        """Wait for the server to do something, for as long as it answers.
+        """Wait for the server to do something, while it answers.
 
         Args:
             done: waits for the given number of seconds, and returns whether it is done.
@@ -104,14 +104,14 @@ class ServerHealth:
         while not self.silent and end - time.monotonic() > _CHECK_INTERVAL:
             if done(_CHECK_INTERVAL):
                 return True
-            if self._check is not None and self._check.is_alive():
+            if self._check_thread is not None and self._check_thread.is_alive():
                 self.answers()
             else:
-                self.ask()
+                self.check()
         return done(0.0 if self.silent else max(0.0, end - time.monotonic()))
 
     def wait_on(self, changed: threading.Condition, seconds: float) -> None:
-        """Wait for a notification that depends on the server, no longer than a check takes.
+        """Wait for a notification that depends on the server, at most until the next check.
 
         Raises:
             ServerError: the server does not answer.
@@ -131,7 +131,7 @@ class ServerHealth:
         return self.wait(done, limit)
 
     def shutdown_if_silent(self, conn: AnyConnection) -> AbstractContextManager[None]:
-        """Shut a connection down as soon as the server does not answer any more; then the context raises NoAnswer."""
+        """Shut a connection down as soon as the server stops answering; then the context raises NoAnswer."""
         return _shut_down_unless(self.wait, conn, NoAnswer())
 
 
@@ -144,25 +144,25 @@ def within(seconds: float, conn: AnyConnection) -> AbstractContextManager[None]:
 def _shut_down_unless(
     wait: Callable[[Callable[[float], bool]], bool], conn: AnyConnection, problem: NoAnswer
 ) -> Iterator[None]:
-    over, late = threading.Event(), threading.Event()
-    # a duplicate: the connection's own number may be closed, and given to another file, at any time
-    own = Socket(fileno=os.dup(conn.fileno()))
+    finished, expired = threading.Event(), threading.Event()
+    # a duplicate: the connection's descriptor may be closed, and reused for another file, at any time
+    duplicate = Socket(fileno=os.dup(conn.fileno()))
 
     def watch() -> None:
-        if not wait(over.wait):
-            late.set()
+        if not wait(finished.wait):
+            expired.set()
             with suppress(OSError):  # the server has closed the connection
-                own.shutdown(SHUT_RDWR)
+                duplicate.shutdown(SHUT_RDWR)
 
     thread = threading.Thread(target=watch, name="pgchaos answer limit", daemon=True)
     start(thread)
     try:
         yield
     except psycopg.OperationalError as error:
-        if late.is_set():
+        if expired.is_set():
             raise problem from error
         raise
     finally:
-        over.set()
+        finished.set()
         thread.join()
-        own.close()
+        duplicate.close()

@@ -1,4 +1,4 @@
-"""Works in a database that the user named: what a run installs there, it removes again."""
+"""Installs what a run needs in the user's database, and removes it afterwards."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _END_SESSIONS = """
       AND a.datid = l.database AND a.datname = pg_catalog.current_database()
       AND a.pid <> pg_catalog.pg_backend_pid() AND pg_catalog.pg_has_role(a.usesysid, 'USAGE')
 """
-_OF_TESTS = """
+_TEST_SCHEMAS = """
     SELECT nspname, pg_catalog.obj_description(oid, 'pg_namespace')
     FROM pg_catalog.pg_namespace WHERE pg_catalog.starts_with(nspname, %s)
 """
@@ -65,7 +65,7 @@ def disable_event_triggers(conn: Connection) -> tuple[str, ...]:
     """Disable event triggers until the end of the transaction; return the names of those that still fire.
 
     Since PostgreSQL 17 the setting event_triggers disables all of them. Before, session_replication_role = replica
-    disables all but those enabled ALWAYS; it would also enable those for REPLICA, and so is not used if there are any.
+    disables all but those enabled ALWAYS; it is not used if any are enabled for REPLICA, as it would fire these.
     Both need a superuser, or a role with SET on the parameter.
     """
     enabled = [(str(name), str(mode)) for name, mode in conn.execute(_ENABLED)]
@@ -106,7 +106,7 @@ def installed(
 ) -> Iterator[str | None]:
     """Install what a file needs in a database while the context lasts.
 
-    It yields the schema of pgTAP if that is not on the search path, else ''; None where nothing had to be installed.
+    Yields the schema of pgTAP if that is not on the search path, else ''; None if nothing had to be installed.
 
     Everything is installed in one transaction with the record of its owner: a run that is killed at any moment leaves
     either nothing, or what `remove_installed` finds.
@@ -125,7 +125,7 @@ def installed(
         return
     try:
         with health.shutdown_if_silent(conn), conn.transaction():
-            where = _install(conn, run, extensions, pgtap_from, contents)
+            pgtap_schema = _install(conn, run, extensions, pgtap_from, contents)
     except psycopg.errors.InsufficientPrivilege as error:
         raise ServerError(
             f"--chaos-in-place needs a role that can create schemas: {str(error).strip()} "
@@ -134,7 +134,7 @@ def installed(
     except psycopg.Error as error:
         raise ServerError(f"cannot work in database {conn.info.dbname}: {str(error).strip()}") from error
     try:
-        yield where
+        yield pgtap_schema
     finally:
         _remove(conn, health, run)
 
@@ -145,24 +145,24 @@ def _install(
     conn.execute("SET LOCAL client_min_messages = 'warning'")
     before = _extensions(conn)
     disable_event_triggers(conn)
-    where = _install_pgtap(conn, pgtap_from, contents)
+    pgtap_schema = _install_pgtap(conn, pgtap_from, contents)
     if contents is Contents.TOOLKIT:
         conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SANDBOX_SCHEMA)))
-        if where:
-            conn.execute(sql.SQL("SET LOCAL search_path = {}, public").format(sql.SQL(where)))
+        if pgtap_schema:
+            conn.execute(sql.SQL("SET LOCAL search_path = {}, public").format(sql.SQL(pgtap_schema)))
         install_toolkit(conn, extensions)
     _record_owner(conn, run, before)
     if extensions:
-        # the file names these extensions: event triggers fire as they do for any user
+        # the file names these extensions: event triggers fire for them as for any user
         restore_event_triggers(conn)
         before = _extensions(conn)
         create_extensions(conn, extensions)
         _record_owner(conn, run, before)
-    return where
+    return pgtap_schema
 
 
 def _install_pgtap(conn: Connection, pgtap_from: Path | None, contents: Contents) -> str:
-    """Install pgTAP unless it is there; return its schema if that is not on the search path, else ''."""
+    """Install pgTAP if it is missing; return its schema if that is not on the search path, else ''."""
     if pgtap.is_visible(conn):
         return ""
     row = conn.execute(_PGTAP).fetchone()
@@ -170,7 +170,7 @@ def _install_pgtap(conn: Connection, pgtap_from: Path | None, contents: Contents
         # the user's own: a plain file must set a search path to find it, as under pg_prove
         return str(row[0]) if contents is Contents.TOOLKIT else ""
     if pgtap_from is None and pgtap.is_offered(conn) and _create_in_public(conn):
-        # a file may set a search path: most include public
+        # in public, because most search paths that a file sets include it
         return "" if pgtap.is_visible(conn) else "public"
     name = sql.Identifier(PGTAP_SCHEMA)
     (path,) = conn.execute("SELECT pg_catalog.current_setting('search_path')").fetchone() or ("",)
@@ -207,17 +207,17 @@ def _extensions(conn: Connection) -> set[str]:
     return {str(name) for (name,) in conn.execute("SELECT extname FROM pg_catalog.pg_extension")}
 
 
-def remove_leftovers(conn: Connection, own: RunId) -> None:
+def remove_leftovers(conn: Connection, run: RunId) -> None:
     """Remove what dead runs left.
 
     Raises:
-        ServerError: a schema of the user, or of another run that may live, has a name that `own` needs.
+        ServerError: a schema of the user, or of another run that may be alive, has a name that `run` needs.
     """
-    for kind, name, run in _list_installed(conn):
-        if run is not None and run.id != own.id and not is_over(conn, run):
-            raise ServerError(_in_use_message(conn.info.dbname, run))
-        if run is not None:
-            remove_installed(conn, run.id)
+    for kind, name, owner in _list_installed(conn):
+        if owner is not None and owner.id != run.id and not is_over(conn, owner):
+            raise ServerError(_in_use_message(conn.info.dbname, owner))
+        if owner is not None:
+            remove_installed(conn, owner.id)
         elif kind == "SCHEMA":
             raise ServerError(
                 f"database {conn.info.dbname} has a schema {name} that is not ours: rename it, or run without "
@@ -227,7 +227,7 @@ def remove_leftovers(conn: Connection, own: RunId) -> None:
 
 def _in_use_message(database: str, run: RunId) -> str:
     text = f"database {database} is in use by another run, process {run.pid} on {run.host}"
-    if run.visible:
+    if run.is_local:
         return text
     # its process cannot be checked from here
     return f"{text}; if that run is over, remove what it left: {REMOVAL_STATEMENT}"
@@ -241,7 +241,7 @@ def _list_installed(conn: Connection) -> list[tuple[str, str, RunId | None]]:
 def remove_installed(conn: Connection, run: str) -> None:
     """Remove what the run with this id installed in a database; psycopg.Error if something is in use.
 
-    The sessions of its scenario, which continue a statement after the run was killed, are ended. The connection must be
+    Sessions of its scenario that still run a statement after the run was killed are terminated. The connection must be
     in autocommit mode.
     """
     conn.execute(_END_SESSIONS, [run])
@@ -258,18 +258,18 @@ def remove_installed(conn: Connection, run: str) -> None:
 
 
 def remove_test_schemas(conn: Connection, run: str) -> None:
-    """Remove the schemas of tests in Python that a run which was killed left; psycopg.Error if one is in use."""
+    """Remove the schemas of tests in Python that a killed run left; psycopg.Error if one is in use."""
     with conn.transaction():
         conn.execute(_QUIETLY)
         disable_event_triggers(conn)
-        for name, comment in conn.execute(_OF_TESTS, [f"{TEST_SCHEMA}{run}_"]).fetchall():
+        for name, comment in conn.execute(_TEST_SCHEMAS, [f"{TEST_SCHEMA}{run}_"]).fetchall():
             owner = RunId.loads(str(comment))
             if owner is not None and owner.id == run:
                 conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(str(name))))
 
 
 def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = False) -> None:
-    """Drop extensions that a run created in a database of the user, without what depends on them.
+    """Drop extensions that a run created in the user's database, but no objects that depend on them.
 
     Args:
         conn: a connection to it in autocommit mode.
@@ -277,7 +277,7 @@ def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = 
         silently: disable event triggers; they fire for the extensions that a file names.
 
     Raises:
-        psycopg.Error: something depends on one: they stay, and belong to the user from now on.
+        psycopg.Error: something depends on one of them: they stay, and belong to the user from now on.
     """
     if not names:
         return
@@ -299,7 +299,7 @@ def _remove(conn: Connection, health: ServerHealth, run: RunId) -> None:
         with health.shutdown_if_silent(conn):
             remove_installed(conn, run.id)
     except NoAnswer:
-        pass  # the file's result reports it, and the end of the run what remains
+        pass  # the file's result reports it, and the end of the run lists what remains
     except psycopg.Error as error:
         raise ServerError(
             f"cannot remove all that was installed in database {conn.info.dbname}: {str(error).strip()}"

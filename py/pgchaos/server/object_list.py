@@ -1,7 +1,7 @@
-"""What is known of the objects of a database of the user's, and whether that still holds.
+"""The objects of the user's database as of a snapshot, and whether the list is still valid.
 
-What changes them is a transaction with an id: where none of those that were not over in a snapshot has been committed,
-all is as it was, definitions and settings on the whole server too.
+Every change is made by a transaction with an id. If no transaction that was unfinished in the snapshot has committed
+since, nothing has changed, including definitions and settings that are shared by all databases.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 _MOST_IDS = 10_000
-"""Transaction ids that are looked at one by one; where more were given out, all counts as changed."""
+"""Transaction ids that are checked one by one; if more were assigned, everything counts as changed."""
 _UNCHANGED = """
     SELECT CASE WHEN pg_catalog.current_setting('search_path') = {path}
                  AND pg_catalog.txid_snapshot_xmax(now) - pg_catalog.txid_snapshot_xmax(old) BETWEEN 0 AND {most}
@@ -26,30 +26,26 @@ _UNCHANGED = """
            now::text
       FROM (SELECT pg_catalog.txid_current_snapshot() AS now, {snapshot}::pg_catalog.txid_snapshot AS old) snapshots
 """
-"""Whether all transactions that were not over in a snapshot have been aborted, or are still not over."""
+"""Whether all transactions that were unfinished in a snapshot were aborted, or are still running."""
 
 
 @dataclass(slots=True)
 class ObjectList:
-    """The objects of a database of the user's, as they were when a snapshot was taken."""
+    """The objects of the user's database when a snapshot was taken."""
 
     names: Collection[tuple[str, str]] = ()  # kind and name of each
-    snapshot: str = ""  # the server's text of it; '' where nothing is listed yet
-    path: str = ""  # the search path with which they have these names
-    listed: int = 0  # how often they were listed: again only where somebody has committed something
+    snapshot: str = ""  # as text; '' before the first listing
+    path: str = ""  # the search path that the names depend on
+    listed: int = 0  # how often they were listed: again only after another commit
 
     def unchanged_query(self) -> str:
-        """Ask whether the list still holds; `is_unchanged` takes the row. Only where there is a list."""
+        """Write the query whose row `is_unchanged` takes; there must be a snapshot."""
         query = sql.SQL(_UNCHANGED).format(path=self.path, most=_MOST_IDS, snapshot=self.snapshot)
         return query.as_string(None)
 
     def is_unchanged(self, row: tuple[object, ...]) -> bool:
-        """Say whether the list still holds, and note that it held until now.
-
-        Args:
-            row: the answer to `unchanged_query`.
-        """
-        holds, snapshot = row
-        if holds == "true":
+        """Return whether the list is still valid, by the row of `unchanged_query`; if so, advance its snapshot."""
+        valid, snapshot = row
+        if valid == "true":
             self.snapshot = str(snapshot)
-        return holds == "true"
+        return valid == "true"

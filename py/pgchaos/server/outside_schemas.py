@@ -17,16 +17,16 @@ from pgchaos.server.conninfo import Connection
 
 Row = tuple[str, str]  # the name of a thing, and its state as text
 
-# the schemas of runs, and those with parts of their tables or of one session
+# the schemas of runs, of TOAST tables and of temporary tables
 SANDBOXES = "^(chaos_s[0-9]+$|pg_toast$|pg_(toast_)?temp_)"
 
-# the schemas that a run creates in place, and those of one session
+# the schemas that a run creates in place, of TOAST tables and of temporary tables
 _OURS = "^(chaos|chaos_pgtap|chaos_sandbox|pg_toast|pg_(toast_)?temp_.*)$"
 _MOST_BYTES = 16 * 1024 * 1024
 
 _BASE = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) % 4294967296"
 
-# Without the toolkit's tables of records, to which scenarios write: the toolkit clears them itself, by run.
+# Without the tables in which the toolkit records what scenarios do: the toolkit clears them itself, by run.
 _RELATIONS = """
     SELECT c.oid::regclass::text, c.relkind::text,
            pg_catalog.has_table_privilege(c.oid, 'SELECT') AND NOT pg_catalog.row_security_active(c.oid),
@@ -44,7 +44,7 @@ _LARGE_OBJECTS = """
        AND pg_catalog.has_table_privilege(oid, 'SELECT')
 """
 
-# Without statistics, which the server itself changes, and large objects, which are compared with the tables.
+# Without statistics, which the server changes by itself, and large objects, which are compared like tables.
 _CATALOGS = """
     SELECT c.relname::text,
            pg_catalog.array_agg(a.attname::text ORDER BY attnum) FILTER (WHERE atttypid IN (26, 24)),
@@ -56,7 +56,7 @@ _CATALOGS = """
        AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
      GROUP BY c.oid, c.relname ORDER BY 1
 """
-# the object of a catalog's row, if it is not the row's oid or first column
+# the object that a catalog's row belongs to, if it is not the row's oid or first column
 _OWNERS = {
     "pg_cast": "castsource",
     "pg_constraint": "CASE WHEN conrelid <> 0 THEN conrelid ELSE contypid END",
@@ -83,31 +83,31 @@ _GLOBAL = re.split(
     pg_publication_rel pg_publication_namespace pg_event_trigger pg_am pg_transform""",
 )
 
-# Without the comment by which a run says that it lives (run_id.py).
+# Without the comment that records the owner and its last sign of life (run_id.py).
 _OF_DATABASE = """
     SELECT 'settings of the database', coalesce(pg_catalog.string_agg(s::text, ' ' ORDER BY s::text), '')
-      FROM pg_catalog.pg_db_role_setting s WHERE setdatabase = {own}
+      FROM pg_catalog.pg_db_role_setting s WHERE setdatabase = {database}
     UNION ALL SELECT 'privileges of the database', coalesce(datacl::text, '') || ' ' || datconnlimit
-      FROM pg_catalog.pg_database WHERE oid = {own}
+      FROM pg_catalog.pg_database WHERE oid = {database}
     UNION ALL SELECT 'definition of the database',
                      pg_catalog.concat_ws(' ', datdba, datistemplate, datallowconn,
                                           CASE WHEN comment NOT LIKE '{{"id": %' THEN comment END)
-      FROM pg_catalog.pg_database, pg_catalog.shobj_description(oid, 'pg_database') comment WHERE oid = {own}
-    UNION ALL SELECT 'subscriptions', count(*)::text FROM pg_catalog.pg_subscription WHERE subdbid = {own}
-    UNION ALL SELECT 'prepared transactions', count(*)::text FROM pg_catalog.pg_prepared_xact() WHERE dbid = {own}
+      FROM pg_catalog.pg_database, pg_catalog.shobj_description(oid, 'pg_database') comment WHERE oid = {database}
+    UNION ALL SELECT 'subscriptions', count(*)::text FROM pg_catalog.pg_subscription WHERE subdbid = {database}
+    UNION ALL SELECT 'prepared transactions', count(*)::text FROM pg_catalog.pg_prepared_xact() WHERE dbid = {database}
     UNION ALL SELECT 'replication slots', count(*)::text FROM pg_catalog.pg_replication_slots
                WHERE database = pg_catalog.current_database()
 """
-_OWN = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+_DATABASE_OID = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
 
-# extensions without session state that survives DISCARD ALL: PostgreSQL's own, and those of every database
+# extensions without session state that survives DISCARD ALL: those of PostgreSQL, and those in every database
 _STATELESS = re.split(
     r"\s+",
     """amcheck bloom btree_gin btree_gist citext cube dict_int dict_xsyn earthdistance fuzzystrmatch hstore intarray isn
     lo ltree pageinspect pg_buffercache pg_freespacemap pg_trgm pg_visibility pgcrypto pgrowlocks pgstattuple seg
     tablefunc tcn unaccent uuid-ossp pgtap pgchaos plpgsql""",
 )
-_LASTS = """
+_KEEPS_STATE = """
     SELECT EXISTS (
         SELECT FROM pg_catalog.pg_depend d
           JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
@@ -122,7 +122,7 @@ _SETS = r"\mset_config\M|\msetseed\M|\mset\s|\mload\M|\mexecute\M"
 
 @dataclass(frozen=True, slots=True)
 class StateQuery:
-    """A query for names and their state as text, and its result in the new database."""
+    """A query for names with their state as text, and its result in the new database."""
 
     query: str
     expected: frozenset[Row]
@@ -138,20 +138,20 @@ class OutsideState:
     """The state outside the schemas of runs, in databases with the same extensions.
 
     Args:
-        data: compares tables, sequences and large objects, in almost no time.
-        catalogs: compares all other objects, in some milliseconds.
-        of_database: compares that part of `catalogs` that is counted nowhere, in almost no time.
-        unreadable: the tables and sequences that our role may not read, about which nothing is proven.
-        members: the tables and sequences of extensions.
-        lasts: functions of an extension may change session state that a reset does not restore.
+        data: compares tables, sequences and large objects; takes almost no time.
+        catalogs: compares all other objects; takes some milliseconds.
+        of_database: compares the part of `catalogs` that no row counter shows; takes almost no time.
+        unreadable: the tables and sequences that our role may not read: nothing is proven about them.
+        extension_relations: the tables and sequences of extensions.
+        keeps_session_state: functions of an extension may change session state that a reset does not restore.
     """
 
     data: StateQuery
     catalogs: StateQuery
     of_database: StateQuery
     unreadable: tuple[str, ...] = ()
-    members: frozenset[str] = frozenset()
-    lasts: bool = False
+    extension_relations: frozenset[str] = frozenset()
+    keeps_session_state: bool = False
 
 
 def read_outside_state(conn: Connection) -> OutsideState:
@@ -160,24 +160,24 @@ def read_outside_state(conn: Connection) -> OutsideState:
     relations = conn.execute(_RELATIONS, [SANDBOXES]).fetchall()
     readable = [(str(name), str(kind)) for name, kind, may, _ in relations if may]
     large = [(str(name), "r") for (name,) in conn.execute(_LARGE_OBJECTS)]
-    ((lasts,),) = conn.execute(_LASTS, [_STATELESS, _SETS])
+    ((keeps_session_state,),) = conn.execute(_KEEPS_STATE, [_STATELESS, _SETS])
     # a subquery runs once for all rows; the planner does not fold age() of a constant
     old = f"pg_catalog.age(xmin) > (SELECT pg_catalog.age('{base}'::xid))"
     return OutsideState(
         _state_query(conn, _data([*readable, *large], old)),
         _state_query(conn, _catalogs(conn, old)),
-        _state_query(conn, _OF_DATABASE.format(own=_OWN)),
+        _state_query(conn, _OF_DATABASE.format(database=_DATABASE_OID)),
         tuple(str(name) for name, _, may, _ in relations if not may),
         frozenset(str(name) for name, _, _, member in relations if member),
-        bool(lasts),
+        bool(keeps_session_state),
     )
 
 
 def read_contents(conn: Connection) -> StateQuery:
     """Read the tables and sequences of the user's database.
 
-    By content, because a teardown may restore it. Tables above `_MOST_BYTES` are omitted: to read them after each run
-    takes too long.
+    Compares contents, because a teardown may restore them. Tables above `_MOST_BYTES` are omitted: reading them after
+    each run takes too long.
     """
     relations = conn.execute(_RELATIONS, [_OURS]).fetchall()
     queries = []
@@ -190,7 +190,7 @@ def read_contents(conn: Connection) -> StateQuery:
 
 
 def _state_of(name: str, kind: str, counted: str) -> str:
-    """Write the query for the state of a sequence, or of a table whose rows are counted so."""
+    """Write the query for the state of a sequence, or of a table by the expression `counted`."""
     state = "last_value || ' ' || is_called" if kind == "S" else counted
     # regclass has quoted the name
     return f"SELECT {sql.Literal(name).as_string(None)}, {state} FROM {name} every"
@@ -207,34 +207,34 @@ def _data(relations: Sequence[tuple[str, str]], old: str) -> str:
 
 
 def _counted(old: str, outside: str) -> str:
-    """Write a sum that counts the old rows, and is much larger if there are new ones."""
+    """Write a sum that counts the old rows, and is much larger if there are new rows."""
     return f"coalesce(sum(CASE WHEN {old} THEN 1 WHEN {outside} THEN 1000000000 ELSE 0 END), 0)::text"
 
 
 def _catalogs(conn: Connection, old: str) -> str:
-    ((mark,),) = conn.execute(_mark(conn))
-    queries = [_OF_DATABASE.format(own=_OWN)]
+    ((largest_oid,),) = conn.execute(_largest_oid(conn))
+    queries = [_OF_DATABASE.format(database=_DATABASE_OID)]
     for name, columns, namespace in conn.execute(_CATALOGS).fetchall():
         assert isinstance(columns, list)
-        outside = _is_outside(str(name), [str(one) for one in columns], str(namespace or ""), str(mark))
+        outside = _is_outside(str(name), [str(one) for one in columns], str(namespace or ""), str(largest_oid))
         queries.append(f"SELECT '{name}', {_counted(old, outside)} FROM pg_catalog.{name}")
     inside = f"SELECT oid FROM pg_catalog.pg_namespace WHERE nspname ~ '{SANDBOXES}'"
     return f"WITH inside AS MATERIALIZED ({inside})\n" + "\nUNION ALL ".join(queries)
 
 
-def _is_outside(catalog: str, columns: Sequence[str], namespace: str, mark: str) -> str:
+def _is_outside(catalog: str, columns: Sequence[str], namespace: str, largest_oid: str) -> str:
     """Write the condition that a new row of a catalog describes an object outside the schemas of runs."""
     if catalog in _GLOBAL:
         return "true"
     if catalog == "pg_namespace":
         return "oid NOT IN (SELECT oid FROM inside)"
     owner = _OWNERS.get(catalog) or ("oid" if "oid" in columns else columns[0])
-    about = f"({owner})::oid <= {mark}"
+    about = f"({owner})::oid <= {largest_oid}"
     return f"({about} OR {namespace} NOT IN (SELECT oid FROM inside))" if namespace else about
 
 
-def _mark(conn: Connection) -> bytes:
-    """Write the query for the largest oid: an object that is created later has a larger one."""
+def _largest_oid(conn: Connection) -> bytes:
+    """Write the query for the largest oid: objects that are created later have larger ones."""
     query = """
         SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
          WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r' AND NOT relisshared AND a.attname = 'oid'

@@ -1,4 +1,4 @@
-"""pgTAP on a server: as an extension if the server offers it, else from its SQL file on this machine."""
+"""Installs pgTAP on a server: as an extension if the server offers it, else from its SQL file on this machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ALONE = "SELECT FROM pg_catalog.pg_extension_update_paths(%s)"
 _NO_CONTROL_FILE = ("58P01", "0A000")
 
 _FILE = re.compile(r"pgtap--(\d+(?:\.\d+)+)\.sql")
-_FINDS = """
+_VISIBLE = """
     SELECT to_regprocedure('plan(integer)') IS NOT NULL AND to_regprocedure('no_plan()') IS NOT NULL
        AND to_regprocedure('is(anyelement, anyelement, text)') IS NOT NULL
 """
@@ -47,7 +47,7 @@ class OfferedExtension(NamedTuple):
 def offered_extension(conn: Connection, name: str) -> OfferedExtension | None:
     """Ask whether a server offers an extension.
 
-    To list extensions PostgreSQL reads all control files, and fails if one of them is broken. Then only the file of
+    PostgreSQL lists extensions by reading all control files, and fails if one of them is broken. Then only the file of
     this extension is read.
     """
     try:
@@ -83,11 +83,11 @@ def install(conn: Connection, given: Path | None) -> None:
 
 def is_visible(conn: Connection) -> bool:
     """Return whether pgTAP is installed in the search path, as an extension or from a file."""
-    return conn.execute(_FINDS).fetchone() == (True,)
+    return conn.execute(_VISIBLE).fetchone() == (True,)
 
 
 def check_available(conninfo: str, given: Path | None) -> None:
-    """Check before the first scenario that pgTAP can be installed: every database of a scenario gets it.
+    """Check before the first scenario that pgTAP can be installed: every database needs it.
 
     Args:
         conninfo: connection string of the server.
@@ -95,7 +95,7 @@ def check_available(conninfo: str, given: Path | None) -> None:
 
     Raises:
         ServerError: the server does not offer it, and there is no file.
-        psycopg.Error: the server is gone.
+        psycopg.Error: the server is lost.
     """
     try:
         find_file(given)
@@ -114,7 +114,7 @@ def is_offered(conn: Connection) -> bool:
 
 
 def file_version(given: Path | None = None) -> str | None:
-    """Give the version of the file that `find_file` finds, None without a file or a version in its name."""
+    """Return the version in the name of the file that `find_file` finds, None without one."""
     try:
         match = _FILE.fullmatch(find_file(given).name)
     except ServerError:
@@ -166,7 +166,7 @@ def search_folders() -> Iterator[Path]:
     """List the usual folders of pgTAP, best first."""
     with contextlib.suppress(ServerError):  # there is no embedded server
         yield embedded_folder()
-    yield own_folder()
+    yield environment_folder()
     pg_config = shutil.which("pg_config")
     if pg_config:
         done = subprocess.run(
@@ -178,10 +178,10 @@ def search_folders() -> Iterator[Path]:
 
 
 def embedded_folder() -> Path:
-    """Give the embedded server's folder of extensions."""
+    """Return the embedded server's folder of extensions."""
     return binaries.embedded_bindir().parent / "share" / "extension"
 
 
-def own_folder() -> Path:
-    """Give the folder of pgTAP in this Python's environment."""
+def environment_folder() -> Path:
+    """Return the folder of pgTAP in this Python's environment."""
     return Path(sys.prefix, "share", "pgtap")

@@ -1,4 +1,4 @@
-"""PgBouncer between the sessions of one run and a private server: a process of our own, in the server's folder."""
+"""Runs PgBouncer between the sessions of one run and a private server, in the server's folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PORT = "6432"
 _SOCKET = f".s.PGSQL.{_PORT}"
 _CONSOLE = "pgbouncer"
 _numbers = itertools.count(1)  # atomic in CPython
-# a scenario's clients leave at its end, and not after some idle time
+# clients disconnect at the end of the scenario, so no idle timeout is needed
 _SETTINGS = {
     "auth_type": "trust",
     "unix_socket_mode": "0700",
@@ -54,23 +54,23 @@ class RunningPooler:
     parameters: Mapping[str, str]
 
     def conninfo(self, name: str) -> str:
-        """Give the connection string of a session; `name` is its application_name."""
+        """Return the connection string of a session; `name` is its application_name."""
         return make_conninfo(**self.parameters, application_name=name)
 
     @property
     def console(self) -> str:
-        """The connection string of the console, where PgBouncer tells what it does."""
+        """The connection string of PgBouncer's admin console."""
         return make_conninfo(**{**self.parameters, "dbname": _CONSOLE})
 
 
 def find_pooler() -> str:
-    """Give the path of PgBouncer's program; '' where there is none."""
+    """Return the path of PgBouncer's program, '' if it is not installed."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))
     return shutil.which(_PROGRAM, path=path) or ""
 
 
 def missing_pooler() -> str:
-    """Explain how to get PgBouncer, '' where it is installed."""
+    """Explain how to install PgBouncer, '' if it is installed."""
     if find_pooler():
         return ""
     return (
@@ -82,11 +82,11 @@ def missing_pooler() -> str:
 def running_pooler(
     server: PrivateServer, database: str, pooler: Pooler, settings: Mapping[str, str]
 ) -> Iterator[RunningPooler]:
-    """Start a pooler; it ends with the context, and with the server's supervisor whatever happens.
+    """Start a pooler; it ends with the context, and at the latest with the server's supervisor.
 
     Args:
-        server: before which it stands.
-        database: the one that its clients may use.
+        server: the server behind it.
+        database: the database that its clients may use.
         pooler: what the file asks for.
         settings: parameters of PgBouncer; they override ours.
 
@@ -105,7 +105,7 @@ def running_pooler(
         parameters = {**server.parameters, "host": str(folder), "port": _PORT, "dbname": database}
         yield RunningPooler(pooler.mode, pooler.size, parameters)
     finally:
-        with contextlib.suppress(ServerError):  # the supervisor is gone, and the pooler with it
+        with contextlib.suppress(ServerError):  # the supervisor has ended, and the pooler with it
             server.stop_pooler(name)
 
 

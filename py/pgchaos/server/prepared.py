@@ -1,8 +1,8 @@
 """Private servers with a data directory that was prepared once: initdb, and a database with pgTAP and the toolkit.
 
-The directory is kept as an archive in the user's cache (prepared_store.py). What it was made from is in its name, or in
-the list beside it: the programs, pgTAP, the toolkit, the time zone, and how they are used. All servers from one archive
-have the same system identifier; nothing here depends on it.
+The directory is cached as an archive in the user's cache folder (prepared_store.py). Its name, and a list beside it,
+identify what it was made from: the programs, pgTAP, the toolkit, the time zone, and the settings. All servers from one
+archive have the same system identifier; nothing here depends on it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class PreparedData:
         pgtap_from: the file or folder to load pgTAP from, None to search for it.
 
     Attributes:
-        note: why no data directory is kept, or ''.
+        note: why no data directory is cached, or ''.
     """
 
     def __init__(self, bindir: Path | None, pgtap_from: Path | None) -> None:
@@ -74,8 +74,8 @@ class PreparedData:
         Args:
             settings: its parameters; they override ours.
             disks: as for start_private.
-            always: prepare a data directory, even if it cannot be kept.
-            meanwhile: what to do here while the server starts.
+            always: prepare a data directory, even if it cannot be cached.
+            meanwhile: called while the server starts.
 
         Returns:
             The server; its `prepared` says whether it has the database.
@@ -115,14 +115,14 @@ class PreparedData:
         return None
 
     def use_programs_of(self, server: PrivateServer) -> None:
-        """Start further servers with the programs of this one, which lasts longer: they may be a copy."""
+        """Start further servers with the programs of this one, which outlives them: they may be a copy."""
         self._programs = server.programs
 
     def archive(self, *, always: bool = False) -> Path | None:
-        """Find or make the archive; None if none can be kept, and `always` is not set."""
+        """Find or make the archive; None if none can be cached, and `always` is not set."""
         with self._lock:
             if self._stopped is None:
-                found = self._kept()
+                found = self._cached()
                 if found is not None or not always:
                     return found
                 server, _ = self._make()
@@ -134,7 +134,7 @@ class PreparedData:
                 self._stopped = server
             return self._stopped.folder / ARCHIVE
 
-    def _kept(self) -> Path | None:
+    def _cached(self) -> Path | None:
         """Find the archive in the cache, or put one there."""
         folder = None
         try:
@@ -209,8 +209,8 @@ class PreparedData:
         return binaries.embedded_bindir() if self._bindir is None else self._bindir.resolve()
 
     def _key(self) -> str:
-        """Name what the archive is made from."""
-        facts = [
+        """Make the archive's name from what it is made from."""
+        sources = [
             _FORMAT,
             os.uname().sysname,
             os.uname().machine,
@@ -223,7 +223,7 @@ class PreparedData:
             str(self._pgtap_from or ""),
             *map(_checksum, (read_toolkit().encode(), self._pgtap_file())),
         ]
-        return _checksum(json.dumps(facts).encode())[:_KEY_LENGTH]
+        return _checksum(json.dumps(sources).encode())[:_KEY_LENGTH]
 
     def _pgtap_file(self) -> bytes:
         try:
@@ -234,7 +234,7 @@ class PreparedData:
             return b""  # the server may offer it as an extension
 
     def close(self) -> None:
-        """Remove what could not be kept; it may be called twice."""
+        """Remove an archive that could not be cached; may be called twice."""
         with self._lock:
             self._close()
 
@@ -245,12 +245,12 @@ class PreparedData:
 
 
 def conninfo(server: PrivateServer, database: str) -> str:
-    """Give a connection string for a database of a server that we started."""
+    """Return a connection string for a database of a server that we started."""
     return make_conninfo(**{**server.parameters, "dbname": database}, application_name="pgchaos", **_PARAMETERS)
 
 
 def create_database(server: PrivateServer, extensions: tuple[str, ...], pgtap_from: Path | None) -> None:
-    """Create the database of a server that we started, in place of one that is there."""
+    """Create the database on a server that we started, replacing an existing one."""
     name = sql.Identifier(DATABASE)
     with psycopg.connect(conninfo(server, "postgres"), autocommit=True) as conn:
         conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
@@ -261,7 +261,7 @@ def create_database(server: PrivateServer, extensions: tuple[str, ...], pgtap_fr
 
 
 def _begin_wal_file(conn: Connection) -> None:
-    """Have the server begin a file of WAL, and remove the one before: an empty one takes less room and time."""
+    """Switch to an empty WAL file and remove the one before it: this makes the archive smaller and faster."""
     conn.execute("ALTER SYSTEM SET wal_recycle = off")
     conn.execute("SELECT pg_catalog.pg_reload_conf(), pg_catalog.pg_switch_wal()")
     conn.execute("CHECKPOINT")

@@ -1,8 +1,8 @@
-"""Keeps prepared data directories in the user's cache, for the next runs.
+"""Stores prepared data directories in the user's cache folder, for the next runs.
 
-Each is a folder, named by what it was made from, with the archive and a list of the files that it was made from too. It
-is complete when it appears, because it is renamed. All that is written is written under one lock. Nothing is used that
-another user than root could have written.
+Each entry is a folder that contains the archive and a list of the files it was made from. Its name is a checksum of
+everything else it was made from. Entries are written under one lock, and renamed when they are complete. Nothing that
+other users than this one and root could have written is used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NEW, _OLD = ".new", ".old"
 
 _UNUSED_SECONDS = 30 * 24 * 3600
 _MOST_BYTES = 256 << 20
-_LOCK_LIMIT = 60.0  # seconds; whoever has the lock makes one, which takes a second
+_LOCK_LIMIT = 60.0  # seconds; the holder makes an archive, which takes about one second
 
 Identity = list[int]
 
@@ -33,8 +33,7 @@ Identity = list[int]
 def identity(path: Path) -> Identity:
     """Identify a state of a file or folder; [] if there is none.
 
-    The time of the last change of its inode cannot be set, so that a file that was replaced by one of the same size
-    and age is noticed.
+    The change time of an inode cannot be set, so a replacement of the same size and modification time is noticed.
     """
     try:
         state = path.stat()
@@ -47,7 +46,7 @@ class PreparedStore:
     """The folder of prepared data directories.
 
     Args:
-        folder: is created if it is missing.
+        folder: created if it is missing.
 
     Raises:
         OSError: it cannot be used; the message says why.
@@ -63,12 +62,12 @@ class PreparedStore:
             raise PermissionError(reason)
 
     def find(self, key: str) -> Path | None:
-        """Find an archive; None if there is none, or one of what it was made from has changed."""
+        """Find an archive; None if there is none, or a file that it was made from has changed."""
         entry = self._folder / key
         try:
             with os.fdopen(open_own(entry / _MADE_FROM), encoding="utf-8") as file:
                 made_from = json.load(file)
-            if any(identity(Path(path)) != known for path, known in made_from):
+            if any(identity(Path(path)) != recorded for path, recorded in made_from):
                 return None
             os.utime(entry)  # it is in use
             self._remove_unused(entry.stat().st_mtime)
@@ -78,7 +77,7 @@ class PreparedStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Let no other run write here; OSError if another one does so for too long."""
+        """Lock the folder for writing; OSError if another run holds the lock for too long."""
         file = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             limit = time.monotonic() + _LOCK_LIMIT
@@ -89,13 +88,13 @@ class PreparedStore:
                 except BlockingIOError:
                     if time.monotonic() > limit:
                         raise TimeoutError(f"another run has locked {self._folder} for {_LOCK_LIMIT:g} s") from None
-                time.sleep(0.005)  # polled: a lock that is waited for has no limit of time
+                time.sleep(0.005)  # polled: flock has no timeout
             yield
         finally:
             os.close(file)
 
     def publish(self, key: str, write: Callable[[Path], None], made_from: Sequence[Path]) -> Path:
-        """Add an archive, and remove what is old; under the lock.
+        """Add an archive, and remove old ones; call it with the lock held.
 
         Args:
             key: its name.
@@ -114,9 +113,9 @@ class PreparedStore:
         new, entry, old = (self._folder / f"{key}{end}" for end in (_NEW, "", _OLD))
         try:
             new.mkdir(mode=0o700)
-            known = [(str(path), identity(path)) for path in made_from]
+            identities = [(str(path), identity(path)) for path in made_from]
             write(new / ARCHIVE)
-            (new / _MADE_FROM).write_text(json.dumps(known), encoding="utf-8")
+            (new / _MADE_FROM).write_text(json.dumps(identities), encoding="utf-8")
             (new / _MADE_FROM).chmod(0o600)
             if entry.exists():
                 entry.rename(old)
@@ -129,7 +128,7 @@ class PreparedStore:
         return entry / ARCHIVE
 
     def discard(self, archive: Path, failed: Identity) -> None:
-        """Remove an archive that cannot be used, unless another run has replaced it; under the lock."""
+        """Remove an unusable archive, unless another run has replaced it; call it with the lock held."""
         if identity(archive) == failed:
             shutil.rmtree(archive.parent, ignore_errors=True)
 
@@ -137,16 +136,16 @@ class PreparedStore:
         return [path for path in self._folder.iterdir() if path.is_dir()]
 
     def _remove_unused(self, now: float) -> None:
-        """Remove what was not used for long; `now` is by the clock of the file system, in seconds."""
+        """Remove entries that were not used for long; `now` is by the clock of the file system, in seconds."""
         for path in self._entries():
-            with contextlib.suppress(OSError):  # another run removes it, too
+            with contextlib.suppress(OSError):  # another run has removed it
                 if now - path.stat().st_mtime > _UNUSED_SECONDS:
                     shutil.rmtree(path, ignore_errors=True)
 
-    def _make_room(self, kept: str) -> None:
-        """Remove what was used before others, as long as it is too much."""
+    def _make_room(self, key: str) -> None:
+        """Remove the least recently used entries, except `key`, until the rest fits."""
         room = _MOST_BYTES
         for path in sorted(self._entries(), key=lambda path: path.stat().st_mtime, reverse=True):
             room -= sum(file.stat().st_size for file in path.iterdir())
-            if room < 0 and path.name != kept:
+            if room < 0 and path.name != key:
                 shutil.rmtree(path, ignore_errors=True)

@@ -12,7 +12,7 @@ from pgchaos.posix.disks import Ballast
 from pgchaos.posix.postmaster import LOG, READY_LIMIT, log_tail, remove_server
 from pgchaos.server import binaries
 from pgchaos.server.server_folder import DATA, SOCKET, make_folder
-from pgchaos.server.server_log import lines_about, without_attempts
+from pgchaos.server.server_log import join_refusals, lines_about
 from pgchaos.server.settings import NoDisk, ServerError, nothing
 from pgchaos.server.supervisor_client import SupervisorClient
 
@@ -31,19 +31,19 @@ _SETTINGS = {
     "log_line_prefix": "%m [%p] %d/%a ",
 }
 
-# for connections by dblink and postgres_fdw that name no server, as pg_regress sets them
+# defaults for connections by dblink and postgres_fdw, as pg_regress sets them
 _HOME = {"PGPORT": "5432", "PGUSER": "postgres"}
 
 # the signals of the shutdown modes (PostgreSQL docs, "Shutting Down the Server")
-_SIGNS = {"smart": "SIGTERM", "fast": "SIGINT", "immediate": "SIGQUIT"}
+_SHUTDOWN_SIGNALS = {"smart": "SIGTERM", "fast": "SIGINT", "immediate": "SIGQUIT"}
 _STOPPED_WITHIN = 60.0
-_START_LIMIT = READY_LIMIT + 30.0  # seconds to start the server, initdb among it
-# seconds for short requests; killing all processes of a server takes some time on a busy machine
+_START_LIMIT = READY_LIMIT + 30.0  # seconds to start the server, including initdb
+# seconds for short requests; on a busy machine, killing all processes of a server takes some time
 _ORDER_LIMIT = 30.0
 
 
-# bytes at the end of the log that are read
-_LOG_READ = 200_000
+_LOG_READ = 200_000  # bytes at the end of the log that are read
+_LOG_LINES = 60  # lines that are returned
 
 
 class ArchiveError(ServerError):
@@ -58,8 +58,8 @@ class PrivateServer:
         bindir: its programs, as the user named them.
         supervisor: the client of its supervisor.
         pid: the postmaster's process.
-        programs: the folder that they run from: a copy if the server's account cannot read `bindir`.
-        prepared: its data directory is from an archive.
+        programs: the folder that the programs run from: a copy if the server's account cannot read `bindir`.
+        prepared: its data directory comes from an archive.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class PrivateServer:
             limit: seconds to wait for its end.
 
         Returns:
-            Whether it has ended, now or before.
+            Whether it has ended.
 
         Raises:
             ServerError: the supervisor is gone.
         """
-        return bool(self._ask("stop", limit + 15, sign=_SIGNS[mode], within=limit)["ended"])
+        return bool(self._request("stop", limit + 15, signal_name=_SHUTDOWN_SIGNALS[mode], within=limit)["ended"])
 
     @property
     def supervisor(self) -> int:
@@ -103,23 +103,23 @@ class PrivateServer:
     @property
     def running(self) -> bool:
         """Whether the postmaster runs."""
-        return bool(self._ask("status")["running"])
+        return bool(self._request("status")["running"])
 
     def crash(self) -> None:
-        """Kill the postmaster and all its processes at once, as in a power failure.
+        """Kill the postmaster and all its processes, as in a power failure.
 
         Raises:
             ServerError: the supervisor is gone.
         """
-        self._ask("crash")
+        self._request("crash")
 
     def start(self) -> None:
-        """Start it again, after it was stopped, killed, or ended by itself.
+        """Start it again after it has ended.
 
         Raises:
             ServerError: it does not start; the message contains the end of its log.
         """
-        answer = self._supervisor.ask("restart", _START_LIMIT)
+        answer = self._supervisor.request("restart", _START_LIMIT)
         if "error" in answer:
             raise ServerError(f"the server does not start again: {answer['error']}\n{answer.get('log', '')}".rstrip())
         self.pid = int(answer["pid"])
@@ -137,25 +137,25 @@ class PrivateServer:
             ServerError: it does not start; the message has the end of its log.
         """
         env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-        self._ask("start_pooler", name=name, command=command, files=dict(files), socket=socket, env=env)
+        self._request("start_pooler", name=name, command=command, files=dict(files), socket=socket, env=env)
 
     def stop_pooler(self, name: str) -> str:
-        """End a pooler and remove its folder; it may be called twice, and gives the end of the log."""
-        return str(self._ask("stop_pooler", name=name)["log"])
+        """End a pooler, remove its folder, and return the end of its log; may be called twice."""
+        return str(self._request("stop_pooler", name=name)["log"])
 
     def archive(self, path: Path) -> None:
         """Write the data directory of this server, which was stopped, into a new file.
 
         Args:
-            path: of the file, in a folder where nobody but root and this user can write.
+            path: of the file, in a folder that only root and this user can write to.
 
         Raises:
             ServerError: it cannot be written.
         """
-        self._ask("archive", path=str(path))
+        self._request("archive", path=str(path))
 
-    def _ask(self, order: str, limit: float = _ORDER_LIMIT, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401  as they are sent in JSON
-        answer = self._supervisor.ask(order, limit, **arguments)
+    def _request(self, order: str, limit: float = _ORDER_LIMIT, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401  as they are sent in JSON
+        answer = self._supervisor.request(order, limit, **arguments)
         if "error" in answer:
             raise ServerError(f"the supervisor of the server could not do `{order}`: {answer['error']}")
         return answer
@@ -165,21 +165,21 @@ class PrivateServer:
         """The server's log, which is removed with the server."""
         return self.folder / LOG
 
-    def last_lines(self, database: str, count: int = 60) -> list[str]:
-        """Read at most `count` lines at the end of the log; connections to a database refused meanwhile are joined."""
-        return without_attempts(database, log_tail(self.log, _LOG_READ).splitlines())[-count:]
+    def last_lines(self, database: str) -> list[str]:
+        """Return the last lines of the log; repeated refusals of connections to a database are joined into one line."""
+        return join_refusals(database, log_tail(self.log, _LOG_READ).splitlines())[-_LOG_LINES:]
 
-    def lines_about(self, database: str, count: int = 60) -> list[str]:
-        """Read at most `count` lines of the log that sessions in a database caused, the latest."""
-        return lines_about(database, log_tail(self.log, _LOG_READ))[-count:]
+    def lines_about(self, database: str) -> list[str]:
+        """Return the last lines of the log that sessions in a database caused."""
+        return lines_about(database, log_tail(self.log, _LOG_READ))[-_LOG_LINES:]
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The libpq parameters of a connection to it; they override the environment, which may name another server."""
+        """The libpq parameters of a connection to it; they override an environment that names another server."""
         result = {
             "host": str(self.folder / SOCKET),
             "hostaddr": "",
-            # the environment's are for another server, and this one must not get them
+            # passwords in the environment are for another server
             "password": "",
             "passfile": str(self.folder / "no passwords"),
             "port": "5432",
@@ -193,15 +193,15 @@ class PrivateServer:
         return result
 
     def fill(self, disk: str) -> None:
-        """Fill one of its disks: the folder `disk`, which is a file system of its own."""
+        """Fill one of its disks: the file system mounted on the folder `disk`."""
         self._ballast.fill(self.folder / disk)
 
     def empty(self) -> None:
-        """Free what `fill` filled; it may be called twice."""
+        """Free the disk that `fill` filled; may be called twice."""
         self._ballast.empty()
 
     def close(self) -> None:
-        """Stop and remove it; it may be called twice."""
+        """Stop and remove the server; may be called twice."""
         self.empty()
         if not self._supervisor.close() or self.folder.exists():
             remove_server(str(self.folder))
@@ -216,7 +216,7 @@ class PrivateServer:
 
 
 class UnstartedServer:
-    """The folder and the supervisor of a server that is to be started.
+    """The folder and the supervisor of a server that is not started yet.
 
     Args:
         bindir: the folder of its programs, None for the embedded ones.
@@ -254,14 +254,14 @@ class UnstartedServer:
             raise
 
     def prepare(self) -> None:
-        """Create the data directory, so that the start takes less time; the errors are those of `start_private`."""
-        _check(self._supervisor.ask("prepare", _START_LIMIT, **self._data), self.programs)
+        """Create the data directory in advance; raises what `start_private` raises."""
+        _check(self._supervisor.request("prepare", _START_LIMIT, **self._data), self.programs)
         self._data = {}
 
     def start(
         self, settings: Mapping[str, str], disks: Mapping[str, int], meanwhile: Callable[[], None] = nothing
     ) -> PrivateServer:
-        """Start the server; see `start_private`. After an error nothing remains of it."""
+        """Start the server; see `start_private`. An error removes it."""
         try:
             assert self._folder is not None
             request = {
@@ -270,7 +270,7 @@ class UnstartedServer:
                 "disks": dict(disks),
                 **self._data,
             }
-            answer = self._supervisor.ask("start" if self._data else "run", _START_LIMIT, meanwhile, **request)
+            answer = self._supervisor.request("start" if self._data else "run", _START_LIMIT, meanwhile, **request)
             _check(answer, self.programs)
         except BaseException:  # Ctrl-C too: neither process nor folder remains
             self.close()
@@ -281,7 +281,7 @@ class UnstartedServer:
         )
 
     def close(self) -> None:
-        """Remove it, unless it was started."""
+        """Remove it; only for a server that was not started."""
         self._supervisor.close()
         if self._folder is not None and self._folder.exists():
             remove_server(str(self._folder))
@@ -301,8 +301,8 @@ def start_private(
         bindir: the folder of its programs, None for the embedded ones.
         settings: its parameters; they override ours.
         archive: of a data directory.
-        disks: folders of the server that get a small file system each, with its size in bytes.
-        meanwhile: what to do here while it starts.
+        disks: folders of the server that each get a small file system, with its size in bytes.
+        meanwhile: called while it starts.
 
     Raises:
         ArchiveError: there is no such archive, or its data directory cannot be made.
@@ -313,18 +313,18 @@ def start_private(
 
 
 def check_disks(disks: Mapping[str, int]) -> None:
-    """Raise NoDisk if there cannot be any."""
+    """Raise NoDisk if small file systems cannot be mounted."""
     if disks and os.geteuid() != 0:
         raise NoDisk("a disk that can be filled is a small file system, and only root can mount one")
 
 
 def base_settings() -> str:
-    """Give the settings that every private server has, as its file has them."""
+    """Return the settings of every private server, as text for postgresql.conf."""
     return _conf(_SETTINGS)
 
 
 def initdb_command(programs: Path, data: str) -> list[str]:
-    """Give the command that makes a data directory."""
+    """Return the command that makes a data directory."""
     return [str(programs / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
 
 

@@ -1,4 +1,4 @@
-"""The programs that sessions run: where they are found, and whether they find a library."""
+"""The programs that sessions run: where they are searched, and whether they can load a library."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _TRIES = {"python": ("-c", _PYTHON), "python3": ("-c", _PYTHON), "node": ("-e", 
 
 
 def program_path(environ: Mapping[str, str]) -> str:
-    """Give the folders in which a program of a session is searched: first those of this Python's environment."""
+    """Return the search path for programs of sessions: first this Python's environment."""
     path = environ.get("PATH", os.defpath)
     if sys.prefix == sys.base_prefix:
         return path
-    # pytest of a virtual environment may be called by its path, without activating it
+    # pytest of a virtual environment may be started by its path, without activating the environment
     return os.pathsep.join(filter(None, (str(Path(sys.executable).parent), path)))
 
 

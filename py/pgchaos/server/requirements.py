@@ -85,14 +85,14 @@ class Requirements:
             return missing_program(requirement)
         if requirement.kind == "own server":
             return "" if server.may_be_harmed else _NOT_OURS.format(database=server.database)
-        with server.asking() as conn:
+        with server.checked_connection() as conn:
             if requirement.kind == "extension":
                 return missing_extension(conn, requirement, server.superuser, server.settings.pgtap)
             return missing_capability(conn, requirement)
 
 
 def version_numbers(version: str) -> tuple[int, ...]:
-    """Give the leading numbers of a version such as '18.6' or '1.3.5-beta'."""
+    """Return the leading numbers of a version such as '18.6' or '1.3.5-beta'."""
     match = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(map(int, match[0].split("."))) if match else ()
 

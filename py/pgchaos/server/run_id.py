@@ -1,4 +1,4 @@
-"""Identifies runs and the processes that they are, and finds out whether a run is over. In doubt it is not.
+"""Identifies runs by their processes, and finds out whether a run has ended. In doubt it has not.
 
 A host name is no identity: containers share one, and so do copies of a machine. A pid is none either: it is reused,
 and each container has its own numbers. So a process is identified by the system (host name, boot, pid namespace and
@@ -29,9 +29,9 @@ _ENDED = ("Z", "X")  # states of a process that has ended, in /proc/<pid>/stat
 # Seconds by the server's clock after which a run of another system is over, if it has not renewed its record and is not
 # connected. It renews it every few minutes (external_cleanup.py).
 LEASE_SECONDS = 24 * 3600
-# the prefix of application_name in connections that last as long as a run; the run's id follows in its main one
+# the prefix of application_name in connections that last as long as a run; in its main one, the run's id follows
 APPLICATION = "pgchaos "
-TESTS = f"{APPLICATION}test "  # the same of the sessions of tests in Python
+TEST_APPLICATION = f"{APPLICATION}test "  # the same for sessions of tests in Python
 CLOCK = "SELECT pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::bigint"
 _CONNECTED = "SELECT FROM pg_catalog.pg_stat_activity WHERE application_name = %s"
 
@@ -65,7 +65,7 @@ def _other_identity() -> list[str]:
 
 
 def start_time(pid: int) -> int:
-    """Give a process's start: on Linux in clock ticks since the boot, elsewhere in seconds since the epoch; or 0."""
+    """Return a process's start: on Linux in clock ticks since the boot, elsewhere in seconds since the epoch; or 0."""
     return _state_and_start(pid)[1]
 
 
@@ -111,7 +111,7 @@ def _state_and_start(pid: int) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class RunId:
-    """A run: its id and its process. It is recorded in comments on what the run creates."""
+    """A run, identified by its id and its process. Comments on what the run creates record it."""
 
     id: str  # eight hexadecimal digits, part of the names of its databases
     host: str
@@ -129,7 +129,7 @@ class RunId:
         return cls(secrets.token_hex(4), socket.gethostname(), pid, started, system_id(), start_time(pid))
 
     def at(self, now: int) -> RunId:
-        """Give the same run with a sign of life at `now`, in seconds since the epoch by the server's clock."""
+        """Return the same run with a sign of life at `now`, in seconds since the epoch by the server's clock."""
         return replace(self, renewed=now)
 
     def dumps(self) -> str:
@@ -154,12 +154,12 @@ class RunId:
             return None
 
     @property
-    def visible(self) -> bool:
-        """Whether its process is one of this system."""
+    def is_local(self) -> bool:
+        """Whether its process runs on this system."""
         return self.system != "" and self.system == system_id()
 
     def is_over(self, now: int) -> bool:
-        """Return whether it is known to be over, if it is not connected.
+        """Return whether it is known to have ended, if it is not connected.
 
         Args:
             now: seconds since the epoch by the server's clock.
@@ -168,24 +168,24 @@ class RunId:
             For a run of this system, whether its process has ended; for another, whether its lease has expired. False
             in doubt.
         """
-        if self.visible:
+        if self.is_local:
             return has_ended(self.pid, self.start)
         return 0 < self.renewed < now - LEASE_SECONDS
 
 
 def clock(conn: Connection) -> int:
-    """Give the seconds since the epoch by the server's clock."""
+    """Return the seconds since the epoch by the server's clock."""
     (now,) = conn.execute(CLOCK).fetchone() or (0,)
     assert isinstance(now, int)
     return now
 
 
 def record(conn: Connection, run: RunId) -> str:
-    """Write the record of a run that lives now, for a comment on what it creates."""
+    """Write the record of a run with a sign of life now, for a comment on what it creates."""
     return run.at(clock(conn)).dumps()
 
 
 def is_over(conn: Connection, run: RunId) -> bool:
-    """Return whether a run is known to be over: it is not connected, and `RunId.is_over`."""
+    """Return whether a run is known to have ended: it is not connected, and `RunId.is_over`."""
     connected = conn.execute(_CONNECTED, [APPLICATION + run.id]).fetchone() is not None
     return not connected and run.is_over(clock(conn))

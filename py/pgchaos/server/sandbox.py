@@ -1,4 +1,4 @@
-"""What a scenario works in, and how its database is set up."""
+"""The database or schema that a scenario works in, and how a database is set up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pgchaos.server.pooler import RunningPooler
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.settings import ServerError, nothing
 
-MARK = "chaos.mark"  # the setting by which the toolkit finds the sessions of a run in a database with other users
+MARK = "chaos.mark"  # the setting that marks the sessions of a run in a database with other users, for the toolkit
 
 
 def _no_changes() -> tuple[str, ...]:
@@ -41,22 +41,22 @@ class Sandbox:
         in_place: the database is the user's.
         ours: this run started the server.
         schema: the scenario's schema in a database with other users, else ''.
-        connection_cache: connections that stay open from one scenario to the next, None for none.
-        spare: closes all such connections to the server.
-        keep: to be called if the database is unchanged: then another scenario can use it.
-        explains: whether these ids of transactions are all of the run's own: it creates and drops databases.
+        connection_cache: connections that stay open between scenarios, or None.
+        close_unused: closes all such connections to the server.
+        keep: called if the database is unchanged: then another scenario can use it.
+        explains: returns whether the run itself made all of these transactions, to create and drop databases.
         outside: the state outside the schema in a database that several runs use, else None.
-        searched: the runs are those of one search, which checks the catalogs itself.
-        retire: to be called with what changed outside the schema: then no other run uses the database.
-        outside_changes: gives what another run found changed since this one began.
+        in_search: all runs belong to one search, which checks the catalogs itself.
+        retire: called with what changed outside the schema: then no other run uses the database.
+        outside_changes: returns what another run found changed since this run began.
         pooler: between the sessions and the server, or None.
         server_control: the server, if the scenario may stop, kill and start it: no other scenario uses it meanwhile.
-        banner: one line about a server of the scenario's own, else ''.
-        report_silent_backend: checks in the background whether the server answers, because a backend did not.
-        required_settings: the settings that each session must start with, to be checked in a database of the user.
-        objects: of a database of the user, as far as an earlier run has listed them.
-        plain_connections: those that plain files leave to the next in a database of the user, by how they were made;
-            None where they leave none.
+        banner: one line about a server for this scenario alone, else ''.
+        report_silent_backend: called if a backend did not answer: starts a check of the server in the background.
+        required_settings: the settings that each session must start with, to be checked in the user's database.
+        objects: of the user's database, if an earlier run has listed them.
+        plain_connections: returns the connections that plain files keep open in the user's database, by connection
+            string; None if they keep none.
     """
 
     database: str
@@ -65,11 +65,11 @@ class Sandbox:
     ours: bool = False
     schema: str = ""
     connection_cache: ConnectionCache | None = None
-    spare: Callable[[], None] = nothing
+    close_unused: Callable[[], None] = nothing
     keep: Callable[[], None] = nothing
     explains: Callable[[Collection[int]], bool] = operator.not_
     outside: OutsideState | None = None
-    searched: bool = False
+    in_search: bool = False
     retire: Callable[[Collection[str]], None] = _ignore
     outside_changes: Callable[[], tuple[str, ...]] = _no_changes
     pooler: RunningPooler | None = None
@@ -118,7 +118,7 @@ def install_toolkit(conn: Connection, extensions: tuple[str, ...]) -> None:
 
 
 def create_extensions(conn: Connection, extensions: tuple[str, ...]) -> None:
-    """Create extensions that are missing; pgTAP that was loaded from a file is not."""
+    """Create missing extensions; pgTAP that was loaded from a file is not missing."""
     for name in extensions:
         with _errors_about(f"extension {name}"):
             if name == "pgtap" and pgtap.is_visible(conn):

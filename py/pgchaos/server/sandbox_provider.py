@@ -1,4 +1,4 @@
-"""Provides sandboxes on a server: new databases, databases that are reused, and schemas in shared databases."""
+"""Provides sandboxes on a server: new databases, reused databases, and schemas in shared databases."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pgchaos.server.schema_pool import SCHEMA_PLACEHOLDER, SharedDatabase
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError
 
-# those of a database beside pgTAP and the toolkit, sorted: databases with the same are interchangeable
+# of a database, beside pgTAP and the toolkit, sorted: databases with the same extensions are interchangeable
 Extensions = tuple[str, ...]
-# seconds to wait for schemas that are being dropped, if their database is dropped next
-_SEARCHED_ENDS_WITHIN = 0.5
-_MOST_SEARCHED = 4  # databases that searches have left unchanged, and that wait for the next search
-_MOST_SEARCHES = 20  # that have one database: each leaves dead rows in its catalogs
-_RESTOCKED_WITHIN = 0.2  # seconds to wait for the schemas of one
+# seconds to wait for schemas that are being dropped, before their database is dropped
+_DROP_LIMIT = 0.5
+_MOST_REUSABLE = 4  # databases that searches left unchanged, which wait for the next search
+_MOST_SEARCHES = 20  # that use one database: each leaves dead rows in its catalogs
+_RESTOCKED_WITHIN = 0.2  # seconds to wait for its new schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class SearchDatabase:
     """A database for the many runs of a search.
 
     Args:
-        schema: gives an empty schema in it to each run.
+        schema: provides an empty schema in it for one run.
         changed: lists what has changed outside these schemas since the database was created.
-        provable: our role may read all that is outside; else nothing is known to be unchanged.
-        keep: notes that nothing has changed outside these schemas; then another search gets the database.
+        provable: our role may read everything outside; else nothing is known to be unchanged.
+        keep: called if nothing has changed outside these schemas; then another search gets the database.
     """
 
     schema: Callable[[], AbstractContextManager[Sandbox]]
@@ -45,23 +45,23 @@ class SearchDatabase:
 
 
 class SandboxProvider:
-    """Provides sandboxes; every method raises ServerError if there is none. Thread-safe."""
+    """Provides sandboxes; every method raises ServerError if it cannot. Thread-safe."""
 
-    def __init__(self, server: ServerInfo, pool: DatabasePool, spare: Callable[[], None]) -> None:
+    def __init__(self, server: ServerInfo, pool: DatabasePool, close_unused: Callable[[], None]) -> None:
         self._server = server
         self._pool = pool
-        self._spare = spare
-        self._sharing = threading.Lock()
+        self._close_unused = close_unused
+        self._lock = threading.Lock()
         self._shared: dict[Extensions, SharedDatabase] = {}
         self._users: dict[SharedDatabase, int] = {}
         self._outside: dict[Extensions, OutsideState] = {}
-        self._looking = threading.Lock()
-        # those with an extension that writes to tables or sequences of its own: their databases are not shared
+        self._reading = threading.Lock()
+        # with an extension that writes to its own tables or sequences: such databases are not shared
         self._not_shared: set[Extensions] = set()
         self._caches: dict[str, ConnectionCache] = {}
         self._closed = False
-        # databases that searches have left unchanged, the latest last
-        self._searched: list[tuple[Extensions, SharedDatabase]] = []
+        # databases that searches left unchanged, the latest last
+        self._reusable: list[tuple[Extensions, SharedDatabase]] = []
 
     @contextmanager
     def database(self, extensions: Extensions) -> Iterator[Sandbox]:
@@ -72,7 +72,7 @@ class SandboxProvider:
                 name,
                 self._server.conninfo(name),
                 ours=self._server.ours,
-                spare=self._spare,
+                close_unused=self._close_unused,
                 report_silent_backend=self._server.health.report_silent_backend,
                 server_control=self._server.private,
             )
@@ -80,9 +80,9 @@ class SandboxProvider:
             self._pool.give_back(name)
 
     @contextmanager
-    def database_again(self, extensions: Extensions) -> Iterator[Sandbox]:
+    def reusable_database(self, extensions: Extensions) -> Iterator[Sandbox]:
         """Provide a database that another scenario may have left unchanged, with its open connections."""
-        name = self._pool.take_again(extensions)
+        name = self._pool.take_reusable(extensions)
         connection_cache = self._caches.get(name)
         if connection_cache is None:
             conninfo = make_conninfo(self._server.conninfo(name), application_name="check")
@@ -94,7 +94,7 @@ class SandboxProvider:
                 connection_cache.conninfo,
                 ours=self._server.ours,
                 connection_cache=connection_cache,
-                spare=self._spare,
+                close_unused=self._close_unused,
                 report_silent_backend=self._server.health.report_silent_backend,
                 keep=lambda: unchanged.append(True),
                 explains=self._pool.explains,
@@ -109,7 +109,7 @@ class SandboxProvider:
     @contextmanager
     def schema(self, extensions: Extensions) -> Iterator[Sandbox]:
         """Provide an empty schema in a database that scenarios share; it is dropped afterwards."""
-        with self._sharing:
+        with self._lock:
             self._drop_lost(extensions)
             shared = None if extensions in self._not_shared else self._shared.get(extensions)
             if shared is None and extensions not in self._not_shared:
@@ -133,7 +133,7 @@ class SandboxProvider:
             self._release(extensions, shared)
 
     def _drop_lost(self, extensions: Extensions) -> None:
-        """Do not use a shared database again that another session dropped."""
+        """Stop using a shared database that another session dropped."""
         shared = self._shared.get(extensions)
         if shared is not None and shared.lost():
             del self._shared[extensions]
@@ -150,17 +150,17 @@ class SandboxProvider:
         return self._shared_database(name)
 
     def _retire(self, extensions: Extensions, shared: SharedDatabase, what: Collection[str]) -> None:
-        """Do not use a shared database again: something outside its schemas was changed."""
-        members = self._outside[extensions].members
+        """Stop using a shared database: something outside its schemas was changed."""
+        extension_relations = self._outside[extensions].extension_relations
         shared.outside_changes = tuple(what)
-        with self._sharing:
+        with self._lock:
             if self._shared.get(extensions) is shared:
                 del self._shared[extensions]
-            if members.intersection(what):
+            if extension_relations.intersection(what):
                 self._not_shared.add(extensions)
 
     def _release(self, extensions: Extensions, shared: SharedDatabase) -> None:
-        with self._sharing:
+        with self._lock:
             self._users[shared] -= 1
             done = not self._users[shared] and self._shared.get(extensions) is not shared
             if done:
@@ -170,8 +170,8 @@ class SandboxProvider:
             self._pool.give_back(shared.name)
 
     def _outside_of(self, extensions: Extensions, name: str) -> OutsideState:
-        """Give the state of a new database; all databases with the same extensions have that of the first."""
-        with self._looking:
+        """Return the state of a new database; all databases with the same extensions have the same."""
+        with self._reading:
             if extensions not in self._outside:
                 try:
                     with self._connected(name) as conn:
@@ -186,9 +186,9 @@ class SandboxProvider:
             yield conn
 
     @contextmanager
-    def search_database(self, extensions: Extensions, *, again: bool) -> Iterator[SearchDatabase]:
-        """Provide a database for the many runs of a search: with `again`, perhaps one that a search left unchanged."""
-        shared = (self._take_searched(extensions) if again else None) or self._database_of_schemas(extensions)
+    def search_database(self, extensions: Extensions, *, reuse: bool) -> Iterator[SearchDatabase]:
+        """Provide a database for the many runs of a search: with `reuse`, perhaps one that a search left unchanged."""
+        shared = (self._take_reusable(extensions) if reuse else None) or self._database_of_schemas(extensions)
         outside = self._outside[extensions]
         kept: list[bool] = []
         unchanged = False
@@ -199,10 +199,10 @@ class SandboxProvider:
                 not outside.unreadable and extensions not in self._not_shared,
                 lambda: kept.append(True),
             )
-            unchanged = again and bool(kept)
+            unchanged = reuse and bool(kept)
         finally:
-            if not (unchanged and self._keep_searched(extensions, shared)):
-                self._drop_searched(shared)
+            if not (unchanged and self._keep_for_reuse(extensions, shared)):
+                self._drop_search_database(shared)
 
     @contextmanager
     def search_schema(self, extensions: Extensions) -> Iterator[Sandbox]:
@@ -212,7 +212,7 @@ class SandboxProvider:
             with self._schema_in(shared) as sandbox:
                 yield sandbox
         finally:
-            self._drop_searched(shared)
+            self._drop_search_database(shared)
 
     def _database_of_schemas(self, extensions: Extensions) -> SharedDatabase:
         name = self._pool.take(extensions)
@@ -224,48 +224,48 @@ class SandboxProvider:
             self._pool.give_back(name)
             raise
 
-    def _take_searched(self, extensions: Extensions) -> SharedDatabase | None:
-        """Take a database that a search has left unchanged; drop those that turn out to be of no use."""
+    def _take_reusable(self, extensions: Extensions) -> SharedDatabase | None:
+        """Take a database that a search left unchanged; drop those that cannot be used any more."""
         self._server.health.require_answer()
-        while shared := self._pop_searched(extensions):
+        while shared := self._pop_reusable(extensions):
             usable = False
             try:
                 usable = shared.is_restocked(_RESTOCKED_WITHIN) and not shared.lost()
             finally:
                 if not usable:
-                    self._drop_searched(shared)
+                    self._drop_search_database(shared)
             if usable:
                 return shared
         return None
 
-    def _pop_searched(self, extensions: Extensions | None = None) -> SharedDatabase | None:
+    def _pop_reusable(self, extensions: Extensions | None = None) -> SharedDatabase | None:
         """Take the latest database with these extensions, or with any, if there is one."""
-        with self._sharing:
-            found = [one for one in self._searched if extensions in (None, one[0])]
+        with self._lock:
+            found = [one for one in self._reusable if extensions in (None, one[0])]
             if not found:
                 return None
-            self._searched.remove(found[-1])
+            self._reusable.remove(found[-1])
             return found[-1][1]
 
-    def _keep_searched(self, extensions: Extensions, shared: SharedDatabase) -> bool:
+    def _keep_for_reuse(self, extensions: Extensions, shared: SharedDatabase) -> bool:
         """Keep a database for another search, if there is room."""
-        with self._sharing:
+        with self._lock:
             shared.searches += 1
-            if self._closed or len(self._searched) >= _MOST_SEARCHED or shared.searches >= _MOST_SEARCHES:
+            if self._closed or len(self._reusable) >= _MOST_REUSABLE or shared.searches >= _MOST_SEARCHES:
                 return False
             shared.restock()
-            self._searched.append((extensions, shared))
+            self._reusable.append((extensions, shared))
             return True
 
-    def _drop_searched(self, shared: SharedDatabase) -> None:
-        # not longer: all schemas are dropped with the database
-        shared.close(lambda thread: thread.join(_SEARCHED_ENDS_WITHIN))
+    def _drop_search_database(self, shared: SharedDatabase) -> None:
+        # a short wait: all schemas are dropped with the database
+        shared.close(lambda thread: thread.join(_DROP_LIMIT))
         self._pool.give_back(shared.name)
 
     @contextmanager
     def _schema_for_search(self, shared: SharedDatabase, outside: OutsideState) -> Iterator[Sandbox]:
         with self._schema_in(shared) as sandbox:
-            yield replace(sandbox, outside=outside, searched=True)
+            yield replace(sandbox, outside=outside, in_search=True)
 
     def _catalog_changes(self, outside: OutsideState, shared: SharedDatabase) -> list[str]:
         try:
@@ -277,27 +277,27 @@ class SandboxProvider:
 
     def clear(self) -> None:
         """Close the unused connections, and drop the databases that wait for another search."""
-        while unused := self._pop_searched():
-            self._drop_searched(unused)
+        while unused := self._pop_reusable():
+            self._drop_search_database(unused)
         shared = (shared.connection_cache for shared in list(self._shared.values()))
         for connection_cache in (*shared, *list(self._caches.values())):
             connection_cache.clear()
 
-    def rest(self, limit: float) -> None:
+    def wait_until_idle(self, limit: float) -> None:
         """Wait at most `limit` seconds for each shared database until no schema is created or dropped in it."""
         for shared in list(self._shared.values()):
-            shared.rest(limit)
+            shared.wait_until_idle(limit)
 
     def close(self, limit: float) -> None:
         """Close all connections, after at most `limit` seconds for work in each shared database.
 
         The pool drops the databases.
         """
-        with self._sharing:
+        with self._lock:
             self._closed = True
-        while unused := self._pop_searched():
+        while unused := self._pop_reusable():
             unused.close(lambda thread: self._server.health.join(thread, limit))
-        # those that are not used again may still be in use
+        # retired ones may still be in use
         for shared in {*self._users, *self._shared.values()}:
             shared.close(lambda thread: self._server.health.join(thread, limit))
         for connection_cache in list(self._caches.values()):
@@ -317,7 +317,7 @@ class SandboxProvider:
                 shared.conninfo_of(schema),
                 schema=schema,
                 connection_cache=shared.connection_cache,
-                spare=self._spare,
+                close_unused=self._close_unused,
                 report_silent_backend=self._server.health.report_silent_backend,
             )
         finally:

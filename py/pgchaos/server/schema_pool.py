@@ -1,4 +1,4 @@
-"""A database that several scenarios use at once: one thread creates schemas ahead of use and drops them after it."""
+"""A database that several scenarios use at once: a thread creates schemas in advance and drops them after use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pgchaos.server.threads import internal_error, start
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-SCHEMA_PLACEHOLDER = "chaos_some_schema"  # stands for the name of a schema
+SCHEMA_PLACEHOLDER = "chaos_some_schema"  # replaced by the name of a schema
 
 # empty schemas created at a time, when half of them are used: several need only one round trip
 _AHEAD = 8
@@ -48,7 +48,7 @@ class SharedDatabase:
         self.name, self._health = name, health
         self._inside = inside
         self.outside_changes: tuple[str, ...] = ()  # what a run found changed outside its schemas
-        self.searches = 0  # that used it one after the other
+        self.searches = 0  # that have used it
         self.connection_cache = ConnectionCache(conninfo)
         self._conn: Connection | None = None
         self._changed = threading.Condition()
@@ -56,7 +56,7 @@ class SharedDatabase:
         self._ready: deque[str] = deque()
         self._used: deque[tuple[float, str]] = deque()
         self._error = self._internal_error = ""
-        self._busy = self._resting = self._restocking = self._closing = False
+        self._busy = self._hurry = self._restocking = self._closing = False
         self._thread = threading.Thread(target=self._work, name="pgchaos schemas", daemon=True)
         start(self._thread)
 
@@ -98,31 +98,31 @@ class SharedDatabase:
             return bool(poll.poll(0))
 
     def conninfo_of(self, schema: str) -> str:
-        """Give the connection string for sessions of the scenario with this schema."""
-        # not by make_conninfo, which takes longer than to connect
+        """Return the connection string for sessions of the scenario with this schema."""
+        # not by make_conninfo, which takes longer than connecting
         return self._inside.replace(SCHEMA_PLACEHOLDER, schema)
 
     def give_back(self, schema: str) -> None:
-        """Drop a schema soon, with all that is in it."""
+        """Queue a schema to be dropped with its contents."""
         with self._changed:
             self._used.append((time.monotonic(), schema))
             if len(self._used) in (1, _BATCH):
-                # the thread waits for one, and then for _LINGER or until there are enough
+                # the thread waits for the first one, then for _LINGER or a whole batch
                 self._changed.notify_all()
 
-    def rest(self, limit: float) -> None:
-        """Wait at most `limit` seconds until there is no schema to create or to drop now.
+    def wait_until_idle(self, limit: float) -> None:
+        """Wait at most `limit` seconds until no schema is to be created or dropped now.
 
         A schema that is in use is dropped later, and is not waited for.
         """
         with self._changed:
-            self._resting = True
+            self._hurry = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._failed() or not (self._busy or self._due() or self._lacks()), limit)
-            self._resting = False
+            self._hurry = False
 
     def restock(self) -> None:
-        """Start to drop all used schemas and to replace them: nobody uses the database before `is_restocked`."""
+        """Start to replace all used schemas; the database must not be used before `is_restocked`."""
         with self._changed:
             self._restocking = True
             self._changed.notify_all()
@@ -140,7 +140,7 @@ class SharedDatabase:
         return self._closing or bool(self._error or self._internal_error)
 
     def close(self, wait: Callable[[threading.Thread], object] = lambda thread: thread.join(5.0)) -> None:
-        """Create no more schemas, and close all connections; `wait` waits for the end of the thread."""
+        """Create no more schemas, and close all connections; `wait` joins the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -150,7 +150,7 @@ class SharedDatabase:
     def _work(self) -> None:
         try:
             self._run_jobs()
-        except Exception as error:  # a bug of pgchaos: those who wait must see it
+        except Exception as error:  # a bug of pgchaos: reported to waiting threads
             with self._changed:
                 self._internal_error = internal_error("in the schema pool", error)
                 self._changed.notify_all()
@@ -192,7 +192,7 @@ class SharedDatabase:
         return [(since, schema) for since, schema in self._used if since <= now]
 
     def _is_due(self, due: list[tuple[float, str]], now: float) -> bool:
-        return self._resting or self._restocking or len(due) >= _BATCH or due[0][0] + _LINGER <= now
+        return self._hurry or self._restocking or len(due) >= _BATCH or due[0][0] + _LINGER <= now
 
     def _do(self, schemas: list[str]) -> None:
         try:
@@ -201,13 +201,13 @@ class SharedDatabase:
             except psycopg.OperationalError:
                 if self._conn is not None and not self._conn.closed:
                     raise
-                self._perform(schemas)  # again: the server may only have been restarted
+                self._perform(schemas)  # retry: the server may have been restarted
         except psycopg.Error as error:
             self._fail(schemas, error)
 
     def _fail(self, schemas: list[str], error: psycopg.Error) -> None:
         if len(schemas) > 1:
-            # one of them is in use: drop the others one by one
+            # one of them may be in use: drop them one by one
             for schema in schemas:
                 self._do([schema])
             return
@@ -241,7 +241,7 @@ class SharedDatabase:
 
     def _execute(self, query: sql.Composed) -> None:
         connection = self._connection()
-        # what was counted is sent at once: a search compares the counters before and after a run (engine/row_reset.py)
+        # send the counters of rows at once: a search compares them before and after a run (engine/row_reset.py)
         sends = connection.info.server_version >= SENDS_COUNTERS
         connection.execute(query + sql.SQL("; SELECT pg_catalog.pg_stat_force_next_flush()") if sends else query)
 

@@ -20,7 +20,6 @@ from pgchaos.server.database_factory import EMPTY, WITH_PGTAP, CreatedDatabases,
 from pgchaos.server.database_pool import DatabasePool
 from pgchaos.server.databases import describe_remaining, drop_statements, remove_dead_runs
 from pgchaos.server.external_cleanup import ExternalCleanup, Lease
-from pgchaos.server.named_database import NamedDatabase
 from pgchaos.server.prepared import DATABASE, PreparedData
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.requirements import Requirements
@@ -31,9 +30,10 @@ from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.server_inspection import NO_DATABASE
 from pgchaos.server.settings import ServerError, ServerSettings, nothing
 from pgchaos.server.spec_databases import SpecDatabase, SpecDatabases
+from pgchaos.server.user_database import UserDatabase
 
 _CONTENTS = {Contents.NOTHING: EMPTY, Contents.PGTAP: WITH_PGTAP}
-_REST_LIMIT = 10.0
+_IDLE_LIMIT = 10.0
 
 
 def open_server(
@@ -79,7 +79,7 @@ class Server(ServerInfo):
 
     Attributes:
         notes: what the user should know about the server, a line each.
-        watches: connections that observe the sessions of specs, open from one spec to the next.
+        spec_monitors: connections that observe the sessions of specs, open from one spec to the next.
 
     Raises:
         ServerError: it cannot be used.
@@ -100,29 +100,29 @@ class Server(ServerInfo):
         self._clusters = ClusterFactory(settings.pg_bindir or choice.cluster_bindir, settings.pgtap, prepared)
         self._requirements = Requirements(self)
         self._cleanup = ExternalCleanup(self.administrative(), self.run)
-        self._named = NamedDatabase(self)
+        self._user_database = UserDatabase(self)
         factory = DatabaseFactory(self.administrative(), self.run, self.ours, settings.pgtap, CreatedDatabases())
         if private is not None and private.prepared:
             factory.prepared = DATABASE
         self._lease = Lease(factory.copy())
-        self._pool = DatabasePool(factory, settings.clones, self.health, self.watch_over)
-        self._sandboxes = SandboxProvider(self, self._pool, self.spare)
-        self._spec_databases = SpecDatabases(self, self._pool, self.spare)
+        self._pool = DatabasePool(factory, settings.clones, self.health, self.ensure_cleanup)
+        self._sandboxes = SandboxProvider(self, self._pool, self.close_unused)
+        self._spec_databases = SpecDatabases(self, self._pool, self.close_unused)
         self._in_use = 0
         self.notes: list[str] = [prepared.note] if prepared is not None and prepared.note else []
-        self.watches = ConnectionCache(self.administrative())
+        self.spec_monitors = ConnectionCache(self.administrative())
         if self.ours:
             self.prepare(contents)
         else:
             self._remove_dead_runs()
 
     def prepare(self, contents: Contents = Contents.TOOLKIT) -> None:
-        """Start to create databases, most with these contents, while the first scenario is parsed."""
+        """Start to create databases, most with these contents, before a scenario needs one."""
         if not self.in_place:
             self._pool.expect(_CONTENTS.get(contents, ()))
 
-    def expect_own(self, servers: int) -> None:
-        """Start to create the data directories of so many servers of scenarios' own, one after the other."""
+    def expect_own_servers(self, servers: int) -> None:
+        """Start to create the data directories of `servers` servers for single scenarios, one after the other."""
         self._clusters.expect(servers)
 
     def missing(self, requirement: Requirement) -> str:
@@ -133,9 +133,9 @@ class Server(ServerInfo):
         """
         return self._requirements.missing(requirement)
 
-    def own_missing(self, requirement: Requirement) -> str:
-        """Explain why a scenario's own server does not meet a requirement; see `missing`."""
-        # beside a private server they run the same programs
+    def missing_on_own_server(self, requirement: Requirement) -> str:
+        """Explain why a server for a single scenario does not meet a requirement; see `missing`."""
+        # these servers run the programs of the run's private server
         return self.missing(requirement) if self.ours else self._clusters.missing(requirement)
 
     def sandbox(
@@ -143,15 +143,15 @@ class Server(ServerInfo):
         extensions: tuple[str, ...] = (),
         *,
         schema: bool = False,
-        again: bool = False,
+        reuse: bool = False,
         contents: Contents = Contents.TOOLKIT,
     ) -> AbstractContextManager[Sandbox]:
         """Provide a database for one scenario, with pgTAP, the toolkit and extensions.
 
         Args:
             extensions: to create beside pgTAP and the toolkit.
-            schema: a schema in a shared database is enough.
-            again: a database is enough that another scenario left unchanged and so marked with `keep`.
+            schema: a schema in a shared database suffices.
+            reuse: a database that another scenario left unchanged, and marked with `keep`, suffices.
             contents: fewer contents; then there are no extensions either.
 
         Returns:
@@ -161,29 +161,29 @@ class Server(ServerInfo):
         Raises:
             ServerError: it cannot be provided.
         """
-        self.watch_over()
+        self.ensure_cleanup()
         key = _CONTENTS.get(contents, tuple(sorted(set(extensions))))
         if self.in_place:
-            return self._named.sandbox(extensions, contents, again=again)
+            return self._user_database.sandbox(extensions, contents, reuse=reuse)
         if schema:
             return self._sandboxes.schema(key)
-        return self._sandboxes.database_again(key) if again else self._sandboxes.database(key)
+        return self._sandboxes.reusable_database(key) if reuse else self._sandboxes.database(key)
 
-    def search_database(self, extensions: tuple[str, ...], *, again: bool) -> AbstractContextManager[SearchDatabase]:
+    def search_database(self, extensions: tuple[str, ...], *, reuse: bool) -> AbstractContextManager[SearchDatabase]:
         """Provide a database for the many runs of a search.
 
         Args:
             extensions: to create beside pgTAP and the toolkit.
-            again: a database is enough that another search left unchanged and so marked with `keep`.
+            reuse: a database that another search left unchanged, and marked with `keep`, suffices.
 
         Returns:
-            A context with what gives each run an empty schema in it, first on the search_path.
+            A context with the database, which provides an empty schema for each run, first on the search_path.
 
         Raises:
             ServerError: it cannot be provided.
         """
-        self.watch_over()
-        return self._sandboxes.search_database(tuple(sorted(set(extensions))), again=again)
+        self.ensure_cleanup()
+        return self._sandboxes.search_database(tuple(sorted(set(extensions))), reuse=reuse)
 
     def search_schema(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[Sandbox]:
         """Provide an empty schema in a new database to one run of a search, which may change all of the database.
@@ -197,14 +197,14 @@ class Server(ServerInfo):
         Raises:
             ServerError: it cannot be provided.
         """
-        self.watch_over()
+        self.ensure_cleanup()
         return self._sandboxes.search_schema(tuple(sorted(set(extensions))))
 
-    def contents(self) -> Callable[[], list[str]]:
-        """Read the named database before the runs of a search; see `NamedDatabase.contents`."""
-        return self._named.contents()
+    def track_contents(self) -> Callable[[], list[str]]:
+        """Read the named database before the runs of a search; see `UserDatabase.track_contents`."""
+        return self._user_database.track_contents()
 
-    def own_sandbox(
+    def own_server_sandbox(
         self, extensions: tuple[str, ...], settings: Mapping[str, str], disks: Mapping[str, int]
     ) -> AbstractContextManager[Sandbox]:
         """Provide a private server for one scenario.
@@ -223,12 +223,12 @@ class Server(ServerInfo):
         return self._clusters.sandbox(extensions, settings, disks)
 
     @contextmanager
-    def plain(self, extensions: Sequence[str] = (), *, named: bool = False) -> Iterator[SpecDatabase]:
+    def spec_database(self, extensions: Sequence[str] = (), *, regression_name: bool = False) -> Iterator[SpecDatabase]:
         """Provide a database without pgTAP and toolkit for one spec.
 
         Args:
             extensions: to create in it, in this order.
-            named: name it isolation_regression, on a private server.
+            regression_name: name it isolation_regression, on a private server.
 
         Yields:
             A database, which the next spec uses too if it is clean; with `in_place` a schema in the named one.
@@ -236,12 +236,12 @@ class Server(ServerInfo):
         Raises:
             ServerError: it cannot be provided.
         """
-        self.watch_over()
+        self.ensure_cleanup()
         if self.in_place:
-            with self._named.sandbox(tuple(extensions)) as sandbox:
+            with self._user_database.sandbox(tuple(extensions)) as sandbox:
                 yield SpecDatabase(sandbox)
         else:
-            with self._spec_databases.database(extensions, named=named) as database:
+            with self._spec_databases.database(extensions, regression_name=regression_name) as database:
                 yield database
 
     @contextmanager
@@ -251,8 +251,8 @@ class Server(ServerInfo):
         Raises:
             ServerError: it cannot be created.
         """
-        self.watch_over()
-        name = self._pool.take(EMPTY, ahead=0)
+        self.ensure_cleanup()
+        name = self._pool.take(EMPTY, keep_ready=0)
         self._in_use += 1
         try:
             yield name
@@ -260,20 +260,20 @@ class Server(ServerInfo):
             self._in_use -= 1
             self._pool.give_back(name)
 
-    def spare(self) -> None:
+    def close_unused(self) -> None:
         """Close the unused connections that are open from one scenario to the next."""
-        self.watches.clear()
-        for unused in (self._sandboxes, self._spec_databases, self._named):
+        self.spec_monitors.clear()
+        for unused in (self._sandboxes, self._spec_databases, self._user_database):
             unused.clear()
 
-    def settle(self) -> None:
+    def wait_until_idle(self) -> None:
         """Close unused connections, and wait until no database or schema is created or dropped."""
-        self.spare()
-        self._sandboxes.rest(_REST_LIMIT)
-        self._pool.rest(_REST_LIMIT)
+        self.close_unused()
+        self._sandboxes.wait_until_idle(_IDLE_LIMIT)
+        self._pool.wait_until_idle(_IDLE_LIMIT)
 
-    def watch_over(self) -> None:
-        """Before anything is created on a server that is not ours: start what removes it if this process is killed."""
+    def ensure_cleanup(self) -> None:
+        """On a server that is not ours, start what cleans up if this process is killed; call it first."""
         if not self.ours:
             self._cleanup.begin()
             self._lease.begin()
@@ -287,17 +287,17 @@ class Server(ServerInfo):
         self.notes = describe_remaining(left)
 
     def end(self) -> None:
-        """Start to drop what the run created, as no sandbox is needed any more; `close` waits for it."""
-        # pytest, when it is stopped, calls this before it tears down what tests in Python use
+        """Start to drop what the run created: no more sandboxes are needed. `close` waits for it."""
+        # a stopped pytest calls this before it tears down the fixtures of tests in Python
         if not self.ours and not self._in_use:
             self._close_sandboxes()
             self._pool.end(drop=True)
 
     def _close_sandboxes(self) -> None:
-        self.watches.close()
+        self.spec_monitors.close()
         self._sandboxes.close(limit=0.5 if self.ours else 5.0)
         self._spec_databases.close()
-        self._named.clear()
+        self._user_database.clear()
 
     def close(self) -> list[str]:
         """Drop what the run created and stop a private server; it may be called twice, and for a dead server.
@@ -313,7 +313,7 @@ class Server(ServerInfo):
             return []
         self._lease.end(self.health)
         left = self._pool.close(drop=True)
-        if self._cleanup.end(self.health, clean=not left and self._named.clean):
+        if self._cleanup.end(self.health, clean=not left and self._user_database.clean):
             return []
         return self._describe_left(left)
 
@@ -323,9 +323,9 @@ class Server(ServerInfo):
         begin = f"left on the server at {one_line(self.address)}{why}"
         end = f"the next run there removes {'it' if len(databases) == 1 else 'them'}. By hand: "
         lines = (
-            [f"{begin}: {', '.join(databases)}; {end}{drop_statements(databases, there=False)}"] if databases else []
+            [f"{begin}: {', '.join(databases)}; {end}{drop_statements(databases, if_exists=True)}"] if databases else []
         )
-        if not self._named.clean:
+        if not self._user_database.clean:
             what = f"what was installed in database {one_line(self.database)}"
             lines.append(f"{begin}: {what}; the next run in it removes that. By hand: {in_place.REMOVAL_STATEMENT}")
         return lines

@@ -1,4 +1,4 @@
-"""The folders of private servers: where they are made, and how those of dead runs are removed."""
+"""Creates the folders of private servers, and removes those of dead runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NAME = re.compile(r"pgchaos-(\d+)-(\d+)-\w+")
 
 
 def parent_folders() -> Iterator[str]:
-    """List the existing folders in which a private server's can be created, best first.
+    """List the existing folders in which a private server's folder can be created, best first.
 
     A database is some 300 files. On ext4, which does not reuse the inode of a deleted file for half a minute, creating
     and dropping databases all the time was measured to slow down from 17 to 340 ms a database; in memory it is 10 ms.
@@ -70,7 +70,7 @@ def make_folder(account: Account, programs: bool = False) -> Path:
             continue
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         try:
-            # complete as soon as it exists: another run takes an empty marker for that of a dead run
+            # renamed when it is complete: another run would take an empty marker for that of a dead run
             unfinished = folder / f"{MARKER}.new"
             unfinished.write_text(RunId.new().dumps(), encoding="utf-8")
             unfinished.replace(folder / MARKER)
@@ -111,9 +111,9 @@ def _is_replaceable(parent: str, account: Account) -> bool:
 
 
 def remove_dead_servers() -> list[Path]:
-    """Stop and remove the private servers of runs that are over, and return their folders.
+    """Stop and remove the private servers of runs that have ended, and return their folders.
 
-    Only folders of this user, without a marker that a supervisor has locked, and whose run is over. As root too: a
+    Only folders of this user, whose run has ended and whose marker no supervisor has locked. This holds for root too: a
     folder that belongs to the servers' account was not created by root, whatever its name is.
     """
     removed = []
@@ -132,14 +132,14 @@ def _is_ours(folder: Path) -> bool:
         state = folder.lstat()
     except OSError:
         return False
-    mine = state.st_uid == os.geteuid()
-    return match is not None and int(match[1]) == os.geteuid() and stat.S_ISDIR(state.st_mode) and mine
+    owned = state.st_uid == os.geteuid()
+    return match is not None and int(match[1]) == os.geteuid() and stat.S_ISDIR(state.st_mode) and owned
 
 
 def _is_dead(folder: Path) -> bool:
     """Check the lock, which works across containers, then the process if it is one of this system.
 
-    A folder is made before its supervisor has the lock: of a run of another system, a new one is left alone.
+    A folder exists before its supervisor has the lock, so a new folder of another system's run is left alone.
     """
     try:
         file = os.open(folder / MARKER, os.O_RDWR | os.O_NOFOLLOW)
@@ -160,7 +160,7 @@ def _is_dead(folder: Path) -> bool:
 
 
 def _is_new(folder: Path) -> bool:
-    """Whether a folder may belong to a server that is just being made."""
+    """Return whether a folder may belong to a server that is being created."""
     with contextlib.suppress(OSError):
         return time.time() - folder.stat().st_mtime < _NEW
     return False

@@ -99,15 +99,15 @@ class ServerInfo:
         return self.ours or self.database in self.settings.allow_destructive
 
     def conninfo(self, database: str | None = None) -> str:
-        """Give a connection string for a database, None for the one to administer from. It may contain a password."""
+        """Return a connection string for a database, None for the one to administer from. It may contain a password."""
         return make_conninfo(self._properties.conninfo, **({} if database is None else {"dbname": database}))
 
     def conninfo_with(self, parameters: Mapping[str, str], database: str | None = None) -> str:
-        """Give a connection string for sessions that start with these settings."""
+        """Return a connection string for sessions that start with these settings."""
         return with_settings(self.conninfo(database), parameters)
 
     def administrative(self, database: str | None = None) -> str:
-        """Give a connection string for administration, which the settings of the user or the role do not break."""
+        """Return a connection string for administration; it overrides settings of the user and the role."""
         return with_settings(self.conninfo(database), ADMIN_SETTINGS)
 
     def connect(self, database: str | None = None) -> Connection:
@@ -123,14 +123,14 @@ class ServerInfo:
         return self._count(_CONNECTIONS)
 
     def _count(self, query: LiteralString) -> int:
-        with self.asking() as conn:
+        with self.checked_connection() as conn:
             row = conn.execute(query).fetchone()
         assert row is not None
         return int(str(row[0]))
 
     @contextmanager
-    def asking(self) -> Iterator[Connection]:
-        """Connect for a question; ServerError if the server does not answer."""
+    def checked_connection(self) -> Iterator[Connection]:
+        """Connect for a query; ServerError if the server does not answer."""
         try:
             with self.connect() as conn, self.health.shutdown_if_silent(conn):
                 yield conn

@@ -18,8 +18,8 @@ from pgchaos.server.settings import ServerError
 
 NO_DATABASE = "--chaos-in-place needs a database that is named: set PGDATABASE, or dbname in --chaos-dsn"
 OLDEST = 14
-_HOST_LIMIT = 2  # seconds: the least that libpq takes
-_QUICK_REFUSAL = 2.0  # seconds: a slower refusal is not examined, as each further connection would take as long
+_HOST_LIMIT = 2  # seconds: libpq's minimum
+_QUICK_REFUSAL = 2.0  # seconds: slower refusals are not examined, as each further connection takes as long
 
 _QUESTION = """
     SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('is_superuser') = 'on',
@@ -37,9 +37,9 @@ class ServerProperties:
     version_text: str  # '18.6'
     superuser: bool  # our role is one
     role: str
-    database: str  # the one that the connection string leads to
+    database: str  # that the connection string leads to
     address: str  # host and port, or the socket's folder and port
-    embedded: bool  # a private server from the embedded programs
+    embedded: bool  # a private server with the embedded programs
     firing_event_triggers: tuple[str, ...] = ()  # in place: those that cannot be disabled
 
 
@@ -77,7 +77,7 @@ def inspect_server(base: str, choice: ServerChoice, ours: bool, in_place: bool) 
         ) from None
     own_options = f"{options} -c lc_messages=C".strip() if superuser else options.strip()
     result = ServerProperties(
-        # with the user's startup options, so that our settings do not replace them
+        # include the user's startup options, which our settings would replace otherwise
         make_conninfo(conninfo, options=own_options) if own_options else conninfo,
         version,
         str(version_text).split()[0],
@@ -104,7 +104,7 @@ def _explain_refusal(conninfo: str, choice: ServerChoice, error: psycopg.Operati
 
 
 def _answer_limit(conn: Connection) -> float:
-    """Give the seconds that the server may take for the inspection: as many as to connect."""
+    """Return the seconds that the server may take for the inspection: connect_timeout."""
     value = next((one.val for one in conn.pgconn.info if one.keyword == b"connect_timeout"), None) or b""
     return float(value) if value.isdigit() and int(value) else ANSWERS_WITHIN
 
@@ -151,7 +151,7 @@ def _check(server: ServerProperties, createdb: bool, standby: bool, in_place: bo
 
 def _complete(base: str, choice: ServerChoice, ours: bool) -> str:
     given = read_conninfo(base)
-    # over PGCLIENTENCODING, a service, a role and the encoding of the database
+    # overrides PGCLIENTENCODING, a service, a role and the encoding of the database
     missing = {"application_name": "pgchaos", "client_encoding": "UTF8"}
     if "connect_timeout" not in given and not os.environ.get("PGCONNECT_TIMEOUT"):
         # libpq applies it to each host
@@ -159,12 +159,12 @@ def _complete(base: str, choice: ServerChoice, ours: bool) -> str:
         hosts = str(named or "").count(",") + 1
         missing["connect_timeout"] = str(max(_HOST_LIMIT, ANSWERS_WITHIN // hosts))
     if not ours and not choice.database:
-        # every server has it; a database that is named is not replaced, as pg_hba.conf may permit only that one
+        # every server has it; a named database is kept, as pg_hba.conf may permit only that one
         missing["dbname"] = "postgres"
     return make_conninfo(base, **missing)
 
 
 def _session_options(conn: Connection) -> str:
-    """Give the startup options that the user set, from whatever source libpq took them."""
+    """Return the startup options that the user set, from whatever source libpq took them."""
     values = {one.keyword: one.val for one in conn.pgconn.info}
     return (values.get(b"options") or b"").decode()

@@ -9,15 +9,15 @@ from collections.abc import Iterable
 # by log_line_prefix: time, process, database and application
 _PREFIX = re.compile(r"\S+ \S+ \S+ \[(?P<pid>[0-9]+)\] (?P<database>[^/]*)/")
 _REFUSED = re.compile(r"FATAL:  the database system is ")
-# a server logs some of them after it has said that it is ready
+# some lines of a start are logged after "ready to accept connections"
 _BEGINS = re.compile(r"LOG:  (?:starting PostgreSQL|all server processes terminated|received \w+ shutdown request)")
 
 
 def lines_about(database: str, log: str) -> list[str]:
-    """Find the lines of a server's log that sessions in a database caused, with those that continue them."""
+    """Find the lines of a server's log that sessions in a database caused, with continuation lines."""
     found, inside = [], False
     for line in log.splitlines():
-        # a message that goes on in a further line begins with a tab there
+        # continuation lines of a message begin with a tab
         if not line.startswith("\t"):
             prefix = _PREFIX.match(line)
             inside = prefix is not None and prefix["database"] == database
@@ -26,15 +26,15 @@ def lines_about(database: str, log: str) -> list[str]:
     return found
 
 
-def without_attempts(database: str, log: Iterable[str]) -> list[str]:
-    """Join the connections that a server refused while it stopped or started: a run tries every few milliseconds.
+def join_refusals(database: str, log: Iterable[str]) -> list[str]:
+    """Join lines about refused connections during a stop or start: a run retries every few milliseconds.
 
     Args:
-        database: the connections to which are joined; those to others stay.
+        database: whose refused connections are joined.
         log: lines of the server's log.
 
     Returns:
-        The lines; of each stop or start the first refusal, with how many there were.
+        The lines, with only the first refusal of each stop or start, and the number of refusals.
     """
     found: list[str] = []
     times: Counter[int] = Counter()  # by where the first refusal of a stop or start is

@@ -1,4 +1,4 @@
-"""What all of this package share: the user's options for the server, and the errors."""
+"""Shared by this package: the user's options for the server, and the errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Conninfo(str):
 
 
 def nothing() -> None:
-    """Do nothing: for callers that have nothing to be done."""
+    """Do nothing: the default of optional callbacks."""
 
 
 class ServerError(Exception):

@@ -1,4 +1,4 @@
-"""Databases without pgTAP and toolkit for isolation specs; one that a spec leaves clean serves the next."""
+"""Databases without pgTAP and toolkit for isolation specs; the next spec reuses a clean one."""
 
 from __future__ import annotations
 
@@ -48,28 +48,28 @@ class SpecDatabase:
     sandbox: Sandbox
     # connections for the next spec; None if no other spec uses the database
     connection_cache: ConnectionCache | None = None
-    clean: bool = False  # set by the spec's run if it found nothing in it at the end
+    clean: bool = False  # set by the spec's run if the database was clean at the end
 
 
 class SpecDatabases:
     """Provides databases for specs. Thread-safe."""
 
-    def __init__(self, server: ServerInfo, pool: DatabasePool, spare: Callable[[], None]) -> None:
-        self._server, self._pool, self._spare = server, pool, spare
+    def __init__(self, server: ServerInfo, pool: DatabasePool, close_unused: Callable[[], None]) -> None:
+        self._server, self._pool, self._close_unused = server, pool, close_unused
         self._lock = threading.Lock()
         self._clean: list[SpecDatabase] = []
         self._regression = threading.Lock()  # held while a spec uses the database named REGRESSION
 
     @contextmanager
-    def database(self, extensions: Sequence[str] = (), *, named: bool = False) -> Iterator[SpecDatabase]:
-        """Provide a database for one spec. The next spec uses it too if it is clean.
+    def database(self, extensions: Sequence[str] = (), *, regression_name: bool = False) -> Iterator[SpecDatabase]:
+        """Provide a database for one spec. The next spec reuses it if it is clean.
 
         Args:
-            extensions: to create in it, in this order; then no other spec uses it.
-            named: name it as pg_isolation_regress does, on a private server, where other specs wait for the name; then
-                no other spec uses it either.
+            extensions: to create in it, in this order; then it is not reused.
+            regression_name: name it as pg_isolation_regress does, on a private server; other specs wait for the name,
+                and the database is not reused.
         """
-        if named and self._server.ours:
+        if regression_name and self._server.ours:
             with self._regression, self._single_use(extensions) as name, self._renamed(name):
                 yield self._offer(REGRESSION, cached=False)
             return
@@ -80,8 +80,8 @@ class SpecDatabases:
         with self._lock:
             database = self._clean.pop() if self._clean else None
         if database is None:
-            # one ahead is enough: most are clean after use
-            database = self._offer(self._pool.take(EMPTY, ahead=1), cached=True)
+            # one ready database is enough: most are clean after use
+            database = self._offer(self._pool.take(EMPTY, keep_ready=1), cached=True)
         database.clean = False
         try:
             yield database
@@ -100,14 +100,14 @@ class SpecDatabases:
             name,
             conninfo,
             ours=self._server.ours,
-            spare=self._spare,
+            close_unused=self._close_unused,
             report_silent_backend=self._server.health.report_silent_backend,
         )
         return SpecDatabase(sandbox, ConnectionCache(conninfo) if cached else None)
 
     @contextmanager
     def _single_use(self, extensions: Sequence[str]) -> Iterator[str]:
-        name = self._pool.take(with_extensions(extensions), ahead=1)
+        name = self._pool.take(with_extensions(extensions), keep_ready=1)
         try:
             yield name
         finally:

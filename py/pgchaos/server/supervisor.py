@@ -113,7 +113,7 @@ class Supervisor:
             return {"error": str(error)}
         except Gone:
             raise
-        except Exception:  # a bug of pgchaos: the run reports it, and this process still protects the server
+        except Exception:  # a bug of pgchaos: the run reports it, and this process still cleans up
             return {"error": traceback.format_exc()}
         return response
 
@@ -133,7 +133,7 @@ class Supervisor:
         """Create a data directory in `folder`; `run` starts the server."""
         self.folder = folder
         self.lock = os.open(Path(folder, MARKER), os.O_RDWR | os.O_NOFOLLOW)
-        # another run that checks whether this one lives holds the lock for a moment (server_folder.py)
+        # another run that checks whether this one is alive holds the lock for a moment (server_folder.py)
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.account = account
         self.popen_arguments = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL, "umask": 0o077, **account}
@@ -201,11 +201,11 @@ class Supervisor:
             )
         return self.wait_until_ready(path)
 
-    def do_stop(self, sign: str, within: float) -> dict[str, Any]:
+    def do_stop(self, signal_name: str, within: float) -> dict[str, Any]:
         """Send the postmaster a signal, and wait for its end for `within` seconds."""
         assert self.server is not None
         if self.server.poll() is None:
-            os.kill(self.server.pid, getattr(signal, sign))
+            os.kill(self.server.pid, getattr(signal, signal_name))
         until = time.monotonic() + within
         while self.server.poll() is None and time.monotonic() < until:
             wait_unless_gone(0.002)
@@ -221,7 +221,7 @@ class Supervisor:
         assert self.folder is not None
         data = Path(self.folder, "data")
         if self.server.poll() is None:
-            # stopped first: else the other processes would report the postmaster's death to their clients
+            # stop it first: else the other processes would report the postmaster's death to their clients
             os.kill(self.server.pid, signal.SIGSTOP)
             for process in working_in(data) or children(self.server.pid):
                 if process.pid != self.server.pid:
@@ -229,10 +229,10 @@ class Supervisor:
             self.server.kill()
             self.server.wait()
         kill_processes(data)
-        # a process that is exiting has left the data directory, but has not ended yet
+        # an exiting process no longer works in the data directory, but has not ended yet
         limit = time.monotonic() + STOP_LIMIT
         while reap() and time.monotonic() < limit:
-            time.sleep(0.001)  # polled: waitpid has no limit of time
+            time.sleep(0.001)  # polled: waitpid has no timeout
         return {}
 
     def do_start_pooler(
@@ -275,7 +275,7 @@ class Supervisor:
         return {}
 
     def do_forget(self) -> dict[str, Any]:
-        """Do not clean up: the run has done so."""
+        """Do not clean up: the run has done it."""
         self.watched = None
         return {}
 
@@ -286,7 +286,7 @@ class Supervisor:
         if self.folder is not None:
             remove_server(self.folder, self.server)
         if self.watched is not None:
-            signal.alarm(WATCH_LIMIT)  # its default action ends this process: nothing waits for a response any more
+            signal.alarm(WATCH_LIMIT)  # its default action ends this process; no request is pending any more
             sys.path[:] = self.watched["path"]
             from pgchaos.server.databases import remove_run
 

@@ -54,7 +54,7 @@ class SupervisorClient:
         except OSError as error:
             raise ServerError(f"cannot start the supervisor with {sys.executable}: {error}") from error
         assert self._process.stdin is not None
-        # a supervisor that does not read must not block the run
+        # a supervisor that does not read must not block this process
         os.set_blocking(self._process.stdin.fileno(), False)
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
@@ -68,7 +68,7 @@ class SupervisorClient:
         """The supervisor's process."""
         return self._process.pid
 
-    def ask(
+    def request(
         self, order: str, limit: float = _RESPONSE_LIMIT, meanwhile: Callable[[], None] = nothing, **arguments: object
     ) -> dict[str, Any]:
         """Send a request and return the response.
@@ -76,18 +76,18 @@ class SupervisorClient:
         Args:
             order: the request's name; supervisor.py lists them.
             limit: seconds to wait.
-            meanwhile: what to do here while the supervisor works.
+            meanwhile: called while the supervisor works.
             arguments: of the request.
 
         Raises:
-            ServerError: the supervisor is gone or does not respond.
+            ServerError: the supervisor has ended or does not respond.
         """
         deadline = time.monotonic() + limit
         if not self._lock.acquire(timeout=limit):
             raise ServerError(f"the supervisor of the server (pid {self.pid}) was busy for {limit:g} s")
         try:
             number = next(self._numbers)
-            # after the rest of a request that was sent in part: each is a line
+            # after the unsent rest of an earlier request: each request is a line
             self._unsent += (json.dumps({"order": order, "id": number, **arguments}) + "\n").encode()
             self._silent = True
             with contextlib.suppress(OSError, ValueError):  # reported where the response is read
@@ -105,7 +105,7 @@ class SupervisorClient:
             self._lock.release()
 
     def _response(self, number: int, deadline: float) -> dict[str, Any] | None:
-        """Send the rest, and read until the response to request `number` comes; None after the deadline."""
+        """Send the rest, and read until the response to request `number` arrives; None after the deadline."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         out, back = self._process.stdin, self._process.stdout
@@ -144,7 +144,7 @@ class SupervisorClient:
         """Close the pipe and wait until the supervisor has cleaned up; after `limit` seconds it is killed.
 
         Returns:
-            Whether it ended by itself, so that nothing remains to be done.
+            Whether it ended by itself, so that everything is cleaned up.
         """
         _open.discard(self)
         self._close_pipe()
@@ -155,11 +155,11 @@ class SupervisorClient:
             self._process.wait()
             return False
 
-    def leave(self, limit: float) -> bool:
-        """Close the pipe, and let the supervisor clean up, also after the end of this process.
+    def detach(self, limit: float) -> bool:
+        """Close the pipe, and let the supervisor clean up, even beyond the end of this process.
 
         Returns:
-            Whether it ended within `limit` seconds, so that nothing remains to be done.
+            Whether it ended within `limit` seconds, so that everything is cleaned up.
         """
         _open.discard(self)
         self._close_pipe()
@@ -173,13 +173,13 @@ class SupervisorClient:
     def _close_pipe(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                with contextlib.suppress(OSError):  # the rest of a request has no reader any more
+                with contextlib.suppress(OSError):  # nobody reads the rest of a request
                     stream.close()
 
 
 def _close_in_child() -> None:
-    for watch in list(_open):
-        watch._close_pipe()
+    for client in list(_open):
+        client._close_pipe()
 
 
 os.register_at_fork(after_in_child=_close_in_child)

@@ -27,10 +27,10 @@ def start(thread: threading.Thread) -> None:
 
 
 def internal_error(where: str, error: BaseException) -> str:
-    """Describe a bug of pgchaos in a thread, for whoever waits for the thread."""
+    """Describe a bug of pgchaos in a thread, for threads that wait for it."""
     return "\n".join((f"internal error of pgchaos {where}:", *traceback_lines(error)))
 
 
 def traceback_lines(error: BaseException) -> tuple[str, ...]:
-    """Give the lines of an error's traceback, so that another thread can report it."""
+    """Return the lines of an error's traceback, so that another thread can report it."""
     return tuple("".join(traceback.format_exception(error)).rstrip().splitlines())

@@ -86,8 +86,10 @@ def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
         settings.stop.add_callback(stop)
     try:
         if settings.alone:
-            server.settle()
-        with server.plain(settings.load_extensions, named=names_database(spec.source)) as spec_database:
+            server.wait_until_idle()
+        with server.spec_database(
+            settings.load_extensions, regression_name=names_database(spec.source)
+        ) as spec_database:
             try:
                 with watching(server, cleanup_stop, _seconds(settings)) as watch:
                     _Run(spec, server, settings, spec_database, cleanup_stop, watch, result).go()

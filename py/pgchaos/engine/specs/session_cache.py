@@ -34,7 +34,7 @@ def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> Spec
         except ConnectionLost as refused:  # noqa: PERF203  # it tries again after the refusal
             if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
                 raise
-            server.spare()
+            server.close_unused()
             if stop.wait(_AGAIN):
                 raise
 
@@ -47,7 +47,7 @@ def watch_conninfo(base: str) -> str:
 @contextmanager
 def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDetector]:
     """Give a watch for some time, on a connection to the database from which the server is administered."""
-    connection = _taken(server.watches)
+    connection = _taken(server.spec_monitors)
     is_new = connection is None
     if connection is None:
         connection = connected(server, watch_conninfo(server.conninfo()), stop, seconds)
@@ -62,7 +62,7 @@ def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDete
         # a look ends by itself
         connection.drop(cancels=watch.takes_turn)
         raise
-    if not server.watches.put(connection):
+    if not server.spec_monitors.put(connection):
         connection.drop()
 
 

@@ -1,4 +1,4 @@
-"""The database that the user named, in which one scenario runs after another."""
+"""The user's database, in which one scenario runs after another."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError
 
 
-class NamedDatabase:
+class UserDatabase:
     """Installs what a scenario needs in the user's database, and removes it after the scenario. Thread-safe."""
 
     def __init__(self, server: ServerInfo) -> None:
         self._server = server
         self._lock = threading.Lock()
-        self._checked: dict[str, str] = {}  # the settings with which a session was seen to start last
-        self._objects = ObjectList()  # from one file to the next
+        self._checked: dict[str, str] = {}  # the settings that were checked last
+        self._objects = ObjectList()  # kept between files
         self._connections: dict[str, ConnectionCache] = {}  # of plain files, by their connection strings
-        self._connection: Connection | None = None  # by which the last file was prepared
-        self._contents: Contents | None = None  # what the database held for it, without anything of ours
-        self.clean = True  # all that was installed is removed again
+        self._connection: Connection | None = None  # that prepared the last file
+        self._contents: Contents | None = None  # that the last file needed, if nothing had to be installed
+        self.clean = True  # everything that was installed was removed
 
     @contextmanager
     def sandbox(
-        self, extensions: tuple[str, ...], contents: Contents = Contents.TOOLKIT, *, again: bool = False
+        self, extensions: tuple[str, ...], contents: Contents = Contents.TOOLKIT, *, reuse: bool = False
     ) -> Iterator[Sandbox]:
-        """Give the database to one file; others wait.
+        """Provide the database for one file; others wait.
 
         Args:
             extensions: to create beside pgTAP and the toolkit, if they are missing.
             contents: what to install. A plain pgTAP file needs pgTAP only, as under pg_prove.
-            again: connections are enough that another such file has left as new ones would be.
+            reuse: connections of earlier plain files, whose state is as new, suffice.
 
         Yields:
             The database; with the toolkit it has a schema of the scenario, first on the search_path.
@@ -51,41 +51,42 @@ class NamedDatabase:
         Raises:
             ServerError: the server does not answer, or something cannot be installed or removed.
         """
-        server, plain = self._server, again and not extensions
+        server, plain = self._server, reuse and not extensions
         with self._lock, ExitStack() as stack:
-            # what a scenario creates without a schema's name is dropped after it, as in a database of its own
-            own = in_place.SANDBOX_SCHEMA if contents is Contents.TOOLKIT else ""
-            # other sessions use this database: the toolkit, and what removes it, find the run's own by this setting
-            mark = {MARK: server.run.id} if own else {}
+            # what a scenario creates without naming a schema is dropped afterwards, as in a database of its own
+            schema = in_place.SANDBOX_SCHEMA if contents is Contents.TOOLKIT else ""
+            # the database has other users: by this setting the toolkit, and its removal, find the run's sessions
+            mark = {MARK: server.run.id} if schema else {}
             if plain and contents is self._contents and self._is_unchanged():
-                path, where = self._objects.path, None
+                path, pgtap_schema = self._objects.path, None
             else:
-                path, where = self._install(stack, extensions, contents, own, mark)
-                # nothing was installed: the next such file may find all as this one did
-                self._contents = contents if plain and where is None else None
+                path, pgtap_schema = self._install(stack, extensions, contents, schema, mark)
+                # if nothing was installed, the next plain file may find the database unchanged
+                self._contents = contents if plain and pgtap_schema is None else None
             if self._contents is None:
-                # nobody shall meet the connections of other files
+                # this file must not get the connections of other files
                 self.clear()
-            required_settings = {"search_path": ", ".join(filter(None, (own, path, where)))} if own or where else {}
+            required_settings = {}
+            if schema or pgtap_schema:
+                required_settings["search_path"] = ", ".join(filter(None, (schema, path, pgtap_schema)))
             required_settings |= mark
-            inside = server.conninfo_with(required_settings)
             yield Sandbox(
                 server.database,
-                inside,
+                server.conninfo_with(required_settings),
                 in_place=True,
-                schema=own,
+                schema=schema,
                 report_silent_backend=server.health.report_silent_backend,
                 required_settings=required_settings,
                 objects=self._objects,
-                spare=self.clear,
+                close_unused=self.clear,
                 plain_connections=self._connections_made_by if self._contents is not None else None,
             )
         self.clean = server.health.answers()
 
     def _install(
-        self, stack: ExitStack, extensions: tuple[str, ...], contents: Contents, own: str, mark: Mapping[str, str]
+        self, stack: ExitStack, extensions: tuple[str, ...], contents: Contents, schema: str, mark: Mapping[str, str]
     ) -> tuple[str, str | None]:
-        """Install what a file needs until the end of a context; return the search path, and as `in_place.installed`."""
+        """Install what a file needs until the context ends; return the search path, and what `installed` yields."""
         server = self._server
         try:
             application = APPLICATION + server.run.id
@@ -96,48 +97,48 @@ class NamedDatabase:
         stack.callback(self._end, conn)
         with server.health.shutdown_if_silent(conn):
             (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
-        self._check_settings({"search_path": ", ".join(filter(None, (own, str(path)))), **mark})
+        self._check_settings({"search_path": ", ".join(filter(None, (schema, str(path)))), **mark})
         self.clean = False
         installed = in_place.installed(conn, server.health, server.run, extensions, server.settings.pgtap, contents)
-        where = stack.enter_context(installed)
-        if where is None:
+        pgtap_schema = stack.enter_context(installed)
+        if pgtap_schema is None:
             previous, self._connection = self._connection, conn
             if previous is not None:
                 previous.close()
-        return str(path), where
+        return str(path), pgtap_schema
 
     def _end(self, conn: Connection) -> None:
-        """Close the connection of a file, unless the next file has it."""
+        """Close the connection of a file, unless the next file uses it."""
         if conn is not self._connection:
             conn.close()
 
     def _is_unchanged(self) -> bool:
-        """Whether nothing was committed since the last file, so that all is as it found it."""
+        """Return whether nothing was committed since the last file, so that it left the database unchanged."""
         if self._connection is None or not self._objects.snapshot:
             return False
         try:
             with self._server.health.shutdown_if_silent(self._connection):
                 row = self._connection.execute(self._objects.unchanged_query().encode()).fetchone()
         except psycopg.Error:
-            return False  # the connection is lost: a new one tells why
+            return False  # the connection is lost: a new one reports the reason
         return row is not None and self._objects.is_unchanged(row)
 
     def _connections_made_by(self, conninfo: str) -> ConnectionCache:
         return self._connections.setdefault(conninfo, ConnectionCache(conninfo))
 
     def clear(self) -> None:
-        """Close the connections that files have left to the next one."""
+        """Close the connections that are kept for the next file."""
         for cache in self._connections.values():
             cache.clear()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
-    def contents(self) -> Callable[[], list[str]]:
-        """Read the tables and sequences of the named database, before the runs of a search.
+    def track_contents(self) -> Callable[[], list[str]]:
+        """Read the tables and sequences of the database, before the runs of a search.
 
         Returns:
-            A function that lists those that have other contents now.
+            A function that lists those whose contents have changed.
 
         Raises:
             ServerError: they cannot be read.
@@ -160,9 +161,9 @@ class NamedDatabase:
         return changed
 
     def _check_settings(self, settings: Mapping[str, str]) -> None:
-        """Check, before anything is created, that sessions start with the settings that they are given.
+        """Check, before anything is created, that sessions start with the requested settings.
 
-        Plain files have the same ones each time. Each session of theirs is checked again when it starts.
+        Plain files always have the same settings, so one check is enough. Each of their sessions is checked again.
         """
         if self._checked == settings:
             return
