@@ -31,7 +31,7 @@ class StepTouch:
 
 
 def touches(session: Session, variables: Mapping[str, str], known: KnownDatabase) -> tuple[StepTouch, ...]:
-    """Give what each step of a session touches, in order."""
+    """Return what each step of a session touches, in order."""
     found = dict.fromkeys(session.steps, StepTouch("", NOTHING))
     for item in session.items:
         if isinstance(item, Statement):
@@ -44,7 +44,7 @@ def touches(session: Session, variables: Mapping[str, str], known: KnownDatabase
 
 
 def touch(item: Statement, variables: Mapping[str, str], known: KnownDatabase) -> StepTouch:
-    """Give what one statement touches; see `touches`."""
+    """Return what one statement touches; see `touches`."""
     try:
         statements = top_statements(render(item.parts, variables))
     except TooLong as error:

@@ -17,7 +17,7 @@ _MAKEFILE = _PACKAGE / "pgchaos.mk"
 
 
 def pages() -> dict[str, Path]:
-    """Give the pages by topic: the name of the file, in lower case."""
+    """Return the pages by topic: the name of the file, in lower case."""
     found = {path.stem.lower(): path for path in sorted((SHARE / "sql").glob("*.md"))}
     found["writing"] = found.pop("readme")
     return {**found, "toolkit": SHARE / "pgtap" / "README.md"}

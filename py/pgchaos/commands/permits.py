@@ -56,7 +56,7 @@ def apply_permits(scenario: Scenario, findings: list[Finding]) -> list[Finding]:
 
 
 def _comments(scenario: Scenario, findings: list[Finding]) -> Iterator[tuple[Place, str, bool]]:
-    """Give the comments of the file, and of included files with findings; and whether each has its line for itself."""
+    """Yield the comments of the file, and of included files with findings, and whether each is alone on its line."""
     texts = {scenario.shown: scenario.source}
     for path in {finding.place.path for finding in findings} - texts.keys():
         with contextlib.suppress(Unreadable):

@@ -77,7 +77,7 @@ def _items(token: Token, paths: Sequence[Path], constants: dict[str, str]) -> It
 
 
 def scenario_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Give the files, and those in the folders, in order."""
+    """Return the files, and those in the folders, in order."""
     for path in paths:
         yield from sorted(path.rglob("*.sql")) if path.is_dir() else [path]
 

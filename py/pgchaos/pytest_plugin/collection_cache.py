@@ -60,7 +60,7 @@ class CollectionCache:
         self._folders: dict[tuple[str, str], _Folder] = {}
 
     def stored(self, path: Path, shown: str, raw: bytes) -> FileSummary | None:
-        """Give the summary of a file with these contents, as reports show it; None where it must be read."""
+        """Return the summary of a file with these contents, as reports show it; None where it must be read."""
         if self._cache is None:
             return None
         name = path.name

@@ -53,7 +53,7 @@ _RUN = pytest.StashKey[Run]()
 
 
 def run_of(config: pytest.Config) -> Run:
-    """Give the run of pytest; made for the first file, so that other projects load nothing for it."""
+    """Return the run of pytest; made for the first file, so that other projects load nothing for it."""
     run = config.stash.get(_RUN, None)
     if run is None:
         run = config.stash[_RUN] = Run(config)

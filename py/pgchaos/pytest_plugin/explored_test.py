@@ -99,7 +99,7 @@ def explored_data(item: pytest.Item, report: pytest.TestReport, verdict: str, te
 
 
 def _raised(item: pytest.Item, report: pytest.TestReport) -> list[Data]:
-    """Give what failed the test beside its calls: an `assert` of its own, an exception, or a fixture."""
+    """Return what failed the test beside its calls: an `assert` of its own, an exception, or a fixture."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None:
         return []

@@ -32,7 +32,7 @@ def write_files(config: pytest.Config) -> None:
 
 
 def named_files(config: pytest.Config) -> dict[str, Path]:
-    """Give the files that the options name, by option."""
+    """Return the files that the options name, by option."""
     return {name: path for name in FILE_OPTIONS if (path := _path(config, name)) is not None}
 
 

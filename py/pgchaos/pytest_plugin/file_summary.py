@@ -65,7 +65,7 @@ class FileSummary:
                 )
 
     def to_json(self) -> list[Any]:
-        """Give what JSON can hold of it, which is everything."""
+        """Return what JSON can hold of it, which is everything."""
         return [getattr(self, name) for name in self.__slots__]
 
     @classmethod

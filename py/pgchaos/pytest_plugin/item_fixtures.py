@@ -15,7 +15,7 @@ _KNOWN = pytest.StashKey[dict[tuple[pytest.Collector | None, tuple[str, ...]], F
 
 
 def shared_fixtures(file: pytest.Module) -> FixtureInfo | None:
-    """Give what pytest found out about the fixtures of an item, for another item with the same ones.
+    """Return what pytest found out about the fixtures of an item, for another item with the same ones.
 
     All items ask for the same fixtures by name. What else they have depends on the markers around them, on autouse
     fixtures, and on fixtures of conftest.py files and plugins that replace others of the same name. None where pytest

@@ -18,7 +18,7 @@ from pgchaos.schedule.token import Fingerprints
 
 
 def texts_of(scenario: Scenario) -> list[str]:
-    """Give the text of its file, and of those that it includes."""
+    """Return the text of its file, and of those that it includes."""
     return [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
 
 

@@ -27,7 +27,7 @@ _BOXED = "chaos_boxed"
 
 
 def mark_report(report: pytest.TestReport, item: ScenarioItem) -> None:
-    """Give the report of an item what the main process needs to show it."""
+    """Return the report of an item what the main process needs to show it."""
     if item.in_subtest:
         return
     setattr(report, SECONDS, item.took)
@@ -126,7 +126,7 @@ class TerminalReports:
 
 
 def properties(reports: Iterable[object]) -> list[tuple[str, str]]:
-    """Give the properties of all reports."""
+    """Return the properties of all reports."""
     return [pair for report in reports for pair in getattr(report, "user_properties", ())]
 
 
@@ -201,7 +201,7 @@ def slowest_lines(reports: Iterable[object]) -> list[str]:
 
 
 def shown_runs(stats: Mapping[str, Sequence[pytest.TestReport]]) -> list[tuple[pytest.TestReport, str]]:
-    """Give the reports of runs that passed, which their items have with --chaos-show, with their texts."""
+    """Return the reports of runs that passed, which their items have with --chaos-show, with their texts."""
     reports = [report for outcome in ("passed", "xfailed") for report in stats.get(outcome, ())]
     return [(report, text) for report in reports for name, text in report.sections if name == f"Captured {RUN} call"]
 

@@ -112,7 +112,7 @@ def _line(at: str, times: int, cells: Sequence[str], widths: Sequence[int], look
 
 
 def _letters(shown: Sequence[Lane], file: str) -> dict[str, str]:
-    """Give a letter to each file but the scenario's own, of which its lines say that they are."""
+    """Return a letter to each file but the scenario's own, of which its lines say that they are."""
     paths = dict.fromkeys(event.record.place.path for lane in shown for event in lane.events)
     others = [path for path in paths if path != file]
     return dict(zip(others, itertools.cycle(string.ascii_lowercase), strict=False))

@@ -69,7 +69,7 @@ def common_length(one: Sequence[Record], other: Sequence[Record]) -> int:
 
 
 def history(records: Sequence[Record]) -> list[Record]:
-    """Give the statements of all sessions in the order in which they were sent."""
+    """Return the statements of all sessions in the order in which they were sent."""
     return [record for record in in_order(records) if kind_of(record) == "statement"]
 
 

@@ -139,7 +139,7 @@ def starts_program(record: Record) -> bool:
 
 
 def as_written(record: Record) -> str:
-    """Give the statement as written, or what the engine did; that a fault is no comment of the file."""
+    """Return the statement as written, or what the engine did; that a fault is no comment of the file."""
     return record.statement.removeprefix("-- ") if kind_of(record) == "fault" else record.statement
 
 

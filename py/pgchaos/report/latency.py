@@ -61,7 +61,7 @@ def _latency(session: str, place: Place, statement: str, records: Sequence[Recor
 
 
 def latency_data(records: Sequence[Record]) -> list[dict[str, str | int | float]]:
-    """Give the same as plain data, times in ms: the rows of a table."""
+    """Return the same as plain data, times in ms: the rows of a table."""
     return [
         {
             "session": latency.session,

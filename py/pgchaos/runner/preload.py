@@ -45,7 +45,7 @@ _SCENARIO = (
 _PARTS: dict[Part, tuple[str, ...]] = {
     "drawing": (
         "pgchaos.engine.faults.fault_counter",
-        "pgchaos.search.runs_ahead",
+        "pgchaos.search.speculative_runs",
         "pgchaos.search.value_trials",
     ),
     "network": ("pgchaos.engine.session_network",),
@@ -61,7 +61,7 @@ _PARTS: dict[Part, tuple[str, ...]] = {
     "searching": (
         "pgchaos.search.inner_effects",
         "pgchaos.search.interleaving_search",
-        "pgchaos.search.runs_ahead",
+        "pgchaos.search.speculative_runs",
         "pgchaos.search.touched_relations",
         "pgchaos.schedule.explore",
     ),

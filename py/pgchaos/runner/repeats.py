@@ -30,7 +30,7 @@ class Repetition(NamedTuple):
     same_seed: bool = False  # each run has the seed of the first; else one that follows from it
 
     def seeds(self, first: int) -> Iterator[int]:
-        """Give the seed of each run."""
+        """Return the seed of each run."""
         chance = random.Random(f"{first}/repeat")
         for number in range(self.runs):
             yield first if number == 0 or self.same_seed else chance.getrandbits(_SEED_BITS)

@@ -24,7 +24,7 @@ class FailureDatabase:
         self._database = _database(key) if key else None
 
     def tokens(self) -> list[Token]:
-        """List what failed before."""
+        """List the stored tokens."""
         if self._database is None:
             return []
         return [parse(value.decode()) for value in sorted(self._database.fetch(_TOKENS))]
@@ -35,9 +35,9 @@ class FailureDatabase:
             self._database.save(_TOKENS, str(token).encode())
 
     def delete(self, token: Token) -> None:
-        """Delete a token that does not fail any more."""
+        """Delete a token whose run does not fail any more."""
         if self._database is not None:
-            # it may be of the time before tokens had a checksum
+            # earlier versions stored tokens without a checksum
             for text in (str(token), token.without_checksum):
                 self._database.delete(_TOKENS, text.encode())
 

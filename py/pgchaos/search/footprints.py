@@ -1,6 +1,6 @@
 """The footprints of a session's steps, by the text of its statements and by its transactions.
 
-A step touches what its transaction touched so far: if it fails, the server undoes that, and releases the locks.
+A step touches what its transaction has touched so far: if it fails, the server undoes that and releases the locks.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from pgchaos.schedule.footprint import ANYTHING, NOTHING, Footprint, union
 from pgchaos.schedule.wait_rules import in_force
 from pgchaos.search.touched_tables import TIME, KnownDatabase, touched
 
-# touched by all steps of serializable transactions: which of them fails does not depend on common tables
+# touched by all steps of serializable transactions: one of them may fail without a common table
 SERIALIZABLE = "what is serializable"
 
-# statements that do not change the tables, functions and triggers of the database
-_TAME = frozenset(
+# statements that do not change tables, functions and triggers
+_HARMLESS = frozenset(
     """select values table with insert update delete merge lock truncate begin start commit end rollback abort savepoint
     release set reset show listen unlisten notify declare fetch move close prepare deallocate""".split()  # noqa: SIM905  # read better so
 )
 _VALUE = re.compile(r"[-+]?[0-9.]*|true|false|on|off|yes|no|t|f", re.IGNORECASE)
-_WRITTEN_OTHERWISE = re.compile(r'\b[uU]&"')
+_UNICODE_NAME = re.compile(r'\b[uU]&"')
 
 _Kind = Literal["begins", "ends", "saves", "does"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Act:
+class _Effect:
     """One statement."""
 
-    step: str  # that it belongs to
+    step: str
     kind: _Kind  # its effect on its transaction
-    touches: Footprint = NOTHING  # by itself
-    level: str = ""  # of the transaction that it begins, or ''
+    touches: Footprint = NOTHING  # of this statement alone
+    level: str = ""  # isolation level of the transaction that it begins, or ''
 
 
 class Unknowable(Exception):
-    """A session may change the database so that nothing is known of it any more."""
+    """What a session touches cannot be known: it may change tables, functions or triggers."""
 
 
 def footprints(
@@ -60,27 +60,27 @@ def footprints(
 
     Args:
         session: as parsed.
-        variables: of the matrix, and drawn.
+        variables: of the matrix, and drawn values.
         known: what is known of the database.
         level: the isolation level of a transaction that names none.
 
     Raises:
-        Unknowable: it may change what the others touch.
+        Unknowable: it may change what other sessions touch.
     """
     items = [item for item in session.items if in_force(item, variables)]
     try:
-        acts = list(_acts(items, variables, known))
-        wild = _is_wild(items, variables)
-    except TooLong as error:  # the run will tell
+        effects = list(_effects(items, variables, known))
+        unclear = _is_unclear(items, variables)
+    except TooLong as error:  # the run reports it
         raise Unknowable(str(error)) from None
-    if wild or any(isinstance(item, STEERS) for item in items):
+    if unclear or any(isinstance(item, STEERS) for item in items):
         return (ANYTHING,) * len(session.steps)
     found: dict[str, Footprint] = dict.fromkeys(session.steps, NOTHING)
     try:
-        for transaction, isolation in _transactions(acts, level):
-            for act, touches in zip(transaction, _of(transaction, isolation), strict=True):
-                found[act.step] |= touches
-    except _Open:
+        for transaction, isolation in _transactions(effects, level):
+            for effect, touches in zip(transaction, _footprints_of(transaction, isolation), strict=True):
+                found[effect.step] |= touches
+    except _UnclearTransaction:
         return (ANYTHING,) * len(session.steps)
     if not any(one.anything for one in found.values()):
         return tuple(found.values())
@@ -92,12 +92,12 @@ def footprints(
     return (*steps[:first], *(ANYTHING for _ in steps[first:]))
 
 
-class _Open(Exception):
+class _UnclearTransaction(Exception):
     """A transaction with an unknown beginning or end."""
 
 
-def _is_wild(items: Iterable[Item], variables: Mapping[str, str]) -> bool:
-    """Whether the text does not show which transactions there are, or what a variable holds."""
+def _is_unclear(items: Iterable[Item], variables: Mapping[str, str]) -> bool:
+    """Whether the text does not show which transactions there are, or the value of a variable."""
     depth = 0
     for item in items:
         if isinstance(item, Meta):
@@ -115,24 +115,24 @@ def _is_value(parts: Parts) -> bool:
     return all(_VALUE.fullmatch(part) if isinstance(part, str) else True for part in parts)
 
 
-def _acts(items: Iterable[Item], variables: Mapping[str, str], known: KnownDatabase) -> Iterator[_Act]:
+def _effects(items: Iterable[Item], variables: Mapping[str, str], known: KnownDatabase) -> Iterator[_Effect]:
     for item in items:
         if isinstance(item, Statement):
             text = render(item.parts, variables)
             statements = top_statements(text)
-            if item.send is Send.GEXEC or not all(statement.verb in _TAME for statement in statements):
+            if item.send is Send.GEXEC or not all(statement.verb in _HARMLESS for statement in statements):
                 raise Unknowable(f"{item.place}: what it does is not known")
-            odd = item.copy is not None or _WRITTEN_OTHERWISE.search(text) is not None
+            odd = item.copy is not None or _UNICODE_NAME.search(text) is not None
             for number, statement in enumerate(statements):
-                yield _act(item.step, statement, known, odd=odd, first=number == 0)
+                yield _effect(item.step, statement, known, odd=odd, first=number == 0)
 
 
-def _act(step: str, statement: SqlStatement, known: KnownDatabase, *, odd: bool, first: bool) -> _Act:
+def _effect(step: str, statement: SqlStatement, known: KnownDatabase, *, odd: bool, first: bool) -> _Effect:
     words = [token.text for token in statement.tokens if token.kind == "word"]
     kind = _kind(statement)
     if statement.verb in ("select", "with") and "into" in words and "insert" not in words and "merge" not in words:
         raise Unknowable("SELECT INTO makes a table")
-    # in a group, what stands before BEGIN is of the same transaction
+    # statements before BEGIN in the same message belong to the same transaction
     if (
         odd
         or (kind == "begins" and not first)
@@ -140,10 +140,12 @@ def _act(step: str, statement: SqlStatement, known: KnownDatabase, *, odd: bool,
         or "prepared" in words
         or statement.verb == "prepare"
     ):
-        return _Act(step, "does", ANYTHING)
+        return _Effect(step, "does", ANYTHING)
     if kind == "begins":
-        return _Act(step, kind, ANYTHING if _by_variable(statement) else NOTHING, _level(words))
-    return _Act(step, kind, touched(statement, known) if kind == "does" and statement.verb != "rollback" else NOTHING)
+        return _Effect(step, kind, ANYTHING if _by_variable(statement) else NOTHING, _level(words))
+    return _Effect(
+        step, kind, touched(statement, known) if kind == "does" and statement.verb != "rollback" else NOTHING
+    )
 
 
 def _by_variable(statement: SqlStatement) -> bool:
@@ -170,42 +172,42 @@ def _level(words: Sequence[str]) -> str:
     return next((level for level in levels if level in text), "")
 
 
-def _transactions(acts: Iterable[_Act], default: str) -> Iterator[tuple[list[_Act], str]]:
+def _transactions(effects: Iterable[_Effect], default: str) -> Iterator[tuple[list[_Effect], str]]:
     """Split statements into transactions, with the isolation level of each."""
-    block: list[_Act] = []
-    for act in acts:
-        if act.kind == "begins":
+    block: list[_Effect] = []
+    for effect in effects:
+        if effect.kind == "begins":
             if block:
-                raise _Open
-            block = [act]
+                raise _UnclearTransaction
+            block = [effect]
         elif block:
-            block.append(act)
-            if act.kind == "ends":
+            block.append(effect)
+            if effect.kind == "ends":
                 yield block, block[0].level or default
                 block = []
         else:
-            yield [act], default
+            yield [effect], default
     if block:
-        raise _Open
+        raise _UnclearTransaction
 
 
-def _of(transaction: Sequence[_Act], level: str) -> Iterator[Footprint]:
+def _footprints_of(transaction: Sequence[_Effect], level: str) -> Iterator[Footprint]:
     """Return the footprints of the statements of a transaction.
 
-    A retry belongs to the step that failed: it touches no more than the transaction so far.
+    A retry belongs to the step that failed: it touches nothing beyond its transaction so far.
     """
-    whole = union(act.touches for act in transaction)
+    whole = union(effect.touches for effect in transaction)
     if level == "serializable":
         whole |= Footprint(writes=frozenset({SERIALIZABLE}))
-    # its first query takes the snapshot by which all of it reads
+    # its first query takes the snapshot for the whole transaction
     snapshot = Footprint(whole.reads | whole.writes) if level in ("serializable", "repeatable read") else NOTHING
     so_far = Footprint(writes=whole.writes & {SERIALIZABLE})
-    for act in transaction:
-        so_far |= act.touches
-        if act.kind == "begins":
-            # now() is when it began
-            yield Footprint(writes=whole.writes & {TIME}, anything=act.touches.anything)
-        elif act.kind == "saves":
+    for effect in transaction:
+        so_far |= effect.touches
+        if effect.kind == "begins":
+            # now() returns the time of BEGIN
+            yield Footprint(writes=whole.writes & {TIME}, anything=effect.touches.anything)
+        elif effect.kind == "saves":
             yield NOTHING
         else:
             yield so_far | snapshot

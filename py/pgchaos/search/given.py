@@ -1,6 +1,6 @@
-"""Draws the values of `given`, and shrinks those that fail, by hypothesis.
+"""Draws the values of `given` with hypothesis, and shrinks those that fail.
 
-The only module that uses hypothesis, by its public API.
+The only module that uses hypothesis; it uses its public API only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Values = Mapping[str, str]
 
 
 class _Found(Exception):
-    """Values fail."""
+    """Some values fail."""
 
 
 def draw(
@@ -36,11 +36,11 @@ def draw(
 
     Args:
         givens: what to draw.
-        fails: whether values fail; it must always answer the same for the same values.
+        fails: whether values fail; it must always return the same for the same values.
         seed: of hypothesis.
         key: of its database, where it stores values that failed; '' to store none.
-        examples: values to try at most; None for the number in the profile of hypothesis.
-        exactly: the user has given the number, whatever the profile says.
+        examples: values to try at most; None for the number in hypothesis's profile.
+        exactly: the user chose the number of examples: it overrides the profile.
 
     Returns:
         The smallest values found that fail, or None.
@@ -78,18 +78,18 @@ def draw(
 
 
 def database_of(key: str) -> ExampleDatabase | None:
-    """Return one scenario's part of hypothesis's database; None without a key, or where the profile stores nothing."""
+    """Return one scenario's part of hypothesis's database; None without a key, or if the profile stores nothing."""
     base = hypothesis.settings().database
     return _OneOf(base, key) if key and base is not None else None
 
 
 def most() -> int:
-    """Return how many values the profile of hypothesis draws at most."""
+    """Return how many values hypothesis's profile draws at most."""
     return int(hypothesis.settings().max_examples)
 
 
 class _OneOf(ExampleDatabase):
-    """One scenario's part of a database: hypothesis itself would take one function for one test."""
+    """One scenario's part of a database: hypothesis would use the same keys for all scenarios."""
 
     def __init__(self, base: ExampleDatabase, key: str) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ def _strategy(given: Given) -> st.SearchStrategy[str]:
 
 
 def _number(value: float) -> str:
-    # -0.0 is a second zero, which SQL does not tell from the first
+    # SQL does not distinguish -0.0 from 0.0
     return repr(value + 0.0) if math.isfinite(value) else "0"
 
 

@@ -1,4 +1,4 @@
-"""Effects inside one statement, where a search lets no other session run: triggers and functions."""
+"""Finds statements with several effects, by triggers and functions: a search runs no other session between these."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _QUERY = r"""
 
 
 class InnerEffects:
-    """Finds out, once, which statements of the sessions do several things of which others see the order.
+    """Finds, once, the statements with several effects whose order other sessions could observe.
 
     Args:
-        scenario: as it is run.
+        scenario: that is run.
 
     Attributes:
-        other: another look at the database, made at the same times; None for none.
+        next: another inspector, which is called too; or None.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -48,7 +48,7 @@ class InnerEffects:
         self._tables: dict[str, list[int]] = defaultdict(list)
         self._found: dict[int, str] = {}
         self._asked = False
-        self.other: DatabaseInspector | None = None
+        self.next: DatabaseInspector | None = None
         for session in scenario.sessions:
             for item in session.items:
                 if isinstance(item, Statement):
@@ -67,20 +67,20 @@ class InnerEffects:
                 self._found[line] = f"line {line} takes an advisory lock in WHERE"
 
     def before(self, connection: Connection) -> None:
-        """Make the other look."""
-        if self.other is not None:
-            self.other.before(connection)
+        """Call the next inspector."""
+        if self.next is not None:
+            self.next.before(connection)
 
     def after(self, connection: Connection) -> None:
-        """Examine the database after setup; later calls make the other look only."""
-        if self.other is not None:
-            self.other.after(connection)
+        """Examine the database after setup, the first time; call the next inspector."""
+        if self.next is not None:
+            self.next.after(connection)
         if self._asked or not (self._calls or self._tables):
             return
         self._asked = True
         names = {"calls": _array(self._calls), "tables": _array(self._tables)}
         answer = connection.ask(_QUERY.format(**names), deadline=connection.within(_PATIENCE))
-        # where it cannot be asked, the runs say why; this is but a remark
+        # an error is ignored: this only produces a remark, and the runs report it
         for kind, name, trigger in (row for result in answer.results for row in result.rows()):
             lines = self._calls if kind == "function" else self._tables
             for line in lines[str(name)]:
@@ -91,7 +91,7 @@ class InnerEffects:
                 )
 
     def remarks(self) -> list[str]:
-        """Report what was not interleaved; nothing where each statement is one thing."""
+        """Report the statements whose effects were not interleaved."""
         if not self._found:
             return []
         found = [text for _, text in sorted(self._found.items())]

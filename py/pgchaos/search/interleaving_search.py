@@ -1,4 +1,4 @@
-"""Runs many interleavings of one scenario until one fails; then makes that one easy to read."""
+"""Runs many interleavings of one scenario until one fails; then finds the simplest one that fails."""
 
 from __future__ import annotations
 
@@ -14,59 +14,59 @@ from pgchaos.schedule.scheduler import Replay
 from pgchaos.schedule.shrink import Taken, easier, weight
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.search.result_merger import ResultMerger, failure_key
-from pgchaos.search.runs_ahead import RunsAhead
+from pgchaos.search.speculative_runs import SpeculativeRuns
 
-_PASSED = 1000  # orders that passed, the latest, among which the one nearest to a failure is looked for
-_COMPARED = 500_000  # pairs of steps that are compared for it
-_SHRINKING = 200  # runs at most to make a failure easier to read
-_SLOW, _SHRINKING_SLOW = 1.0, 3  # seconds of a run that a time-out has ended; fewer runs like that one
-_AHEAD = 4  # runs that are offered to be made ahead
-_ENDLESS = ("timeout", "wait")  # each further failure of these kinds could take as long
+_PASSED = 1000  # latest orders that passed, among which the one nearest to a failure is searched
+_COMPARED = 500_000  # pairs of steps that are compared to find it
+_SHRINKING = 200  # runs at most to simplify a failure
+_SLOW, _SHRINKING_SLOW = 1.0, 3  # if a timeout ended a run of more than so many seconds, only so many runs
+_OFFERED = 4  # runs that are offered to be made speculatively
+_ENDLESS = ("timeout", "wait")  # failures after which the search ends: each further one could take as long
 
-Once = Callable[[Replay | Pct], RunResult]
+RunOne = Callable[[Replay | Pct], RunResult]
 
 
 class InterleavingSearch:
     """Searches among the interleavings of a scenario.
 
     Args:
-        once: runs one.
+        run: runs one.
         actors: all connections in file order.
         found: whether a result is what the search looks for.
-        stopped: whether the search shall end.
-        ahead: makes runs before they are asked for; None where each is made when it is.
-        took: called with each of these when the search takes it.
+        stopped: whether the search must end.
+        speculative: makes runs before the search asks for them; or None.
+        count: called with the result of each of these that the search uses.
     """
 
     def __init__(
         self,
-        once: Once,
+        run: RunOne,
         actors: tuple[Actor, ...],
         found: Callable[[RunResult], bool],
         stopped: Callable[[], bool],
-        ahead: RunsAhead | None = None,
-        took: Callable[[RunResult], RunResult] = lambda result: result,
+        speculative: SpeculativeRuns | None = None,
+        count: Callable[[RunResult], RunResult] = lambda result: result,
     ) -> None:
-        self._once, self._actors, self._found, self._stopped = once, actors, found, stopped
+        self._run_one, self._actors, self._found, self._stopped = run, actors, found, stopped
         self._passed: deque[list[Launch]] = deque(maxlen=_PASSED)
-        self._ahead, self._took = ahead, took
+        self._speculative, self._count = speculative, count
 
     def run_all(self, limit: int) -> RunResult:
-        """Run all interleavings up to a limit, also after one has failed."""
+        """Run all interleavings up to a limit, even after one has failed."""
         frontier, merger = Frontier(most=limit + 1), ResultMerger()
         while merger.count < limit and not self._is_over(merger) and (first := frontier.follow(self._actors)):
             order, result = self._run(first, partial(frontier.upcoming, self._actors), limit - merger.count - 1)
-            merger.add(self._noted(result))
+            merger.add(self._remember_passed(result))
             frontier.learn(order.trace)
         return self._with_nearest(merger.result(exhausted=not frontier.more))
 
     def explore(self, search: Explore) -> RunResult:
-        """Run the interleavings that a search chooses, until one run fails; report that in its easiest form."""
+        """Run the interleavings that a search chooses, until one fails; report its simplest form."""
         merger, found = ResultMerger(), None
         while found is None and not self._is_over(merger) and (order := search.take()) is not None:
             order, result = self._run(order, search.upcoming, search.left)
             search.learn(order)
-            merger.add(self._noted(result))
+            merger.add(self._remember_passed(result))
             if self._found(result):
                 found = self.shrink(taken(order.trace), result)
         explored = search.explored()
@@ -76,21 +76,21 @@ class InterleavingSearch:
     def _run(
         self, order: Replay | Pct, upcoming: Callable[[int], Sequence[Replay | Pct]], left: int
     ) -> tuple[Replay | Pct, RunResult]:
-        """Make the next run, or take it where it was made ahead: with its order as it went."""
-        if self._ahead is None:
-            return order, self._once(order)
-        order, result = self._ahead.run(order, lambda: upcoming(min(left, _AHEAD)), left)
-        return order, self._took(result)
+        """Make the next run, or use it if it was made speculatively; returns its actual order too."""
+        if self._speculative is None:
+            return order, self._run_one(order)
+        order, result = self._speculative.run(order, lambda: upcoming(min(left, _OFFERED)), left)
+        return order, self._count(result)
 
     def shrink(self, failing: Taken, result: RunResult) -> RunResult:
-        """Find the easiest interleaving with the same failure.
+        """Find the simplest interleaving with the same failure.
 
         Args:
-            failing: the connection at each decision of a failed run.
+            failing: the connection chosen at each decision of a failed run.
             result: its result.
 
         Returns:
-            The result of the easiest one.
+            The result of the simplest one.
         """
         keys = {failure_key(failure) for failure in result.failures}
         tried, left = {failing}, _SHRINKING
@@ -103,7 +103,7 @@ class InterleavingSearch:
             tried.add(candidate)
             left -= 1
             order = Replay(candidate, self._actors, lenient=True)
-            again = self._noted(self._once(order))
+            again = self._remember_passed(self._run_one(order))
             actual = taken(order.trace)
             tried.add(actual)
             same = keys.intersection(map(failure_key, again.failures))
@@ -111,17 +111,17 @@ class InterleavingSearch:
                 failing, result = actual, again
         return result
 
-    def _noted(self, result: RunResult) -> RunResult:
+    def _remember_passed(self, result: RunResult) -> RunResult:
         """Keep the order of a run that passed."""
         if not (result.failures or result.skipped):
             self._passed.append(result.order)
         return result
 
     def _with_nearest(self, result: RunResult) -> RunResult:
-        """Add to a failed run the order that passed and is most like its own."""
+        """Add the order that passed and is most similar to a failed run's order."""
         if not result.failures or not self._passed:
             return result
-        # comparing takes the square of the length; the runs that made the failure easier are the latest
+        # a comparison takes time proportional to the square of the length; the latest runs are those that shrink
         count = max(10, _COMPARED // max(1, len(result.order)) ** 2)
         latest = list(self._passed)[-count:]
         return replace(result, nearest=min(latest, key=lambda order: distance(order, result.order)))

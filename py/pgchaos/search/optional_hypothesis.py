@@ -1,4 +1,4 @@
-"""hypothesis, which a project may do without: it is imported once, and every thread knows the outcome."""
+"""Imports hypothesis, an optional dependency, once for all threads."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from functools import cache
 NOT_INSTALLED = "hypothesis, which is not installed: pip install hypothesis"
 
 
-@cache  # a failed import is not tried again: it would take its time in each scenario
+@cache  # a failed import would take the same time in each scenario
 def no_hypothesis() -> str:
     """Import hypothesis and the module that uses it, the first time in the main thread.
 
     Returns:
-        '' where that succeeds; else `NOT_INSTALLED`, or the error.
+        '' on success; else `NOT_INSTALLED`, or the error.
     """
     try:
         import pgchaos.search.given  # noqa: F401 it is the one module that imports hypothesis
@@ -20,7 +20,7 @@ def no_hypothesis() -> str:
         if error.name == "hypothesis":
             return NOT_INSTALLED
         return _broken(error)
-    except Exception as error:  # of any kind: only scenarios that draw values fail for it
+    except Exception as error:  # any error: only scenarios that draw values fail because of it
         return _broken(error)
     return ""
 

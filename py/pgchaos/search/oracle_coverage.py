@@ -1,4 +1,4 @@
-"""Whether an oracle has judged anything: transactions that committed, and changes that it compares."""
+"""Checks that an oracle has judged something: committed transactions, and changes that it compares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Values = tuple[tuple[str, str], ...]  # of the variables of a run
 
 
 class OracleCoverage:
-    """Takes the runs of an item, and those of its serial orders."""
+    """Collects what the runs of an item, and its serial runs, have committed and changed."""
 
     def __init__(self) -> None:
         self._committed = 0
@@ -23,24 +23,24 @@ class OracleCoverage:
 
     @property
     def reads_state(self) -> bool:
-        """Whether it is still unknown that anything changes."""
+        """Whether no change has been seen yet, so that the state is still to be read."""
         return not (self._varies or any(one.compared is not False for one in self._changed))
 
     def add(self, log: TransactionLog) -> None:
-        """Take the log of a run that was judged."""
+        """Add the log of a run that was judged."""
         if log.outcome is not None:
             self._committed += sum(txn.fate == "committed" for txn in log.outcome.transactions)
             if log.reads_state:
                 self._changed.append(log.changed)
 
     def compare(self, values: Values, transactions: Iterable[OracleTransaction]) -> None:
-        """Take the results of a run's transactions."""
+        """Compare the results of a run's transactions with earlier ones."""
         for txn in transactions:
             if self._results.setdefault((values, txn.name), txn.results) != txn.results:
                 self._varies = True
 
     def failure(self, place: Place | None) -> Failure | None:
-        """Make the failure of an oracle that judged nothing; `place` is the line that asks for it."""
+        """Return a failure if the oracle judged nothing; `place` is its line."""
         if not self._committed:
             text = "oracle was not run: no transaction committed, so that there was nothing to judge"
             return Failure("not run", (), text, place)
@@ -51,7 +51,7 @@ class OracleCoverage:
         return None
 
     def remark(self, place: Place | None) -> list[str]:
-        """Remark that nothing has changed, where that may be intended."""
+        """Return a remark if nothing has changed, which may be intended."""
         if self.reads_state and self._changed:
             return [f"{place}: oracle: nothing that it compares was changed, and every order had the same results"]
         return []

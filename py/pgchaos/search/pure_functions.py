@@ -1,6 +1,6 @@
-"""Functions and words of SQL that are known to touch no table, no lock and no session.
+"""Functions and keywords of SQL that are known to touch no table, no lock and no session state.
 
-What is not listed here may do anything.
+Every other function may touch anything.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ FUNCTIONS = frozenset(
     row_to_json rpad rtrim sign split_part sqrt starts_with stddev stddev_pop stddev_samp string_agg string_to_array
     strpos substr substring sum to_char to_date to_json to_jsonb to_number translate trim trunc unnest upper upper_inc
     upper_inf var_pop var_samp variance width_bucket
-    """.split()  # noqa: SIM905  # names are read better so than as strings
+    """.split()  # noqa: SIM905  # more readable than a list of strings
 )
-# words and types before a parenthesis that is no call
+# keywords and types that may precede a parenthesis without a call
 KEYWORDS = frozenset(
     """
     all and any array as asc between bigint by bit box case char character check conflict cross cube date decimal desc
@@ -33,11 +33,11 @@ KEYWORDS = frozenset(
     when where window with within
     """.split()  # noqa: SIM905  # as above
 )
-TELL_TIME = frozenset(
+READ_CLOCK = frozenset(
     """
     now clock_timestamp statement_timestamp transaction_timestamp timeofday current_timestamp current_date current_time
     localtime localtimestamp
     """.split()  # noqa: SIM905  # as above
 )
-# of the schema chaos: they return facts about their own session, or assert
-OF_THE_TOOLKIT = frozenset({"assert", "var", "session", "worker", "iteration", "seed"})
+# functions of the schema chaos that only return facts about their session, or assert
+TOOLKIT_FUNCTIONS = frozenset({"assert", "var", "session", "worker", "iteration", "seed"})

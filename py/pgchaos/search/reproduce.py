@@ -1,4 +1,4 @@
-"""Makes a failed run again in another form: a free run by an order of its steps, a run without its fault."""
+"""Repeats a failed run in another form: a free run as an order of steps, or a run without its fault."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from pgchaos.search.run_factory import RunFactory
 from pgchaos.server import Server
 from pgchaos.stop import Stop
 
-_LONG = 10.0  # seconds of a run ended by its time-out, which are not spent again
-_LEAST_LIMIT = 2.0  # seconds that the second run may take in any case: one step at a time takes longer than all at once
-_MOST_STEPS = 1_000  # that are run one at a time only for a token
-_MOST_WAITED = 0.5  # seconds of waits that are waited for again
-# waits within a statement for another session: none comes while one step is run at a time
+_LONG = 10.0  # seconds; a longer run that its timeout ended is not repeated
+_LEAST_LIMIT = 2.0  # seconds that the second run may always take: one step at a time takes longer than all at once
+_MOST_STEPS = 1_000  # that are run one at a time for a token
+_MOST_WAITED = 0.5  # seconds of waits that are repeated
+# waits within a statement for another session, which cannot go on while steps run one at a time
 _FOR_OTHERS = re.compile(r"\bchaos\s*\.\s*(?:barrier|wait_for|wait_blocked)(?=\s*\()", re.IGNORECASE)
-# waits for a time, in a statement or as a directive
+# waits for some time, in a statement or as a directive
 _FOR_A_TIME = re.compile(
     r"\b(?:chaos\s*\.\s*(?:delay|jitter)|pg_sleep(?:_for|_until)?)(?=\s*\()|(?<=^-- )(?:delay|jitter)\b", re.IGNORECASE
 )
@@ -35,7 +35,7 @@ _FOR_A_TIME = re.compile(
 class Reproduction(NamedTuple):
     """Whether a free run can be replayed."""
 
-    decisions: tuple[int, ...] | None = None  # by the numbers of the connections; None where it does not fail again
+    decisions: tuple[int, ...] | None = None  # numbers of connections; None if it does not fail again
     notes: tuple[str, ...] = ()  # for the report of the failed run: why there is no order of its steps
 
 
@@ -47,9 +47,9 @@ def reproduce(
     failed: RunResult,
     announce: Callable[[], None] = lambda: None,
 ) -> Reproduction:
-    """Try whether the order in which a free run's steps began makes it fail again, one step at a time.
+    """Run the steps of a free run one at a time, in the order in which they began, to see if it fails again.
 
-    It takes no longer than the run did, but may take `_LEAST_LIMIT`.
+    It may take as long as the run, or `_LEAST_LIMIT`.
 
     Args:
         scenario: that was run.
@@ -59,22 +59,22 @@ def reproduce(
         failed: its result.
         announce: called before it is run again.
     """
-    begun = _begun(failed.records)
-    if len(set(begun)) < 2:
+    order = _step_order(failed.records)
+    if len(set(order)) < 2:
         return Reproduction()
-    reason = _reason_against(scenario, failed, len(begun))
+    reason = _reason_against(scenario, failed, len(order))
     if reason:
         return Reproduction(notes=(f"no order of steps that replays it was looked for: {reason}",))
     announce()
     limit = max(failed.duration, _LEAST_LIMIT)
-    with _limited(settings, limit) as limited:
+    with _with_time_limit(settings, limit) as limited:
         factory = RunFactory(scenario, variables, server, limited)
-        again = factory.once(Replay(begun, factory.actors, lenient=True))
+        again = factory.run(Replay(order, factory.actors, lenient=True))
         late = limited.stop is not None and limited.stop.is_set()
     if factory.outside or (settings.stop is not None and settings.stop.is_set()):
-        # it changed what the failed run did not have; the token is only a help
+        # the second run changed something outside; a token is not essential
         return Reproduction()
-    if not (late or _keys(failed).isdisjoint(_keys(again))):
+    if not (late or _failure_keys(failed).isdisjoint(_failure_keys(again))):
         return Reproduction(again.decisions)
     found = (
         f"not found within the time of the run, {limit:.1f} s" if late else "there is none: run so, it does not fail"
@@ -87,39 +87,39 @@ def reproduce(
 
 
 def retry_without_fault(factory: RunFactory, failed: RunResult) -> str:
-    """Make a failed run again without its faults `at any step`, with the other values and the order of steps the same.
+    """Repeat a failed run without its faults `at any step`, with the same other values and order of steps.
 
     Args:
         factory: made the run.
         failed: its result.
 
     Returns:
-        How the scenario fails without the fault; '' where it passes, or where the run had no such fault.
+        How the scenario fails without the fault; '' if it passes, or if the run had no such fault.
     """
     values = without_faults(failed.values)
     if values == failed.values:
         return ""
-    # with an oracle of its own: the search's oracle does not judge this run
-    again = factory.seeded(factory.settings.seed)
+    # with a new oracle: the search's oracle must not count this run
+    again = factory.with_seed(factory.settings.seed)
     again.settings = replace(again.settings, ran=uncounted)
     again.values = values
-    result = again.once(again.following(failed.decisions, lenient=True) if failed.decisions else None)
+    result = again.run(again.replay_of(failed.decisions, lenient=True) if failed.decisions else None)
     if again.stopped() or not result.failures:
         return ""
-    if _keys(failed).isdisjoint(_keys(result)):
+    if _failure_keys(failed).isdisjoint(_failure_keys(result)):
         return f"fails without the fault too, in another way: {result.failures[0].text}"
     return "fails without the fault too"
 
 
-def _keys(result: RunResult) -> set[tuple[str, tuple[str, ...], str]]:
+def _failure_keys(result: RunResult) -> set[tuple[str, tuple[str, ...], str]]:
     return set(map(failure_key, result.failures))
 
 
 def _reason_against(scenario: Scenario, failed: RunResult, steps: int) -> str:
-    """Say why a run is not made again one step at a time, or ''."""
+    """Explain why a run is not repeated one step at a time, or return ''."""
     beside = next((session for session in scenario.sessions if session.repeat_while), None)
     if beside is not None:
-        # how often it is repeated is a matter of time, so that its steps cannot be listed
+        # how often it is repeated depends on time, so its steps cannot be listed
         return f"session `{beside.name}` repeats for as long as another one lasts"
     if failed.silent:
         return "the server did not answer"
@@ -137,7 +137,7 @@ def _reason_against(scenario: Scenario, failed: RunResult, steps: int) -> str:
 
 
 def _waits_in(failed: RunResult, form: re.Pattern[str]) -> Iterator[tuple[Record, str]]:
-    """List the statements and acts that wait, each with the words that show it."""
+    """List the statements and directives that wait, each with the words that match."""
     for record in (*failed.records, *failed.acts):
         found = form.search(record.statement) if record.started_at is not None else None
         if found:
@@ -145,8 +145,8 @@ def _waits_in(failed: RunResult, form: re.Pattern[str]) -> Iterator[tuple[Record
 
 
 @contextmanager
-def _limited(settings: RunSettings, seconds: float) -> Iterator[RunSettings]:
-    """Copy the settings for a run that is stopped after some time, or with the others."""
+def _with_time_limit(settings: RunSettings, seconds: float) -> Iterator[RunSettings]:
+    """Copy the settings for a run that is stopped after some time, or by the outer stop."""
     stop, outer = Stop(), settings.stop
     stop_it = stop.set
     timer = Timer(seconds, stop_it)
@@ -168,14 +168,14 @@ def _seconds(record: Record) -> float:
     return 0.0 if record.started_at is None or record.ended_at is None else record.ended_at - record.started_at
 
 
-def _begun(records: list[Record]) -> list[Actor]:
+def _step_order(records: list[Record]) -> list[Actor]:
     """List the connections in the order in which their steps began; a retry belongs to the failed step."""
     seen = set()
-    begun = []
+    order = []
     sent = [record for record in records if record.started_at is not None]
     for record in sorted(sent, key=lambda one: one.started_at or 0.0):
         step = (record.session, record.worker, record.iteration, record.step)
         if step not in seen:
             seen.add(step)
-            begun.append(Actor(record.session, record.worker))
-    return begun
+            order.append(Actor(record.session, record.worker))
+    return order

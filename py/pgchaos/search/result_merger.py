@@ -14,13 +14,13 @@ _Key = tuple[str, tuple[str, ...], str]
 
 
 def failure_key(failure: Failure) -> _Key:
-    """Identify a failure: by its names, else by its text; what was not run also by its line."""
+    """Identify a failure by its names, else by its text; an assertion that was not run also by its line."""
     text = f"{failure.place}: {failure.text}" if failure.kind == "not run" else failure.text
     return failure.kind, failure.names, "" if failure.names else text
 
 
 class ResultMerger:
-    """Takes the results of runs; keeps the clearest failure, the other failures, and counts."""
+    """Collects the results of runs: the clearest failure, the other failures, and counts."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -31,7 +31,7 @@ class ResultMerger:
         self._duration = 0.0
 
     def add(self, result: RunResult) -> None:
-        """Take the result of the next permutation."""
+        """Add the result of the next permutation."""
         self.count += 1
         self._duration += result.duration
         for number, assertion in enumerate(result.assertions, 1):
@@ -43,7 +43,7 @@ class ResultMerger:
             self._best = result
 
     def has_failed_by(self, kinds: Collection[str]) -> bool:
-        """Whether a permutation had a failure of some kinds."""
+        """Whether a permutation had a failure of one of these kinds."""
         return any(failure.kind in kinds for failure in self._failures.values())
 
     def result(self, *, exhausted: bool, best: RunResult | None = None) -> RunResult:
@@ -51,12 +51,12 @@ class ResultMerger:
 
         Args:
             exhausted: there are no more permutations than these.
-            best: the one to report, where it is known; it need not be one of those that were added.
+            best: the one to report, if it is known; it need not be one of those that were added.
 
         Returns:
-            The result of the failed permutation with the fewest context switches, with failures of others behind its
-            own. Where none failed, that of the first, with the assertions of all of them counted, and no decisions: no
-            token shall single it out.
+            The result of the failed permutation with the fewest context switches, followed by the failures of others.
+            If none failed, that of the first, with the assertions of all of them counted, and without decisions: a
+            token for one of them would be misleading.
 
         Raises:
             ValueError: nothing was run.
@@ -82,7 +82,7 @@ class ResultMerger:
 
 
 def _rank(result: RunResult) -> tuple[bool, int, int]:
-    """Order results: failed ones first, and of these the easiest to read."""
+    """Order results: failed ones first, the simplest of these first."""
     taken = [Actor(step.session, step.worker) for step in result.order]
     return not result.failures, switches(taken) if result.failures else 0, len(taken) if result.failures else 0
 

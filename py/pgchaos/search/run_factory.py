@@ -1,4 +1,4 @@
-"""Makes the runs of one item, with what they share: the values, the database, the oracle, the counts."""
+"""Makes the runs of one item, and holds what they share: the values, the database, the oracle, the counts."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pgchaos.search.serial_oracle import Oracle
     from pgchaos.server.sandbox_provider import SearchDatabase
 
-_CHECKS_GROW = 10  # definitions are compared after 1, 10, 100 … runs (3, 30, 300 … in a kept schema), and at the end
-_KEPT = 3  # the runs after which a schema has been put back, where it can be: then the first of these looks is enough
+_CHECKS_GROW = 10  # definitions are compared after 1, 10, 100 … runs (3, 30, 300 … in a reused schema), and at the end
+_REUSED = 3  # runs after which a reused schema has been reset for the first time: then the first comparison is made
 
 
 class RunFactory:
@@ -50,31 +50,31 @@ class RunFactory:
         self.actors = actors(scenario.sessions)
         self.drawn = drawn_variables(scenario, variables)
         self.values: Mapping[str, str] = {}  # drawn for the next run
-        # provides one database for all runs; None: the server does for each
+        # opens the sandbox of each run in one database; None: the server provides a database for each run
         self.open_sandbox: OpenSandbox | None = None
         self.reused: ReusedSchema | None = None
         self.inspector: DatabaseInspector | None = None
-        self.dependence: Dependence | None = None  # of the steps, where it is known
-        # names definitions that have changed outside the schemas of runs; None where that does not matter
+        self.dependence: Dependence | None = None  # of the steps, if it is known
+        # lists definitions that have changed outside the schemas of runs; None if that does not matter
         self.changed: Callable[[], list[str]] | None = None
-        # what a run has changed outside its schema: then none of these runs counts, and there are no more
+        # what a run has changed outside its schema: then none of these runs counts, and no more are made
         self.outside: tuple[str, ...] = ()
-        # faults that were delivered in a run, and why others were not
+        # faults that were delivered in some run, and the reasons why others were not
         self.struck: set[Fault] = set()
         self.passed_by: dict[Fault, list[str]] = {}
-        self.evaluated: set[Evaluated] = set()  # assertions, in any run
+        self.evaluated: set[Evaluated] = set()  # assertions that some run has evaluated
         self.silent = False  # a run failed on a server that did not answer
         self.complete = False  # a run reached its end
         self.oracle: Oracle | None = None
         self._made, self._next_check = 0, 1
         if scenario.oracle is not None:
-            # it takes long to import
+            # imported here because it takes long
             from pgchaos.search.serial_oracle import Oracle
 
             self.oracle = Oracle(scenario, server, settings)
 
-    def seeded(self, seed: int) -> RunFactory:
-        """Make runs of the same item with another seed, as if none had been made."""
+    def with_seed(self, seed: int) -> RunFactory:
+        """Return a factory for the same item with another seed, without the counts of this one."""
         factory = RunFactory(self.scenario, self.matrix, self.server, replace(self.settings, seed=seed))
         factory.open_sandbox, factory.reused = self.open_sandbox, self.reused
         if self.reused is not None:
@@ -82,21 +82,21 @@ class RunFactory:
         return factory
 
     def reuse(self, schema: ReusedSchema) -> None:
-        """Make the runs in a schema that is kept from one to the next."""
+        """Make all runs in the same schema, which is reset between them."""
         self.reused = schema
         if self.settings.selfcheck:
-            # what differs from run to run is to be seen, the numbers of backends say
+            # a new schema shows differences between runs, such as the backends' pids
             schema.give_up()
         self.open_sandbox = lambda: schema.open(self.variables)
-        self._next_check = _KEPT
+        self._next_check = _REUSED
 
     @contextmanager
-    def keeping(self, place: SearchDatabase, schema: ReusedSchema) -> Iterator[None]:
-        """Make the runs of a search in its database, which another search gets where nothing else has changed in it.
+    def reusing(self, place: SearchDatabase, schema: ReusedSchema) -> Iterator[None]:
+        """Make the runs of a search in its database; another search reuses it if nothing else in it has changed.
 
         Args:
-            place: the database, of which it can be proven.
-            schema: that is kept in it from one run to the next, and closed.
+            place: the database, whose changes can be found.
+            schema: the reused schema in it, which is closed at the end.
         """
         self.changed = place.changed
         with closing(schema):
@@ -105,8 +105,8 @@ class RunFactory:
         if schema.left_unchanged and not self.outside:
             place.keep()
 
-    def following(self, decisions: Iterable[int], *, lenient: bool = False) -> Replay:
-        """Make a scheduler of decisions by number; `lenient`: skip those that cannot be followed."""
+    def replay_of(self, decisions: Iterable[int], *, lenient: bool = False) -> Replay:
+        """Make a scheduler from decisions by number; `lenient`: skip those that cannot be followed."""
         return Replay([self.actors[number] for number in decisions], self.actors, lenient=lenient)
 
     @property
@@ -121,21 +121,21 @@ class RunFactory:
     def _stopped_by_user(self) -> bool:
         return self.settings.stop is not None and self.settings.stop.is_set()
 
-    def once(self, order: Scheduler | None) -> RunResult:
-        """Make one run, judged by the oracle where there is one; None for a free run."""
-        return self.took(self.make(order))
+    def run(self, order: Scheduler | None) -> RunResult:
+        """Make and count one run, judged by the oracle if there is one; None for a free run."""
+        return self.count(self.make(order))
 
     def make(self, order: Scheduler | None) -> RunResult:
-        """Make one run that is not counted before the search has taken it."""
+        """Make one run; the search counts it when it uses it."""
         if self.oracle is not None:
             result = self.oracle.run(self.variables, order, self.open_sandbox, self.inspector)
         else:
-            result = self._run(order, self.inspector)
+            result = self._run_once(order, self.inspector)
         return replace(result, values=self.values, decisions=self._decisions(result, order))
 
-    def took(self, result: RunResult) -> RunResult:
-        """Count a run that the search has taken."""
-        self._count(result)
+    def count(self, result: RunResult) -> RunResult:
+        """Count a run that the search uses, and report the progress."""
+        self._add_counts(result)
         most = self._most()
         if self.open_sandbox is not None or self._made > 1:
             self.settings.progress(self._made, most)
@@ -148,11 +148,11 @@ class RunFactory:
             return tuple(self.actors.index(Actor(step.session, step.worker)) for step in result.order)
         return () if self.values else None
 
-    def _count(self, result: RunResult) -> None:
+    def _add_counts(self, result: RunResult) -> None:
         self.struck |= result.struck
         self.evaluated |= result.evaluated
         self.complete = self.complete or result.complete
-        # a silent server where nothing failed has answered in the end
+        # if nothing failed, the server has answered in the end
         self.silent = self.silent or (result.silent and bool(result.failures))
         for fault, reasons in result.passed_by.items():
             self.passed_by.setdefault(fault, []).extend(reasons)
@@ -163,19 +163,19 @@ class RunFactory:
             self.check_outside()
 
     def check_outside(self) -> None:
-        """Check whether definitions have changed outside the schemas of runs, where these share a database."""
+        """Check whether definitions have changed outside the schemas of runs, if these share a database."""
         if self.changed is None or self.outside or self.silent:
             return
         changed = self.reused.changed_outside() if self.reused is not None else None
         self.outside = tuple(self.changed() if changed is None else changed)
 
-    def _run(self, order: Scheduler | None, inspector: DatabaseInspector | None = None) -> RunResult:
+    def _run_once(self, order: Scheduler | None, inspector: DatabaseInspector | None = None) -> RunResult:
         return run_once(
             self.scenario, self.variables, self.server, self.settings, order, self.open_sandbox, inspector=inspector
         )
 
     def _most(self) -> int:
-        """Return how many runs a search may make, without those that make a failure easier to read."""
+        """Return how many runs a search may make, without those that simplify a failure."""
         schedule = self.scenario.schedule
         limit = schedule.limit or MOST
         if schedule.kind == "all" and not self.scenario.runs_programs:
@@ -183,17 +183,17 @@ class RunFactory:
         elif schedule.kind != "explore":
             limit = 1
         if self.drawn and schedule.kind != "explore":
-            # as many values as hypothesis draws
+            # once for each value that hypothesis draws
             from pgchaos.search.given import most
 
             limit *= most()
         return max(limit, self._made)
 
-    # the same twice
+    # --chaos-selfcheck
 
-    def checked(self, order: Replay | Pct) -> RunResult:
-        """Make one run and, with --chaos-selfcheck, others that must do the same."""
-        result = self.once(order)
+    def run_checked(self, order: Replay | Pct) -> RunResult:
+        """Make one run and, with --chaos-selfcheck, others that must have the same result."""
+        result = self.run(order)
         if not self.settings.selfcheck:
             return result
         found = self.compare(result, Replay(taken(order.trace), self.actors))
@@ -202,17 +202,17 @@ class RunFactory:
         return result.joined(failures=found)
 
     def compare(self, first: RunResult, order: Scheduler, how: str = "by the same schedule") -> list[Failure]:
-        """Make a run that must do the same as the first.
+        """Make a run that must have the same result as the first.
 
         Args:
             first: the result of the first.
             order: of the steps of the second.
-            how: the second is made, in words.
+            how: how the second is made, for the message.
 
         Returns:
-            A failure where they differ.
+            A failure if they differ.
         """
-        second = self._run(order)
+        second = self._run_once(order)
         self.outside = self.outside or second.outside
         found = difference(first.records, second.records, how)
         if found is None and {*map(failure_key, first.failures)} != {*map(failure_key, second.failures)}:
@@ -221,7 +221,7 @@ class RunFactory:
         return [] if found is None else [Failure("error", (), *found)]
 
     def _compare_swapped(self, first: RunResult, order: Replay | Pct) -> list[Failure]:
-        """Swap two steps that are taken for independent; a failure says where that made a difference."""
+        """Swap two steps that count as independent; return a failure if that makes a difference."""
         if self.dependence is None:
             return []
         at = commuting(order.trace, self.dependence, random.Random(f"swapped/{self.settings.seed}/{self._made}"))

@@ -1,6 +1,7 @@
-"""The runs of a search that are made ahead in a child, in a second database: what it is sent, and what it sends back.
+"""Makes speculative runs in a forked child: the messages to it and from it, and its loop.
 
-The child has a copy of the scenario and of how it is run. All else is its own: connections, schemas, threads.
+The child has a copy of the scenario and of the settings. It opens its own connections and threads, and uses schemas in
+a second database.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 Order: TypeAlias = "Replay | Pct"
 
 _COLD = 1
-"""First runs in the second database, which take ten times as long: nobody waits for these, and they are dropped."""
+"""First runs in the second database, which take ten times as long: they are made before any order, and discarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,13 @@ class ToRun:
     """A run to make."""
 
     number: int  # by which its result is sent back
-    order: Order  # of its steps; the child knows for itself which of them commute
-    sleeps: bool  # some connections may sleep, as those commute
+    order: Order  # of its steps, without its sleep set: the child knows which of them commute
+    sleeps: bool  # the order has a sleep set
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A new schema to use: its name, and how to connect to it; or why there is none."""
+    """A new schema to use, or the reason why there is none."""
 
     name: str = ""
     conninfo: str = ""
@@ -57,7 +58,7 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Make no more runs; `now`: nor the one that is being made."""
+    """Make no more runs; `now`: stop the current one too."""
 
     now: bool
 
@@ -69,7 +70,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class NeedsSchema:
-    """The child has no other schema any more."""
+    """The child has used its last schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A run that was made: its number, its decisions, and what it brought."""
+    """A run that was made."""
 
     number: int
     trace: list[Choice]
@@ -91,18 +92,18 @@ class Ran:
 class Ended:
     """The child makes no more runs."""
 
-    outside: tuple[str, ...] = ()  # what they have changed outside their schemas, as `RunFactory.outside`
-    unchanged: bool = False  # it is proven that this is nothing
-    error: Exception | None = None  # a bug of ours, or the reason why nobody knows; None where all is well
+    outside: tuple[str, ...] = ()  # what its runs have changed outside their schemas, as `RunFactory.outside`
+    unchanged: bool = False  # it is proven that they have changed nothing
+    error: Exception | None = None  # a bug of pgchaos, or the reason why `outside` is unknown
 
 
 class RunsInChild:
     """Makes runs in the child.
 
     Args:
-        factory: of the search's own runs, of which only the parameters are used.
+        factory: of the search's own runs; only its parameters are used.
         place: the second database.
-        sandboxes: schemas in it, in which nothing has been done.
+        sandboxes: unused schemas in it.
         channel: to the parent.
     """
 
@@ -121,21 +122,21 @@ class RunsInChild:
         self._schemas: SimpleQueue[Schema] = SimpleQueue()
 
     def work(self) -> None:
-        """Make runs until there are no more, and tell what they have changed."""
+        """Make runs until the parent ends it, and send what they have changed."""
         start(threading.Thread(target=self._listen, name="pgchaos orders", daemon=True))
         try:
             ended = self._make_runs()
-        except Exception as error:  # a bug of ours, or nobody knows what these runs have changed: the search raises it
+        except Exception as error:  # a bug of pgchaos, or the check of changes failed: the search raises it
             ended = Ended(error=_sendable(error))
         self._channel.send(ended)
 
     def _listen(self) -> None:
-        """Take what the parent sends, in a thread: a run does not wait for it, and the end of the parent ends all."""
+        """Read messages in a thread: also during runs; the end of the parent ends this process at once."""
         try:
             while True:
                 self._took(self._channel.receive())
         except BaseException:
-            # without the parent nobody takes a result; its server or its supervisor ends what is left
+            # the results have no reader any more; the parent's server or supervisor cleans up
             os._exit(1)
 
     def _took(self, message: object) -> None:
@@ -158,8 +159,8 @@ class RunsInChild:
         settings = replace(first.settings, stop=self._stop, ran=uncounted, progress=lambda *_: None)
         factory = type(first)(first.scenario, first.matrix, first.server, settings)
         place = replace(self._place, schema=self._schema, keep=lambda: kept.append(True))
-        with factory.keeping(place, ReusedSchema(first.scenario, self._schema, first.server.version, first.reused)):
-            with suppress(ServerError):  # from here on the search goes on alone, and meets that too where it lasts
+        with factory.reusing(place, ReusedSchema(first.scenario, self._schema, first.server.version, first.reused)):
+            with suppress(ServerError):  # the search continues alone, and reports the error if it recurs
                 self._make_each(factory)
             factory.check_outside()
         return Ended(factory.outside, bool(kept))
@@ -167,13 +168,13 @@ class RunsInChild:
     def _make_each(self, factory: RunFactory) -> None:
         for _ in range(_COLD):
             if not factory.stopped():
-                factory.once(Replay((), factory.actors))
+                factory.run(Replay((), factory.actors))
         self._channel.send(Ready())
         while not factory.stopped() and (one := self._orders.get()) is not None and not self._ending:
             order = one.order
             if isinstance(order, Replay) and one.sleeps and self._first.dependence is not None:
                 order.sleep = SleepSet(self._first.dependence)
-            result = factory.once(order)
+            result = factory.run(order)
             if not self._stop.is_set():
                 diverged_at = order.diverged_at if isinstance(order, Replay) else None
                 self._channel.send(Ran(one.number, order.trace, diverged_at, result))
@@ -193,7 +194,7 @@ class RunsInChild:
 
 
 def to_run(number: int, order: Order) -> ToRun:
-    """Write what the child is to run.
+    """Make the message for a run.
 
     Args:
         number: of the run.
@@ -205,7 +206,7 @@ def to_run(number: int, order: Order) -> ToRun:
 
 
 def _sendable(error: Exception) -> Exception:
-    """Give an error as it can be sent, with its traceback where that may be of use."""
+    """Return an error that can be pickled; for a bug with its traceback."""
     if isinstance(error, ServerError):
         return ServerError(str(error))
     return RuntimeError("\n".join(("internal error of pgchaos in a process that makes runs:", *traceback_lines(error))))

@@ -1,4 +1,4 @@
-"""Judges runs by serial ones: whether the outcome of a run is that of some serial order of its transactions."""
+"""Judges whether the outcome of a run is that of some serial order of its transactions, by running serial orders."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from pgchaos.server import Server
 
 _CUT_SHORT = frozenset({"error", "wait", "timeout"})  # a run with such a failure has no outcome
 _SHOWN = 8  # differences that are reported
-_KEPT = 64  # variants, by the values of the variables, whose serial runs are stored
-# transactions whose anomaly is named: that takes serial runs in all orders of some of them, 65 for four
+_MOST_VARIANTS = 64  # variants, by the values of the variables, whose serial runs are stored
+# transactions at most for which the anomaly is named: that takes serial runs in all orders of subsets, 65 for four
 MOST_NAMED = 4
 NOT_DECIDED = "not decided"
 _INSTEAD = "where that is meant, take the oracle out and state what must hold in a check or an invariant"
@@ -38,7 +38,7 @@ _FEWER = "let the sessions have fewer transactions, or state what must hold in a
 
 
 class Oracle:
-    """Runs a scenario and judges the outcomes; serial runs are made when they are needed, and stored.
+    """Runs a scenario and judges the outcomes; serial runs are made on demand, and stored.
 
     Args:
         scenario: with `oracle serializable`.
@@ -76,14 +76,14 @@ class Oracle:
             inspector: as for `run_once`.
 
         Returns:
-            As `run_once`, with `judged`, and a failure of kind `oracle` where no serial order has the outcome.
+            As `run_once`, with `judged`, and a failure of kind `oracle` if no serial order has the outcome.
         """
         self._open_sandbox = open_sandbox
         log = TransactionLog(self._scenario.sessions)
         log.reads_state = self.coverage.reads_state
         result = run_once(self._scenario, variables, self._server, self._settings, order, open_sandbox, log, inspector)
         judged, failure = None, None
-        # a fault that is reported after the sessions' end cuts nothing short
+        # a fault that is reported after the end of the sessions has not interrupted them
         if not log.cut_short and not any(failure.kind in _CUT_SHORT for failure in result.failures):
             failure = log.failure
             self.coverage.add(log)
@@ -99,7 +99,7 @@ class Oracle:
         key = tuple(sorted(variables.items()))
         found = self._variants.pop(key, None) or _Variant(self, variables)
         self._variants[key] = found
-        while len(self._variants) > _KEPT:
+        while len(self._variants) > _MOST_VARIANTS:
             del self._variants[next(iter(self._variants))]
         return found
 
@@ -107,7 +107,7 @@ class Oracle:
         """Run the transactions one after the other, in the wanted order."""
         kept = min((name for name in wanted.left_out if name[0].session in self._programs), default=None)
         if kept is not None:
-            return _not_without(kept, wanted)
+            return _not_removable(kept, wanted)
         log = TransactionLog(self._serial.sessions, wanted.left_out)
         order = SerialScheduler((*wanted.prefix, *wanted.rest), self._actors)
         result = run_once(self._serial, variables, self._server, self._settings, order, self._open_sandbox, log)
@@ -124,12 +124,12 @@ class Oracle:
 
     @cached_property
     def advice(self) -> tuple[str, ...]:
-        """What to consider where no serial order has the outcome, by what the file says."""
+        """Advice for the case that no serial order has the outcome, from what the file contains."""
         return advice(skips_locked(self._scenario))
 
     @property
     def place(self) -> Place | None:
-        """The line that asks for the oracle."""
+        """The line of the directive."""
         return self._scenario.oracle_place
 
     @property
@@ -138,8 +138,8 @@ class Oracle:
         return bool(self.outside) or (self._settings.stop is not None and self._settings.stop.is_set())
 
 
-def _not_without(kept: TxnId, wanted: Wanted) -> SerialRun:
-    """Say that a program sends what it sends: no run goes without one of its transactions."""
+def _not_removable(kept: TxnId, wanted: Wanted) -> SerialRun:
+    """Report that a transaction of a program cannot be left out: the program always sends it."""
     first = (*wanted.prefix, *wanted.rest)[:1]
     problem = (
         f"{kept[0]} is a program, and cannot be run without its transaction {kept[1][1] + 1}, which did not commit"
@@ -148,7 +148,7 @@ def _not_without(kept: TxnId, wanted: Wanted) -> SerialRun:
 
 
 def _serial_run(outcome: Outcome, order: SerialScheduler, problem: str, late: bool) -> SerialRun:
-    """Put the transactions of a serial run into their order; one that stopped did so in the last."""
+    """Put the transactions of a serial run in order; a run that stopped did so in the last one."""
     known = {txn.name: txn for txn in outcome.transactions if txn.fate != "out"}
     transactions = [known[one] for one in (order.begun[:-1] if problem else order.begun) if one in known]
     if problem and order.begun:
@@ -166,7 +166,7 @@ def _joined(one: OracleResult | None, other: OracleResult) -> OracleResult:
 
 
 class _Variant:
-    """A scenario with certain values of its variables, and what is known of its serial orders."""
+    """A scenario with fixed values of its variables, and the serial runs of it so far."""
 
     def __init__(self, oracle: Oracle, variables: Mapping[str, str]) -> None:
         self._oracle, self._variables = oracle, dict(variables)
@@ -175,14 +175,14 @@ class _Variant:
         self._states: dict[Wanted, State | None] = {}
 
     def judge(self, outcome: Outcome) -> tuple[OracleResult | None, Failure | None]:
-        """Find a serial order with an outcome, else report the difference."""
+        """Find a serial order with this outcome, else report the difference."""
         self._known.steps = 0
         while True:
             found = find(outcome, self._known)
             if isinstance(found, SerialRun):
                 return OracleResult(serial=self._known.runs), None
             if found is None:
-                return self._none(outcome)
+                return self._no_serial_order(outcome)
             if self._oracle.stopped:
                 return None, None
             if isinstance(found, Undecided) or self._known.runs >= self._known.most:
@@ -206,7 +206,7 @@ class _Variant:
     def _not_judged(self, text: str) -> Failure:
         return Failure("error", (), text, self._oracle.place, (_INSTEAD,))
 
-    def _none(self, outcome: Outcome) -> tuple[OracleResult | None, Failure]:
+    def _no_serial_order(self, outcome: Outcome) -> tuple[OracleResult | None, Failure]:
         """Report that no serial order has the outcome, unless the nearest one differs from itself."""
         left_out, run = self._nearest(outcome)
         if run is None:
@@ -216,7 +216,7 @@ class _Variant:
         unstable = self._unstable(left_out, run)
         if unstable is not None:
             return None, unstable
-        anomaly = self._name(outcome, left_out, run)
+        anomaly = self._anomaly(outcome, left_out, run)
         tried = f"{self._known.runs:,} serial run{'s' if self._known.runs != 1 else ''}"
         text = f"oracle: {anomaly.name}: no serial order of the transactions has this outcome ({tried})"
         apart = differences(outcome, run)
@@ -252,18 +252,18 @@ class _Variant:
             stack += [child for child in node.children.values() if child is not None]
 
     def _unstable(self, left_out: LeftOut, run: SerialRun) -> Failure | None:
-        """Run a serial order again: a file whose outcome differs then cannot be judged."""
+        """Run a serial order twice: a scenario whose outcome differs then cannot be judged."""
         key = left_out, run.path
         if key not in self._checked:
             again = self._oracle.serial(self._variables, Wanted(left_out, run.path))
             self._checked[key] = _instability(run, again, self._oracle.place)
         return self._checked[key]
 
-    # what it is called
+    # the name of the anomaly
 
-    def _name(self, outcome: Outcome, left_out: LeftOut, run: SerialRun) -> Anomaly:
+    def _anomaly(self, outcome: Outcome, left_out: LeftOut, run: SerialRun) -> Anomaly:
         transactions = [txn for txn in outcome.transactions if txn.fate == "committed"]
-        # what its author rolled back has no part in it
+        # a transaction that rolled itself back is not part of it
         left_out |= {txn.name for txn in outcome.transactions if txn.fate == "other" and not txn.failed}
         if len(outcome.transactions) - len(left_out) > MOST_NAMED or self._oracle.stopped:
             return Anomaly(UNNAMED)
@@ -274,11 +274,11 @@ class _Variant:
         every = frozenset(txn.name for txn in outcome.transactions)
         differs = changed_rows(run.state, outcome.state)
         return name_anomaly(
-            Evidence(transactions, known, lambda order: self._after(every, order), outcome.state, differs)
+            Evidence(transactions, known, lambda order: self._state_after(every, order), outcome.state, differs)
         )
 
-    def _after(self, every: LeftOut, order: tuple[TxnId, ...]) -> State | None:
-        """Run some transactions one after the other, without any others; never twice."""
+    def _state_after(self, every: LeftOut, order: tuple[TxnId, ...]) -> State | None:
+        """Return the state after some transactions one after the other, without the others; each order runs once."""
         wanted = Wanted(every - set(order), tuple(actor for actor, _ in order))
         if wanted not in self._states:
             found = self._state_of(wanted)

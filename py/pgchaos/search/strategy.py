@@ -1,4 +1,4 @@
-"""Runs a scenario by its schedule: freely, in one order of steps, or in many; with drawn values, or none."""
+"""Runs a scenario by its schedule: freely, in one order of steps, or in many; with or without drawn values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pgchaos.schedule.explore import Explore
     from pgchaos.search.inner_effects import InnerEffects
     from pgchaos.search.interleaving_search import InterleavingSearch
-    from pgchaos.search.runs_ahead import RunsAhead
+    from pgchaos.search.speculative_runs import SpeculativeRuns
 
 
 def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settings: RunSettings) -> RunResult:
@@ -64,7 +64,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         failure = Failure("error", (), outside_failure(runs.outside), scenario.schedule.place)
         result = result.joined(failures=[failure])
     elif runs.outside and not (settings.stop is not None and settings.stop.is_set()):
-        # from the beginning, each run in a new database: the result may be due to what runs found of earlier ones
+        # repeat all, each run in a new database: earlier runs may have influenced the result
         remark = f"{scenario.shown}: {outside_remark(runs.outside)}"
         factory = RunFactory(scenario, variables, server, settings)
         factory.open_sandbox = lambda: server.search_schema(scenario.extensions)
@@ -73,7 +73,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
     failures, remarks = runs.not_evaluated(result)
     judged = runs.oracle.judged if runs.oracle is not None else None
     if judged is not None and result.judged is not None:
-        # of all runs, but what differs is of the run that is reported
+        # of all runs, but with the differences of the reported run
         judged = replace(judged, nearest=result.judged.nearest, differences=result.judged.differences)
     return replace(result.joined(failures=failures, remarks=remarks), judged=judged)
 
@@ -81,7 +81,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
 def _checked_before(
     scenario: Scenario, variables: Mapping[str, str], server: Server, settings: RunSettings
 ) -> RunResult:
-    """Check what is known before the first run: the result has a reason to skip, a failure, or neither."""
+    """Check what can be checked before the first run: the result has a reason to skip, a failure, or neither."""
     result = RunResult(settings.seed, started_at=clock.now(), server=server.banner)
     if scenario.unsupported:
         return result.joined(failures=[Failure("error", (), one.text, one.place) for one in scenario.unsupported])
@@ -100,7 +100,7 @@ def _checked_before(
 
 
 def _harms_server(scenario: Scenario) -> Iterator[Requirement]:
-    """Require a server of our own where a fault harms the common one."""
+    """Require a private server if a fault harms the whole server."""
     if scenario.sandbox == "server":
         return
     for session in scenario.sessions:
@@ -118,7 +118,7 @@ class _Runs:
         self._scenario, self._settings = factory.scenario, factory.settings
         self.oracle = factory.oracle  # of the reported run
         self._inner_effects: InnerEffects | None = None
-        self._ahead: RunsAhead | None = None
+        self._speculative: SpeculativeRuns | None = None
 
     @property
     def outside(self) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ class _Runs:
         return self._factory.outside
 
     def run(self) -> RunResult:
-        """Make all runs of the schedule, or the one to be replayed."""
+        """Make all runs of the schedule, or the one to replay."""
         if self._settings.replay is not None:
             return self.replay(self._settings.replay)
         key = self._settings.key if self._scenario.schedule.kind == "explore" else ""
@@ -134,16 +134,16 @@ class _Runs:
             result = self._search(FailureDatabase(key))
             if not self._factory.stopped() and self._settings.found(result):
                 result = replace(result, without_fault=retry_without_fault(self._factory, result))
-            if self._ahead is not None:
-                self._factory.outside = self._factory.outside or self._ahead.finish()
-                result = result.joined(remarks=self._ahead.remarks)
+            if self._speculative is not None:
+                self._factory.outside = self._factory.outside or self._speculative.finish()
+                result = result.joined(remarks=self._speculative.remarks)
             self._factory.check_outside()
             if self._inner_effects is not None and not result.failures:
                 result = result.joined(remarks=self._inner_effects.remarks())
             return result
 
     def not_evaluated(self, result: RunResult) -> tuple[list[Failure], list[str]]:
-        """List the failures for what no run has evaluated or felt, where all of them were made, and remarks."""
+        """Return failures for assertions and faults that no run reached, if all runs were made, and remarks."""
         from pgchaos.engine.faults.fault_counter import never_struck
         from pgchaos.engine.not_run import not_run
 
@@ -151,7 +151,7 @@ class _Runs:
         if self._scenario.plain or settings.replay is not None or factory.stopped() or not factory.complete:
             return [], []
         if (self._scenario.schedule.kind == "explore" or factory.drawn) and settings.found(result):
-            # the search ended there: later runs might have
+            # the search ended there: later runs might have reached them
             return [], []
         failures = [
             *not_run(self._scenario, factory.matrix, frozenset(factory.evaluated)),
@@ -166,7 +166,7 @@ class _Runs:
 
     @contextmanager
     def _shared_database(self) -> Iterator[None]:
-        """Have many runs use one database, where the text shows that they leave nothing in it."""
+        """Use one database for many runs, if the text shows that they leave nothing in it."""
         factory, scenario, server = self._factory, self._scenario, self._factory.server
         many = scenario.schedule.kind in ("all", "explore") or bool(factory.drawn)
         own = scenario.sandbox in ("database", "schema") and not scenario.alone and not server.in_place
@@ -174,32 +174,32 @@ class _Runs:
         shares = many and own and self._settings.replay is None
         if factory.open_sandbox is not None:
             yield
-        # the text is read last: that takes longer than all the rest
+        # the text is examined last, because that takes longest
         elif shares and (scenario.sandbox == "schema" or self._fits_schema()):
             with server.search_database(scenario.extensions, reuse=may_share_database(scenario)) as place:
                 if not place.provable:
                     yield
                     return
-                with factory.keeping(place, ReusedSchema(scenario, place.schema, server.version)):
-                    from pgchaos.search.runs_ahead import made_ahead
+                with factory.reusing(place, ReusedSchema(scenario, place.schema, server.version)):
+                    from pgchaos.search.speculative_runs import speculation
 
-                    with made_ahead(factory) as self._ahead:
+                    with speculation(factory) as self._speculative:
                         yield
-                    self._ahead = None
+                    self._speculative = None
         else:
             if many and server.in_place:
                 factory.changed = server.track_contents()
             yield
 
     def _fits_schema(self) -> bool:
-        """Whether the text shows that runs leave nothing in their database; what programs send is no text here."""
+        """Whether the text shows that runs leave nothing in their database; not for programs, whose SQL is unknown."""
         return not self._scenario.runs_programs and fits_schema(self._scenario, self._factory.matrix)
 
     def _search(self, database: FailureDatabase) -> RunResult:
-        """Replay what failed before; where that passes, search."""
+        """Replay stored failures; if they pass, search."""
         for token in database.tokens():
-            # with its seed: delays and random choices belong to it
-            factory = self._factory.seeded(token.seed)
+            # with its seed: delays and random choices depend on it
+            factory = self._factory.with_seed(token.seed)
             again = _Runs(factory)
             result = again.replay(Replay(token.decisions, token.values))
             self._factory.outside = factory.outside
@@ -217,7 +217,7 @@ class _Runs:
         return result
 
     def replay(self, replay: Replay) -> RunResult:
-        """Make one run again."""
+        """Repeat one run."""
         numbers, actors = replay.decisions, self._factory.actors
         self._factory.values = replay.values
         if not numbers:
@@ -227,15 +227,15 @@ class _Runs:
             text = f"the token names connection {max(numbers)}, and {there}: copy it whole from the report"
             result = RunResult(self._settings.seed, server=self._factory.server.banner)
             return result.joined(failures=[Failure("error", (), text)])
-        order = self._factory.following(numbers)
-        result = self._factory.checked(order)
+        order = self._factory.replay_of(numbers)
+        result = self._factory.run_checked(order)
         if order.diverged_at is not None:
             actor, step = actors[numbers[order.diverged_at]], order.diverged_at + 1
             return result.joined(
                 notes=[f"the token could not be followed: at its step {step} {actor} had no step to do"]
             )
         if not result.failures and len(order.trace) != len(numbers):
-            # the failed run may have been cut short, so that its token is whole; one that was cut looks the same
+            # either the failed run was interrupted, or the token was not copied whole: the two look the same
             note = (
                 f"the token decides {len(numbers)} steps, and this run had {len(order.trace)}: if the token"
                 " was not copied whole, this was another interleaving"
@@ -243,7 +243,7 @@ class _Runs:
             return result.joined(notes=[note])
         return result
 
-    # by the file's schedule
+    # by the schedule
 
     def _by_schedule(self) -> RunResult:
         schedule = self._scenario.schedule
@@ -254,11 +254,11 @@ class _Runs:
             return self._interleavings().run_all(schedule.limit or MOST)
         if schedule.kind == "explore":
             return self._interleavings().explore(self._explore(schedule.limit or MOST))
-        return self._factory.once(None)
+        return self._factory.run(None)
 
     def _exact(self) -> RunResult:
         steps, sessions = self._scenario.schedule.steps, self._scenario.sessions
-        result = self._factory.once(ListedOrder(steps, sessions))
+        result = self._factory.run(ListedOrder(steps, sessions))
         if not self._settings.selfcheck:
             return result
         return result.joined(failures=self._factory.compare(result, ListedOrder(steps, sessions)))
@@ -267,19 +267,19 @@ class _Runs:
         from pgchaos.search.interleaving_search import InterleavingSearch
 
         factory = self._factory
-        common = factory.checked, factory.actors, self._settings.found, factory.stopped
-        return InterleavingSearch(*common, self._ahead, factory.took)
+        common = factory.run_checked, factory.actors, self._settings.found, factory.stopped
+        return InterleavingSearch(*common, self._speculative, factory.count)
 
-    def _inspect_inside(self, other: DatabaseInspector | None) -> None:
-        """Have the database examined for what happens inside statements, besides another look."""
+    def _inspect_inside(self, next_inspector: DatabaseInspector | None) -> None:
+        """Examine the database for effects inside statements, and with another inspector, if any."""
         from pgchaos.search.inner_effects import InnerEffects
 
         if self._scenario.runs_programs:
-            # what they call is known only when it is sent
+            # what programs call is known only when they send it
             return
         if self._inner_effects is None:
             self._inner_effects = InnerEffects(self._scenario)
-        self._inner_effects.other = other
+        self._inner_effects.next = next_inspector
         self._factory.inspector = self._inner_effects
 
     def _explore(self, limit: int) -> Explore:
@@ -288,16 +288,16 @@ class _Runs:
 
         factory = self._factory
         if self._scenario.runs_programs:
-            # which steps there are, and what they touch, is known only when they are sent
+            # the steps, and what they touch, are known only when programs send them
             return Explore(factory.actors, limit, max(limit, COUNTED) + 1, self._settings.seed)
         possible = interleavings(self._scenario.sessions, max(limit, COUNTED))
         if self._scenario.poolers:
-            # steps that touch different tables depend on each other by the connections of the pool
+            # steps that touch different tables still depend on each other through the connections of the pool
             return Explore(factory.actors, limit, possible, self._settings.seed)
-        finder = DependenceFinder(self._scenario, factory.variables, theirs=factory.server.in_place)
+        finder = DependenceFinder(self._scenario, factory.variables, existing_database=factory.server.in_place)
         self._inspect_inside(finder)
         if factory.reused is not None:
-            # it looks at the schema before and after setup
+            # the inspector must see the schema before and after setup
             factory.reused.renew()
         factory.dependence = finder.dependence
         return Explore(factory.actors, limit, possible, self._settings.seed, finder.dependence)
@@ -305,8 +305,8 @@ class _Runs:
     # with drawn values
 
     def _with_drawn_values(self) -> RunResult:
-        """Draw values until some fail; then find the smallest, and of these the easiest interleaving."""
-        # only here: a scenario without `given` needs no hypothesis
+        """Draw values until some fail; then find the smallest, and the simplest interleaving for these."""
+        # imported here: a scenario without `given` needs no hypothesis
         from pgchaos.search.given import draw
         from pgchaos.search.value_trials import ValueTrials, examples_of
 
@@ -317,7 +317,7 @@ class _Runs:
             lambda values, decisions: self._run_with(values, decisions, share),
             settings.found,
             factory.stopped,
-            follows=schedule.kind in ("all", "explore"),
+            reuse_decisions=schedule.kind in ("all", "explore"),
         )
         values = draw(
             factory.drawn,
@@ -338,5 +338,5 @@ class _Runs:
         """Run with values: by given decisions; else a share of the interleavings to explore, or by the schedule."""
         self._factory.values = values
         if decisions:
-            return self._factory.once(self._factory.following(decisions, lenient=True))
+            return self._factory.run(self._factory.replay_of(decisions, lenient=True))
         return self._interleavings().explore(self._explore(share)) if share else self._by_schedule()

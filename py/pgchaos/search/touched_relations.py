@@ -1,8 +1,8 @@
-"""Asks the server, after setup, what touching a table touches besides, so that a search knows which steps commute.
+"""Reads from the catalog, after setup, what else a statement on a table touches: so a search knows which steps commute.
 
-What a run was seen to lock (pg_locks) would not do: a step may touch more in another interleaving, by a trigger that
-fires for no row or a branch that is not taken in this one; and the clock, an advisory lock that was not had, and what
-a failed statement touched are in no list of locks.
+Locks that a run was seen to take (pg_locks) are not enough. A step may touch more in another interleaving: a trigger
+may have fired for no row, or a branch may not have been taken. The clock, an advisory lock that was not granted, and
+what a failed statement touched do not appear as locks.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from pgchaos.schedule.footprint import ANYTHING, NOTHING, Dependence, Footprint
 from pgchaos.search.footprints import Unknowable, footprints
 from pgchaos.search.touched_tables import KnownDatabase, Relation, calls
 
-# the order of steps may be seen in these
+# the order of steps may be visible in these
 _RECORDED = re.compile(r'\bchaos\b[\s."]+(?:history|transactions|notifications)\b|\bsearch_path\b', re.IGNORECASE)
 
 _PATIENCE = 30.0  # seconds for the answer
 
-_OURS = "NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
+_NOT_SYSTEM = "NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
 _RELATIONS = f"""
     SELECT c.oid, c.relname, c.relkind, c.relrowsecurity, c.relhassubclass, n.nspname
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname {_OURS} AND c.relkind NOT IN ('i', 'I', 't', 'c')
+     WHERE n.nspname {_NOT_SYSTEM} AND c.relkind NOT IN ('i', 'I', 't', 'c')
 """
-# not of an extension
-_OWN = """oid >= 16384 AND oid NOT IN
+# created by a user, not by an extension
+_USER_OBJECT = """oid >= 16384 AND oid NOT IN
                (SELECT objid FROM pg_catalog.pg_depend WHERE deptype = 'e' AND classid = 'pg_catalog.{0}'::regclass)"""
-# created in setup: pgTAP and the toolkit need not be extensions
-_OWN_FUNCTION = _OWN.format("pg_proc") + " AND oid > {newest} AND pronamespace::regnamespace::text <> 'chaos'"
+# created by setup: pgTAP and the toolkit are older, but may not be extensions
+_USER_FUNCTION = _USER_OBJECT.format("pg_proc") + " AND oid > {newest} AND pronamespace::regnamespace::text <> 'chaos'"
 _NEWEST = "SELECT coalesce(max(oid), 0) FROM pg_catalog.pg_proc"
 _QUERY = f"""
     WITH r AS ({_RELATIONS})
@@ -76,15 +76,15 @@ _QUERY = f"""
     UNION ALL SELECT 'value', relname, coalesce(pg_catalog.pg_get_expr(indexprs, indrelid), '') || ' AND '
                      || coalesce(pg_catalog.pg_get_expr(indpred, indrelid), '')
                 FROM pg_catalog.pg_index JOIN r ON r.oid = indrelid WHERE coalesce(indexprs, indpred) IS NOT NULL
-    UNION ALL SELECT 'function', proname::text, '' FROM pg_catalog.pg_proc WHERE {_OWN_FUNCTION}
+    UNION ALL SELECT 'function', proname::text, '' FROM pg_catalog.pg_proc WHERE {_USER_FUNCTION}
     UNION ALL SELECT 'off', 'a function may change tables, functions or triggers', '' FROM pg_catalog.pg_proc
-               WHERE prosrc ~* '\\m(create|alter|drop|execute)\\M' AND {_OWN_FUNCTION}
+               WHERE prosrc ~* '\\m(create|alter|drop|execute)\\M' AND {_USER_FUNCTION}
     UNION ALL SELECT 'off', 'there are operators that are not the server''s own', '' FROM pg_catalog.pg_operator
-               WHERE {_OWN.format("pg_operator")}
+               WHERE {_USER_OBJECT.format("pg_operator")}
     UNION ALL SELECT 'off', 'there are casts that are not the server''s own', '' FROM pg_catalog.pg_cast
-               WHERE {_OWN.format("pg_cast")} AND castfunc <> 0
+               WHERE {_USER_OBJECT.format("pg_cast")} AND castfunc <> 0
     UNION ALL SELECT 'off', 'a domain has a constraint', '' FROM pg_catalog.pg_constraint
-               WHERE contypid <> 0 AND {_OWN.format("pg_constraint")}
+               WHERE contypid <> 0 AND {_USER_OBJECT.format("pg_constraint")}
     UNION ALL SELECT 'off', 'there are settings of the database or of a role', '' FROM pg_catalog.pg_db_role_setting s
                WHERE setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
                  AND EXISTS (SELECT FROM unnest(setconfig) one WHERE one ~ '^default_transaction|_timeout=')
@@ -94,33 +94,33 @@ _QUERY = f"""
 
 @dataclass(slots=True)
 class _NameFacts:
-    """What the server says of one name."""
+    """What the catalog says of one name."""
 
     # its partitions and the tables that it inherits from; of a view, those that it reads
-    near: set[str] = field(default_factory=set)
+    read_with: set[str] = field(default_factory=set)
     # written with it: tables that it refers to or that refer to it, and sequences
-    bound: set[str] = field(default_factory=set)
+    written_with: set[str] = field(default_factory=set)
     reading: Footprint = NOTHING  # what else reading it touches
     writing: Footprint = NOTHING  # what else writing to it touches
 
 
 class DependenceFinder:
-    """Finds out, once for each variant of a scenario, which of its steps commute.
+    """Finds, once for each variant of a scenario, which of its steps commute.
 
     Args:
-        scenario: as it is run.
-        variables: of its matrix, and drawn.
-        theirs: the database existed before, so that its functions may be the user's.
+        scenario: that is run.
+        variables: of its matrix, and drawn values.
+        existing_database: the database is the user's, and may contain functions before setup.
     """
 
-    def __init__(self, scenario: Scenario, variables: Mapping[str, str], *, theirs: bool) -> None:
+    def __init__(self, scenario: Scenario, variables: Mapping[str, str], *, existing_database: bool) -> None:
         self._scenario, self._variables = scenario, variables
         self._asked = not may_commute(scenario)
-        self._newest = 0 if theirs else None
+        self._newest = 0 if existing_database else None
         self.dependence = Dependence()
 
     def before(self, connection: Connection) -> None:
-        """Note which functions exist before setup; later calls do nothing."""
+        """Record which functions exist before setup; later calls do nothing."""
         if self._asked or self._newest is not None:
             return
         try:
@@ -137,13 +137,13 @@ class DependenceFinder:
             known, level = known_from(database_facts(connection, self._newest))
             steps = {one.name: footprints(one, self._variables, known, level) for one in self._scenario.sessions}
         except (ConnectionLost, Unknowable):
-            # then all steps depend on one another
+            # all steps stay dependent
             return
         self.dependence.know(steps, {one.name: one.repeat for one in self._scenario.sessions})
 
 
 def may_commute(scenario: Scenario) -> bool:
-    """Whether nothing shows the order itself, after every step or in records, and no fault interrupts."""
+    """Whether nothing makes the order of steps visible: no invariant during the run, no fault, no records."""
     has_monitored = any(not invariant.at_end for invariant in scenario.invariants)
     breaks = any(isinstance(item, Fault) for session in scenario.sessions for item in session.items)
     return not (has_monitored or breaks or mentions(scenario, _RECORDED))
@@ -154,7 +154,7 @@ def _rows(connection: Connection, query: str) -> list[Row]:
 
 
 def newest_function(connection: Connection) -> int:
-    """Give the highest oid of a function: those of setup will have higher ones.
+    """Return the highest oid of a function: functions that setup creates have higher ones.
 
     Raises:
         ConnectionLost: the server does not answer.
@@ -164,7 +164,7 @@ def newest_function(connection: Connection) -> int:
 
 
 def database_facts(connection: Connection, newest: int) -> list[tuple[str, str, str]]:
-    """Ask what setup has made, as `known_from` takes it.
+    """Read what setup has created, as `known_from` takes it.
 
     Args:
         connection: to the database.
@@ -178,7 +178,7 @@ def database_facts(connection: Connection, newest: int) -> list[tuple[str, str, 
 
 
 def known_from(facts: Iterable[tuple[str, str, str]]) -> tuple[KnownDatabase, str]:
-    """Join what the server says: the relations, and the isolation level of a transaction that names none."""
+    """Build the known relations, and return them with the default isolation level."""
     facts = list(facts)
     functions = frozenset(name for what, name, _ in facts if what == "function")
     relations: dict[str, _NameFacts] = defaultdict(_NameFacts)
@@ -190,21 +190,21 @@ def known_from(facts: Iterable[tuple[str, str, str]]) -> tuple[KnownDatabase, st
             case "level":
                 level = name
             case "relation":
-                relations[name].near.add(name)
+                relations[name].read_with.add(name)
             case "anything":
                 relations[name].reading = relations[name].writing = ANYTHING
             case "written":
                 relations[name].writing = ANYTHING
             case "same":
-                relations[name].near.add(other)
-                relations[other].near.add(name)
+                relations[name].read_with.add(other)
+                relations[other].read_with.add(name)
             case "view":
-                relations[name].near.add(other)
+                relations[name].read_with.add(other)
             case "refers":
-                relations[name].bound.add(other)
-                relations[other].bound.add(name)
+                relations[name].written_with.add(other)
+                relations[other].written_with.add(name)
             case "draws":
-                relations[name].bound.add(other)
+                relations[name].written_with.add(other)
             case "text" | "value":
                 touches = calls(tokenize(_without_sequence(other)), KnownDatabase(functions=functions))
                 relations[name].writing |= touches
@@ -214,13 +214,13 @@ def known_from(facts: Iterable[tuple[str, str, str]]) -> tuple[KnownDatabase, st
 
 
 def _without_sequence(text: str) -> str:
-    """Remove the nextval of a column: its sequence is listed by itself."""
+    """Remove nextval() of a column's default: its sequence is listed separately."""
     return re.sub(r"\bnextval\('[^']*'::regclass\)", "0", text)
 
 
 def _relation(name: str, relations: Mapping[str, _NameFacts]) -> Relation:
-    reads = _reached([name], relations, bound=False)
-    writes = _reached([name], relations, bound=True)
+    reads = _reached([name], relations, written_with=False)
+    writes = _reached([name], relations, written_with=True)
     reading, writing = Footprint(reads), Footprint(frozenset(), writes)
     for one in reads:
         reading |= relations[one].reading
@@ -229,11 +229,11 @@ def _relation(name: str, relations: Mapping[str, _NameFacts]) -> Relation:
     return Relation(reading, writing)
 
 
-def _reached(names: list[str], relations: Mapping[str, _NameFacts], *, bound: bool) -> frozenset[str]:
+def _reached(names: list[str], relations: Mapping[str, _NameFacts], *, written_with: bool) -> frozenset[str]:
     reached, left = set(names), list(names)
     while left:
         one = relations[left.pop()]
-        more = (one.near | one.bound if bound else one.near) - reached
+        more = (one.read_with | one.written_with if written_with else one.read_with) - reached
         reached |= more
         left += more
     return frozenset(reached)

@@ -1,4 +1,4 @@
-"""Runs of one scenario with drawn values, each once, and their results."""
+"""Runs one scenario with drawn values, each once, and stores the results."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _Key = tuple[tuple[str, str], ...]
 
 
 def examples_of(schedule: Schedule, drawn: Sequence[Given]) -> int | None:
-    """Choose among how many values the interleavings of a search are divided.
+    """Choose how many values share the interleavings of a search.
 
     Returns:
         As many as the file says, or as there are; where it says nothing, half the root of the number of runs. None
-        where nothing is explored.
+        if nothing is explored.
     """
     if schedule.kind != "explore":
         return None
@@ -32,13 +32,13 @@ def examples_of(schedule: Schedule, drawn: Sequence[Given]) -> int | None:
 
 
 class ValueTrials:
-    """Remembers the result of each value, so that a random race has one answer and not two.
+    """Stores the result for each value, so that a random race has one result for the same value.
 
     Args:
-        run: runs with values; one interleaving, where its decisions are given.
+        run: runs with values; one interleaving, if its decisions are given.
         found: whether a result is what the search looks for.
-        stopped: whether the search shall end.
-        follows: try an interleaving that failed with some values first with others.
+        stopped: whether the search must end.
+        reuse_decisions: try an interleaving that failed with some values first with other values.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class ValueTrials:
         found: Callable[[RunResult], bool],
         stopped: Callable[[], bool],
         *,
-        follows: bool,
+        reuse_decisions: bool,
     ) -> None:
-        self._run, self._found, self._stopped, self._follows = run, found, stopped, follows
+        self._run, self._found, self._stopped, self._reuse_decisions = run, found, stopped, reuse_decisions
         self._passed = ResultMerger()
         self._decisions: tuple[int, ...] | None = None
         self._fails: dict[_Key, bool] = {}
@@ -57,7 +57,7 @@ class ValueTrials:
         self.explored: Explored | None = None  # the search that found the first failure
 
     def fails(self, values: Values) -> bool:
-        """Whether the scenario fails with values of `given`; False for all new ones once the search shall end."""
+        """Whether the scenario fails with values of `given`; False for new values once the search must end."""
         key = tuple(values.items())
         if key not in self._fails:
             self._fails[key] = not self._stopped() and self._try(key, values)
@@ -70,7 +70,7 @@ class ValueTrials:
             return False
         self._failed[key] = result
         self.explored = self.explored or result.explored
-        if self._follows:
+        if self._reuse_decisions:
             self._decisions = self._decisions or result.decisions
         return True
 
@@ -79,5 +79,5 @@ class ValueTrials:
         if values is not None:
             return replace(self._failed[tuple(values.items())], shrunk=True, drawn=len(self._fails))
         result = replace(self._passed.result(exhausted=False), permutations=None, drawn=len(self._fails))
-        # the first of many that are alike: no token shall single it out
+        # a token for one of many alike runs would be misleading
         return result if result.failures else replace(result, values={}, decisions=None)

@@ -191,7 +191,7 @@ def _event(event: Data, span: tuple[int, int], frame: _Frame, file: str) -> Iter
 
 
 def label(event: Data, file: str) -> list[str]:
-    """Give the lines of an event's box: what was sent, after its line in the scenario's file, then what happened."""
+    """Return the lines of an event's box: what was sent, after its line in the scenario's file, then what happened."""
     text = f"{_place(event, file)}{event.get('sent') or event['statement']}"
     mark = _SYMBOLS.get(event.get("mark", ""), "")
     rest = list(event.get("remarks", ()))

@@ -121,7 +121,7 @@ def timeline_data(lanes: Lanes) -> Data:
 
 
 def _transactions(events: Iterable[Event]) -> Iterator[tuple[int, int]]:
-    """Give the first and the last event of each transaction block of a lane, as numbers of events."""
+    """Return the first and the last event of each transaction block of a lane, as numbers of events."""
     first = last = None
     skipped = False
     for event in events:

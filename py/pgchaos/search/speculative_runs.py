@@ -1,7 +1,7 @@
-"""Makes runs of a search before it asks for them: in a child and a database of their own, beside its own runs.
+"""Makes runs before the search asks for them, in a child process with a database of its own.
 
-The search alone decides. It takes its runs in its own order, and those that it does not come to are dropped: what it
-finds is what it would find without this, only sooner.
+The search uses these runs in its own order, and discards those that it does not need. So it finds what it would find
+without them, only sooner.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
     from pgchaos.server.sandbox_provider import SearchDatabase
 
 AT_LEAST = 16
-"""Runs that are still to come: for fewer, a second database is not worth it."""
+"""Runs that are still to be made: for fewer, a second database does not pay off."""
 _QUEUED = 2
-"""Runs that the child has been sent: the one that it makes, and the next."""
+"""Runs that are sent to the child: the one that it makes, and the next."""
 _SCHEMAS = 3
-"""That the child has from the beginning: setup runs in two of them, and one is for the first run that changes more."""
+"""Schemas that the child starts with: setup runs in two, and the third is for the first run that needs a new one."""
 
 _TO_END = 0.05
-"""Seconds for the run that is being made when the search ends."""
+"""Seconds for the current run of the child when the search ends."""
 _TO_STOP = 10.0
-"""Seconds for it to be stopped, and for what is looked at then; after these the child is killed."""
+"""Seconds for the child to stop its run and to check what it changed; then it is killed."""
 _TO_OPEN = 90.0
-"""Seconds for the second database, which nobody needs any more: more than opening one can take."""
+"""Seconds for opening the second database, if it is not needed any more: longer than that can take."""
 
 
-class RunsAhead:
-    """Makes runs ahead.
+class SpeculativeRuns:
+    """Makes runs speculatively, and provides the runs of the search.
 
     Args:
         factory: of the search's own runs.
@@ -70,22 +70,22 @@ class RunsAhead:
         self._ready = self._over = False
         self._ended: Ended | None = None
         self._status: int | None = None
-        self._begun: dict[Hashable, Order] = {}  # with the orders, so that the id of none is used again meanwhile
+        self._begun: dict[Hashable, Order] = {}  # with the orders, so that no id is reused meanwhile
         self._made: dict[Hashable, tuple[Order, RunResult]] = {}
         self._sent: dict[int, tuple[Hashable, Order]] = {}
         self._number = 0
         self.remarks: list[str] = []
 
     def run(self, order: Order, upcoming: Callable[[], Iterable[Order]], left: int) -> tuple[Order, RunResult]:
-        """Give the next run of the search.
+        """Return the next run of the search.
 
         Args:
             order: of its steps.
-            upcoming: gives the orders that will probably be next, the first of them first.
-            left: runs after this one, at most.
+            upcoming: returns the orders that will probably be next, the first one first.
+            left: runs after this one at most.
 
         Returns:
-            The order as it went, which may be another object, and the result, which is not counted yet.
+            The order as it was run, which may be another object, and the result, which is not counted yet.
         """
         key = _key(order)
         if not self._over and (left >= AT_LEAST or self._opening is not None):
@@ -112,9 +112,9 @@ class RunsAhead:
             self._made[free[0]] = first, result
 
     def _begin(self) -> None:
-        """Have the second database opened, which may take a while; make the child when that is done.
+        """Start to open the second database, which may take a while; start the child when it is open.
 
-        That is not before the second run: the first may fail, and by the second it is known which steps commute.
+        The child starts at the second run at the earliest: the first one may fail, and finds out which steps commute.
         """
         try:
             if self._opening is None:
@@ -124,7 +124,7 @@ class RunsAhead:
             elif self._child is None and self._opening.over.is_set():
                 self._fork(self._opening.result())
         except (ServerError, OSError):
-            # there is no second database, thread or process: the search goes on alone
+            # without a second database, thread or process the search continues alone
             self._over = True
 
     def _fork(self, place: SearchDatabase) -> None:
@@ -138,7 +138,7 @@ class RunsAhead:
         self._child = Forked(lambda channel: RunsInChild(factory, place, sandboxes, channel).work())
 
     def _send(self, orders: dict[Hashable, Order]) -> None:
-        """Send the child as many orders as it should have."""
+        """Send orders to the child, as many as it should have."""
         for key, order in orders.items():
             if not self._ready or self._over or len(self._sent) >= _QUEUED:
                 return
@@ -149,11 +149,11 @@ class RunsAhead:
 
     def _tell(self, message: object) -> None:
         if self._child is not None:
-            with suppress(OSError):  # it has ended, and that is read next
+            with suppress(OSError):  # it has ended, which is read next
                 self._child.channel.send(message)
 
     def _receive(self, seconds: float = 0) -> None:
-        """Take what the child has sent, after waiting for it at most some seconds."""
+        """Handle the child's messages, after waiting at most so many seconds for the first one."""
         some = False
         while self._child is not None and not self._over and self._child.channel.has_some(0 if some else seconds):
             some = True
@@ -163,8 +163,8 @@ class RunsAhead:
                 self._forget_sent()
 
     def _await_child(self) -> None:
-        """Wait until the child has sent something; where the user stops, for its end."""
-        assert self._child is not None, "it has what nobody else makes"
+        """Wait for a message of the child; if the user stops, end it."""
+        assert self._child is not None, "it makes the run that is waited for"
         self._child.channel.has_some(None, self._stop)
         if self._stop is not None and self._stop.is_set():
             self._end()
@@ -197,17 +197,17 @@ class RunsAhead:
         return Schema(sandbox.schema, sandbox.conninfo)
 
     def _forget_sent(self) -> None:
-        """Send the child nothing more: what it was sent and has not made is the search's own again."""
+        """Send nothing more to the child; the search makes the runs itself that the child has not made."""
         self._over = True
         for key, _ in self._sent.values():
             del self._begun[key]
         self._sent.clear()
 
     def finish(self) -> tuple[str, ...]:
-        """Make no more runs; tell what they have changed outside their schemas, as `RunFactory.outside`.
+        """Make no more runs; return what they have changed outside their schemas, as `RunFactory.outside`.
 
         Raises:
-            ServerError: nobody knows that.
+            ServerError: this cannot be found out.
         """
         self._end()
         if self._place is None or self._status is None:
@@ -226,7 +226,7 @@ class RunsAhead:
         return self._ended.outside
 
     def _end(self) -> None:
-        """End the child, after what it is doing if that ends soon."""
+        """End the child; let it finish its run if that ends soon."""
         if self._child is None or self._status is not None:
             return
         stopped = self._stop is not None and self._stop.is_set()
@@ -244,7 +244,7 @@ class RunsAhead:
         """End the child, and give its database back."""
         try:
             if self._child is not None and self._status is None:
-                # the search was broken off, perhaps between two parts of a message: nothing of it is read
+                # the search was interrupted, perhaps within a message: read nothing more
                 self._over = True
                 self._tell(End(now=True))
                 if not self._child.channel.is_closed_within(_TO_STOP):
@@ -259,28 +259,28 @@ class RunsAhead:
             self._opening.over.wait(_TO_OPEN)
             self._opening.over.close()
             if self._child is None:
-                with suppress(ServerError):  # there is none, and nobody needs it
+                with suppress(ServerError):  # there is none, and none is needed
                     self._opening.result().keep()
         self._stack.close()
 
 
 @contextmanager
-def made_ahead(factory: RunFactory) -> Iterator[RunsAhead | None]:
-    """Have runs made ahead, where a run needs nothing of the one before; else give None.
+def speculation(factory: RunFactory) -> Iterator[SpeculativeRuns | None]:
+    """Make runs speculatively if no run depends on the one before; else yield None.
 
     Args:
-        factory: of the search's own runs, in a schema that is kept.
+        factory: of the search's own runs, in a reused schema.
     """
     scenario, settings = factory.scenario, factory.settings
-    told_by_text = not (scenario.runs_programs or scenario.poolers)
+    known_by_text = not (scenario.runs_programs or scenario.poolers)
     alone = settings.at_once < 2 or not can_fork()
-    if alone or settings.selfcheck or scenario.oracle or factory.drawn or not told_by_text:
+    if alone or settings.selfcheck or scenario.oracle or factory.drawn or not known_by_text:
         yield None
         return
-    with closing(RunsAhead(factory)) as ahead:
-        yield ahead
+    with closing(SpeculativeRuns(factory)) as runs:
+        yield runs
 
 
 def _key(order: Order) -> Hashable:
-    """Tell an order from others: by its first decisions, which no other has, or as one of those drawn at random."""
+    """Identify an order: by its prescribed decisions, which no other has, or as an object if it is drawn at random."""
     return tuple(order.decisions) if isinstance(order, Replay) else id(order)

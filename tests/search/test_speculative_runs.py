@@ -21,8 +21,8 @@ from pgchaos.runner.processors import processors, runs_at_once
 from pgchaos.schedule.scheduler import Replay
 from pgchaos.search import runs_in_child, strategy
 from pgchaos.search.run_factory import RunFactory
-from pgchaos.search.runs_ahead import RunsAhead
 from pgchaos.search.runs_in_child import _COLD, Ran, RunsInChild
+from pgchaos.search.speculative_runs import SpeculativeRuns
 from pgchaos.server import Sandbox, Server, ServerError
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.stop import Stop
@@ -111,9 +111,9 @@ def searched(private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
         path = tmp_path / "scenario.sql"
         path.write_text(text, encoding="utf-8")
         found = Search()
-        begin, take = RunsAhead._begin, RunsAhead._take
+        begin, take = SpeculativeRuns._begin, SpeculativeRuns._take
 
-        def ready(ahead: RunsAhead) -> None:
+        def ready(ahead: SpeculativeRuns) -> None:
             """Wait for the child, which is late on a busy machine."""
             begin(ahead)
             if ahead._child is None:
@@ -123,7 +123,7 @@ def searched(private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
                 while not (ahead._ready or ahead._over):
                     ahead._receive(_LIMIT)
 
-        def counted(ahead: RunsAhead, message: object) -> None:
+        def counted(ahead: SpeculativeRuns, message: object) -> None:
             found.ahead += isinstance(message, Ran)
             take(ahead, message)
 
@@ -132,8 +132,8 @@ def searched(private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
             each()
 
         with monkeypatch.context() as patch:
-            patch.setattr(RunsAhead, "_begin", ready)
-            patch.setattr(RunsAhead, "_take", counted)
+            patch.setattr(SpeculativeRuns, "_begin", ready)
+            patch.setattr(SpeculativeRuns, "_take", counted)
             settings = RunSettings(1, 60.0, ran=ran, at_once=at_once, stop=stop)
             try:
                 result = strategy.run(read(path, "scenario.sql"), {}, private_server, settings)
@@ -384,7 +384,7 @@ def test_a_child_that_does_not_end_is_killed(searched: Searched, monkeypatch: py
         return make(factory, order)
 
     monkeypatch.setattr(RunFactory, "make", stopped)
-    monkeypatch.setattr("pgchaos.search.runs_ahead._TO_STOP", 0.1)
+    monkeypatch.setattr("pgchaos.search.speculative_runs._TO_STOP", 0.1)
     with pytest.raises(KeyboardInterrupt):
         searched(_SOME, 2)
 
