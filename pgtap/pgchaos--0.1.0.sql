@@ -159,7 +159,7 @@ DECLARE
     key CONSTANT text := 'chaos.' || left(encode(sha256(convert_to(counter, 'UTF8')), 'hex'), 32);
     n integer;
 BEGIN
-    SELECT substring(p.statement FROM '\d+$')::integer INTO n FROM pg_prepared_statements AS p WHERE p.name = key;
+    SELECT substring(p.statement FROM '[0-9]+$')::integer INTO n FROM pg_prepared_statements AS p WHERE p.name = key;
     IF FOUND THEN
         EXECUTE format('DEALLOCATE %I', key);
     END IF;
@@ -246,9 +246,10 @@ COMMENT ON FUNCTION chaos._class() IS 'Internal: the first key of the toolkit''s
 
 CREATE VIEW chaos.locks AS
 SELECT * FROM pg_catalog.pg_locks
- WHERE (locktype = 'advisory' AND classid = 1667785071 AND objsubid = 2) IS NOT TRUE;
+ WHERE (locktype = 'advisory' AND objsubid = 2
+        AND (classid = 1667785071 OR (classid, objid) = (1885823848, 0))) IS NOT TRUE;
 COMMENT ON VIEW chaos.locks IS
-'pg_locks without the advisory locks by which chaos.barrier and chaos.signal work.
+'pg_locks without the advisory locks by which chaos.barrier and chaos.signal work, and runs wait for each other.
 Example: SELECT is_empty(''SELECT * FROM chaos.locks WHERE locktype = ''''advisory'''''');';
 GRANT SELECT ON chaos.locks TO PUBLIC;
 
@@ -439,7 +440,7 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    events CONSTANT text[] := regexp_split_to_array(upper(trim(operation)), '\s+OR\s+');
+    events CONSTANT text[] := regexp_split_to_array(upper(trim(operation)), '[[:space:]]+OR[[:space:]]+');
 BEGIN
     PERFORM chaos._need(relation IS NOT NULL, caller || ': the table must be given');
     PERFORM chaos._need(events <@ ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'],
@@ -515,9 +516,9 @@ BEGIN
         SELECT a.pid, a.application_name, a.backend_start FROM pg_catalog.pg_stat_activity AS a
          WHERE a.datname = current_database() AND chaos._among_us(a.pid)
            AND CASE WHEN worker IS NOT NULL THEN a.application_name = format('%s[%s]', session, worker)
-                    WHEN session ~ '\[\d+\]$' THEN a.application_name = session
+                    WHEN session ~ '[[][0-9]+]$' THEN a.application_name = session
                     ELSE left(a.application_name, length(session)) = session
-                         AND substr(a.application_name, length(session) + 1) ~ '^\[\d+\]$' END
+                         AND substr(a.application_name, length(session) + 1) ~ '^[[][0-9]+]$' END
          ORDER BY a.pid = pg_backend_pid(), a.application_name;
     -- nor may the caller be shown what is seen here
     PERFORM pg_stat_clear_snapshot();
@@ -733,7 +734,7 @@ DECLARE
 BEGIN
     -- the line feed ends a comment that ends the query
     EXECUTE format(E'SELECT array_agg(r::text ORDER BY r::text COLLATE "C") FROM (%s\n) AS r',
-        regexp_replace(query, '\s*;\s*$', '')) INTO found;
+        regexp_replace(query, '[[:space:]]*;[[:space:]]*$', '')) INTO found;
     RETURN coalesce(found, '{}');
 END
 $$;
@@ -799,7 +800,7 @@ AS $$
 DECLARE
     deadline CONSTANT timestamptz := clock_timestamp() + timeout;
     ask CONSTANT text := format(E'SELECT count(*) > 0 AND bool_and(v IS TRUE), array_agg(v) FROM (%s\n) AS q(v)',
-        regexp_replace(query, '\s*;\s*$', ''));
+        regexp_replace(query, '[[:space:]]*;[[:space:]]*$', ''));
     pause double precision := 0.005;
     held boolean;
     seen boolean[];
@@ -866,8 +867,8 @@ BEGIN
         SELECT format('session: %s, pid %s', coalesce(nullif(a.application_name, ''), a.usename::text), a.pid)
           FROM pg_catalog.pg_stat_activity AS a
          WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
-           AND alone AND a.application_name !~ '\[\d+\]$'
-           AND a.application_name NOT IN ('setup', 'teardown', 'check', 'leaks', 'watcher', 'invariant');
+           AND alone AND a.application_name !~ '[[][0-9]+]$|^pgchaos( |$)'
+           AND a.application_name NOT IN ('setup', 'check', 'looks', 'invariant', 'fault');
     PERFORM pg_stat_clear_snapshot();
 END
 $$;
