@@ -107,6 +107,9 @@ class Check:
             self.section.ask(_NO_PLAN, None, self._share)
             if isinstance(self.section.connection, PooledConnection):
                 learn_plan(self.section.connection)
+            if not self._has_plan():
+                # a plan that is not kept ends with its session: the check makes one of its own
+                self.section.close()
 
     def _has_plan(self) -> bool:
         """Say whether pgTAP's tables are there as no_plan() makes them."""

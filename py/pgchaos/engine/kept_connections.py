@@ -20,7 +20,7 @@ _PLANNED = """
              WHERE relnamespace = pg_catalog.pg_my_temp_schema())
          = '{__tcache__,__tcache___id_seq,__tcache___key,__tresults___numb_seq}'::text[]
        AND (SELECT pg_catalog.array_agg(ROW(id, label, value, note)::text ORDER BY id) FROM pg_temp.__tcache__)
-         = '{"(1,plan,0,\\"\\")","(2,failed,0,\\"\\")"}'::text[]
+         = ARRAY['(1,plan,0,"")', '(2,failed,0,"")']
 """
 """Whether pgTAP's tables are as no_plan() has just made them, and the session has no others."""
 _LEAST = 0.05

@@ -35,7 +35,7 @@ def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:
 
 def vars_literal(variables: Mapping[str, str]) -> str:
     """Give variables as the literal that chaos.var reads (toolkit.sql)."""
-    return " E'" + json.dumps(dict(variables)).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return " E'" + json.dumps(dict(variables)).replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 @dataclass(slots=True)
