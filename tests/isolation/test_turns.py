@@ -28,7 +28,8 @@ _WAITS = """
 def test_time_outs_of_the_role_take_no_turn_away(private_server: Server, setting: str) -> None:
     stop = Stop()
     base = private_server.conninfo()
-    impatient = make_conninfo(watch_conninfo(f"{base} options='-c {setting}=20ms'"), application_name="impatient")
+    watch = watch_conninfo(f"{base} options='-c {setting}=20ms'", private_server.version)
+    impatient = make_conninfo(watch, application_name="impatient")
     with (
         closing(stop),
         closing(alone(SpecConnection.open(base, stop))) as first,

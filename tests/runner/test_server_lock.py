@@ -27,7 +27,7 @@ def make(server: Server) -> Iterator[Callable[[], ServerLock]]:
     with ExitStack() as stack:
 
         def made() -> ServerLock:
-            lock = ServerLock(server.conninfo(), server.health)
+            lock = ServerLock(server.conninfo(), server.version, server.health)
             stack.callback(lock.close)
             return lock
 
@@ -104,10 +104,12 @@ def test_the_lock_ends_with_its_connection(server: Server, make: Callable[[], Se
             assert waiting(server) == 0
 
 
-@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
+@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout", "transaction_timeout"])
 def test_timeouts_of_the_role_do_not_end_the_wait(server: Server, setting: str) -> None:
+    if setting == "transaction_timeout" and server.version < 170000:
+        pytest.skip("transaction_timeout came with PostgreSQL 17")
     impatient = make_conninfo(server.conninfo(), options=f"-c {setting}=20ms")
-    one, other = ServerLock(server.conninfo(), server.health), ServerLock(impatient, server.health)
+    one, other = (ServerLock(one, server.version, server.health) for one in (server.conninfo(), impatient))
     with closing(one), closing(other):
         with one.acquire(alone=True):
             thread, inside = begun(other, alone=True)
@@ -136,7 +138,7 @@ def test_a_lost_connection_waits_again(server: Server, make: Callable[[], Server
 def test_a_frozen_server_blocks_nobody(monkeypatch: pytest.MonkeyPatch, *, leaves: bool) -> None:
     # without a limit it would be held up for as long as the server is frozen; the limit itself is waited for twice
     monkeypatch.setattr(server_lock, "_ANSWER_LIMIT", 2.0)
-    with open_server(ServerSettings()) as own, closing(ServerLock(own.conninfo(), own.health)) as lock:
+    with open_server(ServerSettings()) as own, closing(ServerLock(own.conninfo(), own.version, own.health)) as lock:
         frozen, inside = threading.Event(), threading.Event()
 
         def work() -> None:

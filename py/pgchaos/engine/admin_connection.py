@@ -71,7 +71,7 @@ class AdminConnection:
             connection, self._connection = self._connection, None
             await connection.end()
         if self._connection is None:
-            self._connection = await self._factory.open(NAME, self._cleanup_stop, again=True)
+            self._connection = await self._factory.open(NAME, self._cleanup_stop, own=True, again=True)
             # who waits for this one waits for nothing but a look
             self._connection.ends_when_late = True
             self._pids.add(self._connection.pid)

@@ -22,6 +22,7 @@ from pgchaos.engine.pooled_connection import PooledConnection
 from pgchaos.engine.waits import sleep
 from pgchaos.server import Sandbox
 from pgchaos.server.connection_checks import settings_difference, settings_query
+from pgchaos.server.conninfo import OWN_SETTINGS
 from pgchaos.server.sandbox import MARK
 from pgchaos.stop import Stop
 
@@ -101,7 +102,7 @@ class ConnectionFactory:
         """Note that it did not answer, for the first time or once more."""
         self.note_end() if self.silent else self.note_silence()
 
-    def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+    def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({}), *, own: bool = False) -> None:
         """Have a connection made ready that will be opened soon, where one is kept: the server is not waited for."""
         # who looks for the sessions of a run shall find none before they begin
         if not self.sandbox.shared or self.join or self.sandbox.connection_cache is None:
@@ -109,7 +110,7 @@ class ConnectionFactory:
         connection = self.sandbox.connection_cache.take()
         if not isinstance(connection, PooledConnection):
             return
-        settings = self._all_settings(name, settings)
+        settings = self._all_settings(name, settings, own=own)
         if alone(connection.begin_configure(settings, join=False)):
             self._ordered[name] = connection, settings
         else:
@@ -125,8 +126,8 @@ class ConnectionFactory:
             else:
                 connection.shut()
 
-    def _all_settings(self, name: str, settings: Mapping[str, str]) -> Mapping[str, str]:
-        return {**self.sandbox.settings, "application_name": name, **settings}
+    def _all_settings(self, name: str, settings: Mapping[str, str], *, own: bool) -> Mapping[str, str]:
+        return {**self.sandbox.settings, "application_name": name, **_begins_with(settings, own=own)}
 
     async def open(
         self,
@@ -135,6 +136,7 @@ class ConnectionFactory:
         settings: Mapping[str, str] = MappingProxyType({}),
         notice: Notice | None = None,
         *,
+        own: bool = False,
         again: bool = False,
         patience: float | None = None,
     ) -> Connection:
@@ -145,13 +147,16 @@ class ConnectionFactory:
             stop: whoever waits on it is woken by this.
             settings: what the session begins with, `chaos.worker` and the like.
             notice: called with each notice of the server.
+            own: nothing of the scenario is sent: what the role or the database sets for sessions is not to disturb it.
             again: wait for a server that is recovering from a crash just now.
             patience: seconds to wait for a free slot; None for as long as backends take that are ending.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        connection = await self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
+        connection = await self._with_room(
+            stop, lambda: self._open(name, stop, settings, notice, own=own, again=again), patience
+        )
         connection.created, connection.limit = self.created, self.limit
         return connection
 
@@ -205,16 +210,16 @@ class ConnectionFactory:
                     raise
 
     async def _open(
-        self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
+        self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, *, own: bool, again: bool
     ) -> Connection:
         if not self.sandbox.shared:
-            conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
+            conninfo = session_conninfo(self.sandbox.conninfo, name, _begins_with(settings, own=own))
             connection = await self._in_own_session(conninfo, stop, notice, again)
             if self.sandbox.in_place:
                 required = {**self.sandbox.required_settings, **settings}
                 self.began[connection.pid] = await _verify(connection, required)
             return connection
-        settings = self._all_settings(name, settings)
+        settings = self._all_settings(name, settings, own=own)
         while not stop.is_set():
             connection, cached = await self._ready(name, stop, settings, notice, again)
             try:
@@ -292,6 +297,10 @@ class ConnectionFactory:
             if refused.error is TIMED_OUT:
                 self.note_no_answer()
             raise
+
+
+def _begins_with(settings: Mapping[str, str], *, own: bool) -> Mapping[str, str]:
+    return {**OWN_SETTINGS, **settings} if own else settings
 
 
 async def _connect(conninfo: str, stop: Stop, notice: Notice | None, seconds: float, kind: type[L], again: bool) -> L:

@@ -208,7 +208,7 @@ class Run:
         """Have the connections of a shared database made ready side by side, in the order in which they are used."""
         if self._items(self._scenario.setup):
             setup.order()
-        self._factory.order(NAME)
+        self._factory.order(NAME, own=True)
         for session, worker in actors(self._scenario.sessions):
             self._factory.order(f"{session}[{worker}]", session_settings(session, worker, self._settings.seed))
         if self._items(self._scenario.checks):

@@ -178,7 +178,7 @@ class Runner:
             return nullcontext()
         with self._creating_lock:
             if self._server_lock is None:
-                self._server_lock = ServerLock(server.conninfo(), server.health)
+                self._server_lock = ServerLock(server.conninfo(), server.version, server.health)
             lock = self._server_lock
         return lock.acquire(alone=alone)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.loop import alone as run_alone
-from pgchaos.server.conninfo import NO_TIMEOUTS, with_settings
+from pgchaos.server.conninfo import NO_TIMEOUTS, for_version, with_settings
 from pgchaos.server.health import ServerHealth
 from pgchaos.stop import Stop
 
@@ -33,10 +33,10 @@ class ServerLock:
     releases every lock: a scenario that must be alone is not alone any more then.
     """
 
-    def __init__(self, conninfo: str, health: ServerHealth) -> None:
+    def __init__(self, conninfo: str, version: int, health: ServerHealth) -> None:
         self._health = health
         # timeouts of the role must not end a long wait
-        self._conninfo = with_settings(conninfo, NO_TIMEOUTS)
+        self._conninfo = with_settings(conninfo, for_version(NO_TIMEOUTS, version))
         self._stop = Stop()
         self._lock = threading.Lock()
         self._connection: Connection | None = None

@@ -31,16 +31,22 @@ NO_TIMEOUTS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# for sessions that create and drop databases, whatever settings PGOPTIONS, the role or the database gives to sessions
-ADMIN_SETTINGS: Mapping[str, str] = MappingProxyType(
+# for sessions by which pgchaos works itself, whatever settings PGOPTIONS, the role or the database gives to sessions
+OWN_SETTINGS: Mapping[str, str] = MappingProxyType(
     {
         **NO_TIMEOUTS,
         "default_transaction_read_only": "off",
+        "default_transaction_deferrable": "off",
         "default_transaction_isolation": "read committed",
-        "search_path": '"$user", public',
+        "standard_conforming_strings": "on",
         "plpgsql.extra_errors": "none",
     }
 )
+
+# for those that create and drop databases
+ADMIN_SETTINGS: Mapping[str, str] = MappingProxyType({**OWN_SETTINGS, "search_path": '"$user", public'})
+
+_TRANSACTION_TIMEOUT_SINCE = 170000
 
 _PASSWORDS = ("password", "sslpassword", "oauth_client_secret")
 _NAMES = ("user", "dbname", "host", "hostaddr", "port", "service", "application_name")
@@ -196,6 +202,11 @@ def with_settings(conninfo: str, settings: Mapping[str, str], more_options: str 
 def _escaped(value: str) -> str:
     # the server splits `options` at white space; a backslash escapes it
     return "".join("\\" + c if c.isspace() or c == "\\" else c for c in value)
+
+
+def for_version(settings: Mapping[str, str], version: int) -> dict[str, str]:
+    """Add the time-out that older servers do not know to NO_TIMEOUTS, or to settings that contain them."""
+    return {**settings, **({"transaction_timeout": "0"} if version >= _TRANSACTION_TIMEOUT_SINCE else {})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pgchaos.safe_output import one_line
-from pgchaos.server.conninfo import ADMIN_SETTINGS, Connection, ServerChoice, make_conninfo, with_settings
+from pgchaos.server.conninfo import (
+    ADMIN_SETTINGS,
+    NO_TIMEOUTS,
+    Connection,
+    ServerChoice,
+    for_version,
+    make_conninfo,
+    with_settings,
+)
 from pgchaos.server.health import ServerHealth
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.run_id import RunId
@@ -108,7 +116,12 @@ class ServerInfo:
 
     def administrative(self, database: str | None = None) -> str:
         """Return a connection string for administration; it overrides settings of the user and the role."""
-        return with_settings(self.conninfo(database), ADMIN_SETTINGS)
+        return self.conninfo_with(for_version(ADMIN_SETTINGS, self.version), database)
+
+    def without_timeouts(self, application_name: str) -> str:
+        """Return a connection string for sessions that wait long; it overrides the time-outs of the role."""
+        settings = for_version(NO_TIMEOUTS, self.version)
+        return with_settings(self.conninfo(), settings, application_name=application_name)
 
     def connect(self, database: str | None = None) -> Connection:
         """Connect for administration, in autocommit mode; psycopg.OperationalError if the server cannot be reached."""
@@ -134,5 +147,5 @@ class ServerInfo:
         try:
             with self.connect() as conn, self.health.shutdown_if_silent(conn):
                 yield conn
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             raise ServerError(f"the server does not answer: {str(error).strip()}") from error

@@ -12,7 +12,7 @@ from pgchaos.language.plain_files import Contents
 from pgchaos.server import in_place
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.connection_checks import settings_difference, settings_query
-from pgchaos.server.conninfo import NO_TIMEOUTS, Connection, with_settings
+from pgchaos.server.conninfo import Connection
 from pgchaos.server.object_list import ObjectList
 from pgchaos.server.outside_schemas import read_contents
 from pgchaos.server.run_id import APPLICATION
@@ -89,9 +89,7 @@ class UserDatabase:
         """Install what a file needs until the context ends; return the search path, and what `installed` yields."""
         server = self._server
         try:
-            application = APPLICATION + server.run.id
-            conninfo = with_settings(server.conninfo(), NO_TIMEOUTS, application_name=application)
-            conn = psycopg.connect(conninfo, autocommit=True)
+            conn = psycopg.connect(server.without_timeouts(APPLICATION + server.run.id), autocommit=True)
         except psycopg.OperationalError as error:
             raise ServerError(f"the server does not answer: {str(error).strip()}") from error
         stack.callback(self._end, conn)

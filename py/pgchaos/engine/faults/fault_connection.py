@@ -13,8 +13,10 @@ from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, recovers
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.faults.actions import NotDelivered, Row
+from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.waits import Mutex, sleep
 from pgchaos.server import PrivateServer
+from pgchaos.server.conninfo import NO_TIMEOUTS
 from pgchaos.stop import Stop
 
 T = TypeVar("T")
@@ -104,7 +106,7 @@ class FaultConnection:
         Raises:
             ConnectionLost: the server refused.
         """
-        connection = await self._factory.open("fault", self.cleanup_stop)
+        connection = await self._factory.open("fault", self.cleanup_stop, own=True)
         self._pids.add(connection.pid)
         return connection
 
@@ -116,7 +118,7 @@ class FaultConnection:
     async def refused(self) -> bool:
         """See `actions.Reach`."""
         try:
-            connection = await self._factory.open("fault", self.cleanup_stop)
+            connection = await self._factory.open("fault", self.cleanup_stop, own=True)
         except ConnectionLost as refused:
             return recovers(refused.error)
         await connection.end()
@@ -126,11 +128,11 @@ class FaultConnection:
         """See `actions.Reach`. The own one is kept beside: what comes later needs it."""
         async with self._one:
             await self._ask("")
+            # they are idle for as long as the fault lasts
+            conninfo = session_conninfo(self._factory.sandbox.conninfo, "fault", NO_TIMEOUTS)
             while len(self._taken) < _MOST:
                 try:
-                    connection = await Connection.open(
-                        self._factory.sandbox.conninfo, self.cleanup_stop, seconds=self._factory.connect_limit
-                    )
+                    connection = await Connection.open(conninfo, self.cleanup_stop, seconds=self._factory.connect_limit)
                 except ConnectionLost as refused:
                     if refused.error.sqlstate != TOO_MANY_CONNECTIONS:
                         raise NotDelivered(refused.error.message) from None

@@ -14,7 +14,7 @@ from pgchaos.isolation.model import Spec
 from pgchaos.isolation.reuse import sees_others, unchanged_connections
 from pgchaos.server import Server
 from pgchaos.server.connection_cache import ConnectionCache
-from pgchaos.server.conninfo import NO_TIMEOUTS, with_settings
+from pgchaos.server.conninfo import NO_TIMEOUTS, for_version, with_settings
 from pgchaos.stop import Stop
 
 _ROOM, _AGAIN = 2.0, 0.01
@@ -39,9 +39,9 @@ def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> Spec
                 raise
 
 
-def watch_conninfo(base: str) -> str:
+def watch_conninfo(base: str, version: int) -> str:
     """Say how a watch is connected: it may wait long for what another spec uses."""
-    return with_settings(base, NO_TIMEOUTS, application_name="pgchaos watch")
+    return with_settings(base, for_version(NO_TIMEOUTS, version), application_name="pgchaos watch")
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDete
     connection = _taken(server.spec_monitors)
     is_new = connection is None
     if connection is None:
-        connection = connected(server, watch_conninfo(server.conninfo()), stop, seconds)
+        connection = connected(server, watch_conninfo(server.conninfo(), server.version), stop, seconds)
     watch = BlockedDetector(connection, stop)
     try:
         watch.patience = min(watch.patience, seconds)
