@@ -50,8 +50,8 @@ def test_each_statement_is_a_step_and_what_is_local_goes_with_the_next(tmp_path:
 
 
 def test_the_numbers_of_both_variants_agree(tmp_path: Path) -> None:
-    complete_runs = scenario(tmp_path)
-    for before, after in zip(complete_runs.sessions, serial_variant(complete_runs).sessions, strict=True):
+    original = scenario(tmp_path)
+    for before, after in zip(original.sessions, serial_variant(original).sessions, strict=True):
         assert list(statement_numbers(before).values()) == list(statement_numbers(after).values())
 
 

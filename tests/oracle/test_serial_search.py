@@ -161,11 +161,11 @@ def test_nothing_is_asked_for_behind_a_turn_that_cannot_end() -> None:
 
 def test_a_serial_run_that_goes_on_or_ends_early_is_not_the_same() -> None:
     toy = Toy({A: [ADD, ADD]}, {"x": 0})
-    complete_runs = outcome_of(toy.serial(Wanted(frozenset(), (A, A))))
-    assert toy.judge(Outcome(complete_runs.transactions[:1], state({"x": 1})), SerialOrders(9)) is None
+    complete = outcome_of(toy.serial(Wanted(frozenset(), (A, A))))
+    assert toy.judge(Outcome(complete.transactions[:1], state({"x": 1})), SerialOrders(9)) is None
     known = SerialOrders(9)
-    known.learn(Wanted(frozenset(), (A,)), SerialRun((A,), complete_runs.transactions[:1], state({"x": 1})))
-    assert find(complete_runs, known) is None
+    known.learn(Wanted(frozenset(), (A,)), SerialRun((A,), complete.transactions[:1], state({"x": 1})))
+    assert find(complete, known) is None
 
 
 def test_a_wish_for_whom_nothing_is_left_is_not_asked_for_twice() -> None:
@@ -201,9 +201,9 @@ def test_contexts_are_what_came_then_after_all_that_were_told_the_same() -> None
 
 def test_each_connection_keeps_its_order_in_contexts() -> None:
     toy, known = Toy({A: [LOOK], B: [LOOK, LOOK]}, {"x": 0, "y": 0}), SerialOrders(99)
-    complete_runs = outcome_of(toy.serial(Wanted(frozenset(), (B, A, B))))
-    assert toy.judge(replace(complete_runs, state=state({"x": 9, "y": 0})), known) is None
-    found = [(before, txn.name) for before, txn in contexts(complete_runs, known, frozenset())]
+    complete = outcome_of(toy.serial(Wanted(frozenset(), (B, A, B))))
+    assert toy.judge(replace(complete, state=state({"x": 9, "y": 0})), known) is None
+    found = [(before, txn.name) for before, txn in contexts(complete, known, frozenset())]
     for before, name in found:
         mine = [position for actor, position in (*before, name) if actor == B]
         assert mine == [(1, 0), (1, 10)][: len(mine)]

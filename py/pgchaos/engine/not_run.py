@@ -15,7 +15,7 @@ from pgchaos.language.assertions import (
     is_at_most_one_call,
     tap_calls,
 )
-from pgchaos.language.model import Scenario, known
+from pgchaos.language.model import Scenario, cached_on_scenario
 from pgchaos.language.section_items import Send, Statement
 from pgchaos.language.written_assertions import (
     Evaluated,
@@ -115,7 +115,7 @@ class NotRunDetector:
         return outcome
 
 
-@known
+@cached_on_scenario
 def _named(scenario: Scenario) -> tuple[frozenset[str], FunctionNames, Mapping[str, tuple[Call, ...]]]:
     asserting, names = asserting_functions(scenario), function_names(scenario)
     return asserting, names, unconditional_assertions(scenario, asserting, names)

@@ -25,7 +25,7 @@ from pgchaos.engine.pooled_connection import LASTING, PooledConnection
 from pgchaos.engine.row_reset import SEND_COUNTERS, RowReset
 from pgchaos.engine.setup_contents import COUNTERS, SetupContents, asked, is_repeatable, read_contents
 from pgchaos.engine.text_search import mentions
-from pgchaos.language.model import Scenario, known
+from pgchaos.language.model import Scenario, cached_on_scenario
 from pgchaos.language.section_items import CHOICE, Fault, Meta, Statement
 from pgchaos.server import Sandbox
 from pgchaos.server.outside_schemas import StateQuery
@@ -310,7 +310,7 @@ def may_share_database(scenario: Scenario) -> bool:
     return _may_be_kept(scenario) and not mentions(scenario, _UNCOUNTED)
 
 
-@known
+@cached_on_scenario
 def _may_be_kept(scenario: Scenario) -> bool:
     """Say whether, by its text, a scenario's schema may be put back."""
     said = [item for part in scenario.setup for item in part.items]

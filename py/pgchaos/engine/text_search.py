@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from pgchaos.language.model import Scenario, known
+from pgchaos.language.model import Scenario, cached_on_scenario
 
 _BETWEEN = "\n;\n"  # between two statements: a match does not reach beyond the end of one
 
@@ -13,9 +13,9 @@ _BETWEEN = "\n;\n"  # between two statements: a match does not reach beyond the 
 def mentions(scenario: Scenario, words: re.Pattern[str]) -> bool:
     """Whether a statement of a scenario matches a pattern."""
     # a search runs one scenario thousands of times, and each run asks for ten patterns
-    found = scenario.known.get(words)
+    found = scenario.cache.get(words)
     if found is None:
-        found = scenario.known[words] = words.search(_text(scenario)) is not None
+        found = scenario.cache[words] = words.search(_text(scenario)) is not None
     return bool(found)
 
 
@@ -34,6 +34,6 @@ def holds(query: str, pattern: re.Pattern[str], words: Collection[str]) -> bool:
     return False
 
 
-@known
+@cached_on_scenario
 def _text(scenario: Scenario) -> str:
     return _BETWEEN.join(statement.text for statement in scenario.statements())

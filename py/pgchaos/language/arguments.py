@@ -1,4 +1,4 @@
-"""The arguments of a directive: split into tokens, and read from left to right."""
+"""The arguments of a directive: split into tokens, and parsed from left to right."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from pgchaos.language.suggestions import misspelt_keyword, nearest, suggest
 
 Word = TypeVar("Word", bound=str)
 
-_TOKEN = re.compile(r"\s*(?:'([^']*(?:''[^']*)*)'|(,|>=|<=|[=<>])|([^\s,'=<>]+)|('))")
+NAME_PATTERN = r"[^\W\d][\w-]*"  # the name of a session, step, barrier or signal
+SESSION_PATTERN = rf"({NAME_PATTERN})(?:\[([1-9][0-9]{{0,8}})\])?"  # `SESSION` or `SESSION[2]`
+QUOTED = re.compile(r"'([^']*(?:''[^']*)*)'")
+
+_TOKEN = re.compile(rf"\s*(?:{QUOTED.pattern}|(,|>=|<=|[=<>])|([^\s,'=<>]+)|('))")
 _SIGN = re.compile(r"[',=<>]")
 _COUNT = re.compile(r"[0-9]{1,9}")
-_NAME = re.compile(r"[^\W\d][\w-]*")
-_SESSION = re.compile(r"([^\W\d][\w-]*)(?:\[([1-9][0-9]{0,8})\])?")
-_QUOTED_FIRST = re.compile(r"'[^']*(?:''[^']*)*'")
+_NAME = re.compile(NAME_PATTERN)
+_SESSION = re.compile(SESSION_PATTERN)
 _CONDITION = re.compile(r"\s*(\w+)\s*(=?)")
 
 
 class DirectiveError(Exception):
-    """What is wrong with one directive. The caller knows its line."""
+    """A directive is wrong; the text says how. The caller knows its line."""
 
     rule = LANGUAGE
 
@@ -36,13 +39,13 @@ class UnknownTag(DirectiveError):
 
 
 class UnknownMatrix(DirectiveError):
-    """A condition names a matrix or value that does not exist; not reported where a matrix could not be read."""
+    """A condition names a matrix or value that does not exist; not reported if a matrix could not be parsed."""
 
 
 class Token(NamedTuple):
-    """A word, a sign, or a text that is written in quotes; `text` is without them."""
+    """A word, a sign, or a text in quotes."""
 
-    text: str
+    text: str  # without its quotes
     quoted: bool
 
     def __str__(self) -> str:
@@ -62,18 +65,18 @@ def _tokenize(word: str, text: str) -> list[Token]:
 
 
 class Args:
-    """The arguments of one directive. Every method raises DirectiveError where what is written does not fit.
+    """The arguments of one directive. A method raises DirectiveError if the arguments do not match.
 
     Args:
         word: the directive's name, for messages.
-        text: everything behind it on its line.
+        text: the rest of its line.
         usage: how the directive is written, for messages.
         place: its line.
-        keywords: those of more than one word, so that `upto` is recognized.
+        keywords: those of more than one word, to recognize a misspelt one such as `upto`.
 
     Attributes:
-        text: the same; without the condition, once that is read.
-        when: the condition that ends the line, once it is read.
+        text: the rest of the line; without the condition, after that was taken.
+        when: the condition at the end of the line, after it was taken.
     """
 
     def __init__(self, word: str, text: str, usage: str, place: Place, keywords: Collection[str] = ()) -> None:
@@ -88,8 +91,8 @@ class Args:
 
     @property
     def tokens(self) -> list[Token]:
-        """All tokens. Free text is never split: it may hold a single quote."""
-        # cached_property takes a lock in Python 3.10 and 3.11, and a file has many arguments
+        """All tokens. For a directive with free text they are not computed: the text may contain a single quote."""
+        # not a cached_property, which takes a lock in Python 3.10 and 3.11: a file has many arguments
         if self._tokens is None:
             self._tokens = _tokenize(self.word, self.text)
         return self._tokens
@@ -97,17 +100,17 @@ class Args:
     # messages
 
     def error(self, what: str, hint: str = "") -> DirectiveError:
-        """Make an error that ends with a hint, or else with how the directive is written."""
+        """Return an error that ends with a hint, or by default with how the directive is written."""
         return DirectiveError(f"`{self.word}`: {what}{hint or f'; it is written `{self.usage}`'}")
 
     def missing(self) -> str:
-        """Say what is written where something else is required."""
+        """End a message about a required word: `is required, not …`, or `is missing`."""
         if self.has_more():
             return f"is required, not `{self.tokens[self._at]}`"
         return "is missing"
 
     def misspelt(self) -> DirectiveError | None:
-        """Make an error of the next tokens where they are nearly a keyword of several words, as `upto` is."""
+        """Return an error if the next tokens are a misspelt keyword of several words, such as `upto`; else None."""
         rest = itertools.takewhile(lambda token: not token.quoted, self.tokens[self._at :])
         keyword = misspelt_keyword([token.text for token in rest], self.keywords)
         if keyword is None:
@@ -115,7 +118,7 @@ class Args:
         return DirectiveError(f"`{self.word}`: `{keyword[0]}` is not understood, did you mean `{keyword[1]}`?")
 
     def unexpected(self, hint: str = "") -> DirectiveError:
-        """Make an error of the next token; `hint` ends its message, where the caller knows what was meant."""
+        """Return an error about the next token; `hint` ends its message, if the caller knows what was meant."""
         return self.misspelt() or self.error(f"`{self.tokens[self._at]}` is not understood here", hint)
 
     # tokens
@@ -125,7 +128,7 @@ class Args:
         return self._at < len(self.tokens)
 
     def peek(self, ahead: int = 0) -> str | None:
-        """The next word or sign; None at the end, and for a text in quotes."""
+        """Return the next word or sign; None at the end, and for a text in quotes."""
         token = self.tokens[self._at + ahead] if self._at + ahead < len(self.tokens) else None
         return None if token is None or token.quoted else token.text
 
@@ -142,7 +145,7 @@ class Args:
         self._at -= 1
 
     def accept(self, *words: str) -> bool:
-        """Take these words if they come next: all, or none of them."""
+        """Take these words if they are next, and return whether they were."""
         tokens, at = self.tokens, self._at
         if at + len(words) > len(tokens):
             return False
@@ -155,7 +158,7 @@ class Args:
         return True
 
     def expect(self, word: str) -> None:
-        """Take a word that must come next."""
+        """Take a word that must be next."""
         if not self.accept(word):
             raise self.error(f"`{word}` {self.missing()}")
 
@@ -177,7 +180,7 @@ class Args:
         return token.text
 
     def session(self, what: str) -> tuple[str, int | None]:
-        """Take `SESSION` or `SESSION[2]`: the name, and the connection from 1 or None for all of them."""
+        """Take `SESSION` or `SESSION[2]`; return the name, and the number of the connection or None for all."""
         token = self.take(what)
         found = None if token.quoted else _SESSION.fullmatch(token.text)
         if found is None:
@@ -185,14 +188,14 @@ class Args:
         return found[1], int(found[2]) if found[2] else None
 
     def count(self, what: str) -> int:
-        """Take a whole number from 1."""
+        """Take a positive whole number."""
         token = self.take(what)
         if token.quoted or not _COUNT.fullmatch(token.text) or int(token.text) < 1:
             raise self.error(f"{what} must be a whole number from 1, not `{token}`")
         return int(token.text)
 
     def duration(self, what: str, *, zero: bool = False) -> float:
-        """Take a time with its unit, at most one day; gives seconds."""
+        """Take a time with its unit, at most one day; return seconds."""
         token = self.take(what)
         seconds = None if token.quoted else parse_duration(token.text)
         if seconds is None:
@@ -222,7 +225,7 @@ class Args:
     # the condition: … when NAME = value or value
 
     def take_condition(self, matrix: Mapping[str, Matrix]) -> None:
-        """Take the condition off the end of the tokens."""
+        """Take the condition from the end of the tokens."""
         tokens = self.tokens
         for at in range(len(tokens) - 3, -1, -1):
             if not tokens[at].quoted and tokens[at].text == "when" and str(tokens[at + 2]) == "=":
@@ -231,8 +234,8 @@ class Args:
                 return
 
     def take_condition_of_text(self, matrix: Mapping[str, Matrix]) -> None:
-        """Take the condition off the end of free text: the last ` when `, if the name of a matrix follows it."""
-        quoted = _QUOTED_FIRST.match(self.text)
+        """Take the condition from the end of free text: the last ` when `, if the name of a matrix follows it."""
+        quoted = QUOTED.match(self.text)
         begin = quoted.end() if quoted else 0
         before, found, after = f" {self.text[begin:]}".rpartition(" when ")
         name = _CONDITION.match(after) if found else None

@@ -1,4 +1,4 @@
-"""Builds the Scenario from what was parsed."""
+"""Builds the Scenario from the parsed file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pgchaos.language.arguments import DirectiveError
 from pgchaos.language.directives import find_directive
 from pgchaos.language.header_model import Schedule
 from pgchaos.language.lexemes import Comment
-from pgchaos.language.model import Invariant, Repeat, Retry, Scenario, Section, Session
+from pgchaos.language.model import Invariant, Scenario, Section, Session
 from pgchaos.language.parser import Parser
 from pgchaos.language.schedules import parse_schedule, resolve
 from pgchaos.language.search_choices import number_included_faults
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Fault
-from pgchaos.language.session_directives import SessionOptions
+from pgchaos.language.session_directives import build_session
 from pgchaos.language.snapshots import snapshot_notes
 from pgchaos.language.validation import validate
 
@@ -30,7 +30,7 @@ _RULED_LINE = re.compile(r"[\W_]*")
 
 
 def title_of(comments: Iterable[Comment]) -> str:
-    """Find the first comment line that is not a directive, a modeline, a licence or a ruled line; '' without one."""
+    """Return the first comment line that is not a directive, a modeline, a licence or a ruled line, or ''."""
     skipped = -1
     for comment in comments:
         text = comment.text.lstrip("-").strip()
@@ -43,7 +43,7 @@ def title_of(comments: Iterable[Comment]) -> str:
         ):
             continue
         if _LICENCE_TEXT.search(text) or line == skipped + 1:
-            # the text of a licence goes on to the end of its block of comments
+            # the text of a licence extends to the end of its block of comments
             skipped = line
             continue
         if not _LICENCE.search(text):
@@ -52,9 +52,9 @@ def title_of(comments: Iterable[Comment]) -> str:
 
 
 def build_scenario(path: Path, parser: Parser) -> Scenario:
-    """Build the scenario, and report what is wrong with the file as a whole; with one, it is of no use."""
+    """Build the scenario, and report problems of the whole file. With a problem, the scenario must not be used."""
     header, source, found = parser.header, parser.source, parser.sections
-    sessions = {options.name: _session(options, body) for options, body in found.sessions.values()}
+    sessions = {options.name: build_session(options, body) for options, body in found.sessions.values()}
     schedule = _schedule(parser, sessions)
     own_comments = (one for one in source.lexemes if isinstance(one, Comment) and one.place.path == parser.shown)
     scenario = Scenario(
@@ -105,24 +105,6 @@ def _sections(parser: Parser, kind: str) -> tuple[Section, ...]:
 def _fills(bodies: Iterable[SectionBuilder]) -> frozenset[str]:
     items = (item for body in bodies for item in body.items)
     return frozenset(item.argument for item in items if isinstance(item, Fault) and item.kind == "fill")
-
-
-def _session(options: SessionOptions, body: SectionBuilder) -> Session:
-    repeat = options.repeat or Repeat()
-    return Session(
-        place=body.place,
-        name=options.name,
-        items=tuple(body.items),
-        steps=tuple(body.steps),
-        count=options.count or 1,
-        repeat=repeat.count,
-        retry=options.retry or Retry(),
-        allow=options.allow or (),
-        connect=options.connect or (),
-        until=repeat.until,
-        repeat_while=repeat.repeat_while,
-        program=options.program_or(None),
-    )
 
 
 def _schedule(parser: Parser, sessions: dict[str, Session]) -> Schedule:

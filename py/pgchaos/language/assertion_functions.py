@@ -1,4 +1,4 @@
-"""The functions of pgTAP and of the toolkit that assert, and which statements make or call them."""
+"""The assertion functions of pgTAP and of the toolkit, and which functions statements create or call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pgchaos.language.lexemes import Sql
 from pgchaos.language.section_items import Item, Meta, Statement, Variable
 from pgchaos.language.sql_tokens import SqlStatement, all_statements, function_calls, token_at, tokenize
 
-# The functions of pgTAP 1.3.5 that print TAP or keep its plan
+# the functions of pgTAP 1.3.5 that print TAP or concern its plan
 FUNCTIONS = frozenset(
     """
     add_result alike any_column_privs_are bag_eq bag_has bag_hasnt bag_ne can cast_context_is casts_are
@@ -43,33 +43,33 @@ FUNCTIONS = frozenset(
     unialike users_are view_owner_is views_are volatility_is
     """.split()  # noqa: SIM905  # two hundred names are read better without quotes
 )
-# Assertions of schema chaos that print TAP
+# assertions of the schema chaos that print TAP
 TOOLKIT_TAP = frozenset({"unchanged", "eventually", "no_leaks", "blocked_by"})
 TOOLKIT = TOOLKIT_TAP | {"assert"}
 
 _WORD = re.compile(r"\w+")
-_MAKES = re.compile("function|procedure", re.IGNORECASE)
+_CREATES = re.compile("function|procedure", re.IGNORECASE)
 
 
 def words_of(text: str) -> list[str]:
-    """Give all words of a text in lower case, those in quotes and comments too."""
+    """Return all words of a text in lower case, including those in quotes and comments."""
     return _WORD.findall(text.lower())
 
 
 def own_functions(statements: Iterable[Sql | Statement]) -> frozenset[str]:
-    """Find the functions and procedures that a file makes: their names in lower case, without schema."""
-    return frozenset().union(*(_made_functions(one.text) for one in statements if one.verb == "CREATE"))
+    """Return the functions and procedures that statements create: their names in lower case, without schema."""
+    return frozenset().union(*(_created_functions(one.text) for one in statements if one.verb == "CREATE"))
 
 
 @lru_cache(maxsize=1024)
-def _made_functions(text: str) -> frozenset[str]:
-    if not _MAKES.search(text):
+def _created_functions(text: str) -> frozenset[str]:
+    if not _CREATES.search(text):
         return frozenset()
-    return frozenset(filter(None, (_made_function(statement) for statement in all_statements(text))))
+    return frozenset(filter(None, (_created_function(statement) for statement in all_statements(text))))
 
 
-def _made_function(statement: SqlStatement) -> str:
-    """Give the name in CREATE [OR REPLACE] FUNCTION or PROCEDURE, or ''."""
+def _created_function(statement: SqlStatement) -> str:
+    """Return the name in CREATE [OR REPLACE] FUNCTION or PROCEDURE, or ''."""
     tokens = statement.tokens
     if statement.verb != "create" or not any(token.is_word("function", "procedure") for token in tokens[1:4]):
         return ""
@@ -80,9 +80,9 @@ def _made_function(statement: SqlStatement) -> str:
 
 @lru_cache(maxsize=1024)
 def called_functions(text: str) -> frozenset[str]:
-    r"""Find all functions that a statement may call, in lower case, without schema.
+    r"""Return all functions that a statement may call, in lower case, without schema.
 
-    Also those in strings with a SELECT, which EXECUTE or \gexec may run.
+    Strings that begin with SELECT are included, because EXECUTE or \gexec may run them.
     """
     found: set[str] = set()
     waiting = [statement.tokens for statement in all_statements(text)]
@@ -96,8 +96,8 @@ def called_functions(text: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def pgtap_calls(text: str) -> frozenset[str]:
-    """Find the functions of pgTAP that a statement calls outside its strings; one with a schema is none of these."""
-    # nearly all statements end here, without tokens
+    """Return the functions of pgTAP that a statement calls without schema, outside its strings."""
+    # a fast test, without tokens, which excludes nearly all statements
     if FUNCTIONS.isdisjoint(words_of(text)):
         return frozenset()
     return FUNCTIONS.intersection(call.name.lower() for call in function_calls(tokenize(text)) if not call.schema)
@@ -110,7 +110,7 @@ _CHAOS = re.compile(r"\bchaos\b", re.IGNORECASE)
 
 
 def is_toolkit_on_search_path(statements: Iterable[Sql | Statement], arguments: Iterable[str]) -> bool:
-    """Say whether a statement sets a search_path with the schema chaos, itself or by an argument of psql's commands."""
+    """Whether a statement sets a search_path with the schema chaos, or with a variable that `arguments` may set so."""
     for one in statements:
         if _SEARCH_PATH.search(one.text) is None:
             continue
@@ -121,6 +121,6 @@ def is_toolkit_on_search_path(statements: Iterable[Sql | Statement], arguments: 
 
 
 def command_arguments(items: Iterable[Item]) -> list[str]:
-    """Give the arguments of psql's commands, cut at their variables."""
+    """Return the arguments of psql's commands, split at their variables."""
     arguments = (argument for item in items if isinstance(item, Meta) for argument in item.args)
     return [part if isinstance(part, str) else part.raw for argument in arguments for part in argument]

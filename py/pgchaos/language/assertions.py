@@ -1,7 +1,7 @@
-r"""The assertions that statements call, by their text.
+r"""Finds the assertions that statements call, from their text.
 
-A statement asserts where it calls an assertion of pgTAP or of the toolkit, or a function of the file that does. A
-statement that only defines (CREATE FUNCTION, PREPARE) asserts nothing itself.
+A statement asserts if it calls an assertion of pgTAP or of the toolkit, or a function of the file that does. A
+statement that only defines something (CREATE FUNCTION, PREPARE) asserts nothing itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pgchaos.language.assertion_functions import (
 )
 from pgchaos.language.description_pieces import pieces_of
 from pgchaos.language.lexemes import Sql
-from pgchaos.language.model import Scenario, Section, Session, known
+from pgchaos.language.model import Scenario, Section, Session, cached_on_scenario
 from pgchaos.language.section_items import Item, Send, Statement
 from pgchaos.language.sql_tokens import (
     NO_TOKEN,
@@ -40,7 +40,7 @@ _NO_ASSERTIONS = frozenset(
 )
 _ASSERTIONS = FUNCTIONS - _NO_ASSERTIONS
 _PGTAP_SCHEMAS = frozenset({"public", "pgtap", "tap", "chaos_pgtap"})
-# First words of statements that run the functions called in them; CREATE TABLE AS does so too
+# first words of statements that run the functions called in them, as CREATE TABLE AS does too
 _RUNS_CALLS = frozenset(
     "select with values table do call execute fetch copy insert update delete merge explain".split()  # noqa: SIM905  # a list of names
 )
@@ -49,7 +49,7 @@ _THREE = """
     alike bag_eq bag_has bag_hasnt bag_ne doesnt_imatch doesnt_match ialike imatches is isa_ok isnt matches results_eq
     results_ne row_eq set_eq set_has set_hasnt set_ne throws_like throws_matching unalike unialike
 """
-# Assertions whose last argument is the description, if they have so many
+# assertions whose last argument is the description, if they have this number of arguments
 _DESCRIBED = {
     "pass": 1,
     "fail": 1,
@@ -58,7 +58,7 @@ _DESCRIBED = {
     "cmp_ok": 4,
 }
 _ALL = _ASSERTIONS | TOOLKIT_TAP
-_CALLED = re.compile(r'\b(\w+)"?\s*(?:\(|--|/\*)')  # a comment may be before the parenthesis
+_CALLED = re.compile(r'\b(\w+)"?\s*(?:\(|--|/\*)')  # a comment may precede the parenthesis
 _READS = ("execute", "from", "in", "join", "table")  # words before a prepared statement, a view or a cursor
 _SET_OPERATIONS = ("union", "except", "intersect")
 
@@ -68,40 +68,39 @@ class Call:
     """A call of an assertion."""
 
     name: str
-    description: str | None  # as a literal, else None
-    certain: bool  # it is evaluated for each row: it is in no CASE or the like
-    part: int  # the part of a UNION that it is in, from 0
-    choice: int = 0  # the number of the outermost CASE or COALESCE that it is in, from 1; 0 for none
-    # the expression of the list behind SELECT that it is in, from 0; None where that is not known
-    column: int | None = None
-    inside: bool = False  # it is an argument of another assertion, which reads what it returns
-    pieces: tuple[str, ...] = ()  # the literals of a description that is put together, in order
+    description: str | None  # if it is a literal, else None
+    certain: bool  # it is evaluated for each row: it is not in CASE or the like
+    part: int  # the part of a UNION, from 0
+    choice: int = 0  # the number of the outermost CASE or COALESCE that contains it, from 1; 0 for none
+    column: int | None = None  # the number of its expression in the SELECT list, from 0; None if that is not known
+    inside: bool = False  # it is an argument of another assertion, which reads its result
+    pieces: tuple[str, ...] = ()  # the literals of a description that is concatenated or formatted, in order
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionNames:
-    """Names of functions that the calls of a file are read by."""
+    """Names of functions that decide which calls of a file are assertions."""
 
-    own: frozenset[str] = frozenset()  # functions that the file makes, in lower case
-    # assertions of the toolkit that may be called without their schema, which is on the search_path
+    own: frozenset[str] = frozenset()  # functions that the file creates, in lower case
+    # assertions of the toolkit that may be called without their schema, because it is on the search_path
     unqualified: frozenset[str] = frozenset()
 
 
-@known
+@cached_on_scenario
 def function_names(scenario: Scenario) -> FunctionNames:
-    """Find the names of functions that the calls of a file are read by."""
+    """Return the names that decide which calls of a scenario are assertions."""
     return function_names_in(list(scenario.statements()), all_items(scenario))
 
 
 def function_names_in(statements: Collection[Sql | Statement], items: Iterable[Item]) -> FunctionNames:
-    """Find the names of functions that calls are read by, from all statements and items of a file."""
+    """Return the names that decide which calls are assertions, from all statements and items of a file."""
     own = own_functions(statements)
     on_path = is_toolkit_on_search_path(statements, command_arguments(items))
     return FunctionNames(own, TOOLKIT - own if on_path else frozenset())
 
 
 def all_items(scenario: Scenario) -> list[Item]:
-    """List the items of all sections and sessions."""
+    """Return the items of all sections and sessions."""
     sections: tuple[Section | Session, ...] = (
         *scenario.setup,
         *scenario.sessions,
@@ -111,11 +110,12 @@ def all_items(scenario: Scenario) -> list[Item]:
     return [item for section in sections for item in section.items]
 
 
-@known
+@cached_on_scenario
 def asserting_functions(scenario: Scenario) -> frozenset[str]:
-    """Find what a file defines that calls an assertion, itself or by another.
+    """Find the definitions of a file that call an assertion, directly or through another definition.
 
-    Gives the names, in lower case, of functions, procedures, views, cursors and prepared statements.
+    Returns:
+        The names, in lower case, of functions, procedures, views, cursors and prepared statements.
     """
     defining = [item for item in scenario.statements() if item.verb in ("CREATE", "PREPARE", "DECLARE")]
     bodies = {name: item.text for item in defining for name in defined_names(item)}
@@ -130,7 +130,7 @@ def asserting_functions(scenario: Scenario) -> frozenset[str]:
     waiting = list(own)
     while waiting:
         name = waiting.pop()
-        # what uses it is examined again once this one is known to assert
+        # its users are examined again after this one is known to assert
         if name not in found and any(calls_in(tokens, found, names) for tokens in parsed[name]):
             found.add(name)
             waiting += users[name] - found
@@ -138,7 +138,7 @@ def asserting_functions(scenario: Scenario) -> frozenset[str]:
 
 
 def defined_names(item: Statement) -> frozenset[str]:
-    """Give the names of the functions, view, cursor or prepared statement that a statement defines, in lower case."""
+    """Return the names of the functions, view, cursor or prepared statement that a statement defines, in lower case."""
     return own_functions([item]) | _defined_name(item.text)
 
 
@@ -158,17 +158,17 @@ def _defined_name(text: str) -> frozenset[str]:
 
 
 def tap_calls(statement: Statement, asserting: frozenset[str], names: FunctionNames) -> tuple[Call, ...]:
-    r"""Find the calls of a check's statement that print TAP; with \gexec, also those in its strings."""
+    r"""Return the calls of a check's statement that print TAP; with \gexec, also those in its strings."""
     return _tap_calls(statement.text, statement.send is Send.GEXEC, asserting, names)
 
 
 def is_at_most_one_call(text: str) -> bool:
-    """Say, without tokens, whether a statement calls at most one assertion; False also where it may call more."""
+    """Whether a statement certainly calls at most one assertion; a fast test, without tokens."""
     return sum(name.lower() in _ALL for name in _CALLED.findall(text)) <= 1
 
 
 def first_call(text: str, names: FunctionNames) -> str | None:
-    """Find the name of the first assertion of pgTAP or the toolkit that a statement calls, or None."""
+    """Return the name of the first assertion of pgTAP or the toolkit that a statement calls, or None."""
     calls = _tap_calls(text, False, frozenset(), names)
     return calls[0].name if calls else None
 
@@ -188,7 +188,7 @@ def _tap_calls(text: str, generates: bool, asserting: frozenset[str], names: Fun
 
 
 def runs_calls(tokens: Sequence[SqlToken]) -> bool:
-    """Say whether a statement runs the functions that are called in it, instead of defining something."""
+    """Whether a statement runs the functions that are called in it, and does not only define something."""
     first = next((token for token in tokens if not token.is_symbol("(")), NO_TOKEN)
     if first.is_word("create"):
         kinds = [token for token in tokens[1:5] if token.is_word("table", "view", "function", "materialized")]
@@ -198,11 +198,11 @@ def runs_calls(tokens: Sequence[SqlToken]) -> bool:
 
 
 def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: FunctionNames) -> list[Call]:
-    """Find the assertions that a statement calls, in order; `asserting` is what the file defines that asserts."""
+    """Return the assertions that a statement calls, in order; `asserting` are the file's asserting definitions."""
     assertions = {call.at for call in function_calls(tokens) if _is_assertion(call, asserting, names)}
     found: list[Call] = []
     depth = part = choice = 0
-    choices: list[int] = []  # the depth of each open COALESCE; -1 for a CASE, which ends by END
+    choices: list[int] = []  # the depth of each open COALESCE; -1 for a CASE, which ends with END
     open_calls: list[int] = []  # the depth of each assertion whose arguments are open
     column = 0 if _has_known_columns(tokens) else None
     for at, token in enumerate(tokens):
@@ -228,7 +228,7 @@ def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: Func
         elif choices and choices[-1] < 0 and token.is_word("end"):
             choices.pop()
         where = choice if choices else 0, column, bool(open_calls)
-        # both of a CASE's branches count, but only one of them is evaluated: `certain` says so
+        # all branches of a CASE are found, but only one is evaluated, so `certain` is False
         if _reads_definition(before, token, after) and token.text.lower() in asserting:
             found.append(Call(token.text, None, False, part, *where))
         elif at in assertions:
@@ -240,7 +240,7 @@ def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: Func
 
 
 def _has_known_columns(tokens: Sequence[SqlToken]) -> bool:
-    """Say whether it is one SELECT without `*`, so that the commas of its list separate the columns of the result."""
+    """Whether a statement is one SELECT without `*`, so that the commas of its list separate the result's columns."""
     if not token_at(tokens, 0).is_word("select"):
         return False
     for at, token in enumerate(tokens[1:], 1):
@@ -252,7 +252,7 @@ def _has_known_columns(tokens: Sequence[SqlToken]) -> bool:
 
 
 def _reads_definition(before: SqlToken, token: SqlToken, after: SqlToken) -> bool:
-    """Say whether a token is the name of a prepared statement, a view or a cursor that is read."""
+    """Whether a token is the name of a prepared statement, a view or a cursor that is read."""
     return token.is_identifier and before.is_word(*_READS) and (before.is_word("execute") or not after.is_symbol("("))
 
 
@@ -268,13 +268,13 @@ def _is_assertion(call: FunctionCall, asserting: Collection[str], names: Functio
 
 
 def literal_text(argument: list[SqlToken]) -> str | None:
-    """Give the content of an argument that is a string, with or without `::text`, else None."""
+    """Return the content of an argument that is a string, with or without `::text`, else None."""
     if len(argument) == 3 and argument[1].is_symbol("::") and argument[2].is_word("text"):
         argument = argument[:1]
     return argument[0].text if len(argument) == 1 and argument[0].kind == "string" else None
 
 
 def _described(tokens: Sequence[SqlToken], at: int) -> list[SqlToken]:
-    """Give the argument that is the description of the call whose name is at an index; empty without one."""
+    """Return the description argument of the call whose name is at an index; empty without one."""
     found = call_arguments(tokens, at)
     return found[-1] if _DESCRIBED.get(tokens[at].text.lower()) == len(found) else []

@@ -27,19 +27,19 @@ FORM = r"\copy is not understood; write \copy TABLE [(COLUMNS)] FROM 'FILE' [OPT
 
 
 class WrongCopy(Exception):
-    r"""A \copy that is not run; the text says why, and what to write instead."""
+    r"""A \copy that cannot be run; the text says why, and what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCopy:
-    r"""The statement that a \copy sends, and the file with its data; None where that is below the line."""
+    r"""The statement that a \copy sends, and the file with its data; None if the data is below the line."""
 
     statement: str
     file: str | None
 
 
 def client_copy(written: str) -> ClientCopy:
-    r"""Read the arguments of a \copy, behind its name. Raises WrongCopy for one that is not run."""
+    r"""Parse the arguments of a \copy. Raises WrongCopy for one that cannot be run."""
     found = _COPY.match(written)
     if found is None:
         raise WrongCopy(WRITES if _QUERY_TO.match(written) else FORM)
@@ -60,9 +60,9 @@ def client_copy(written: str) -> ClientCopy:
 
 
 def data_file(name: str, beside: Path, root: Path | None) -> Path:
-    r"""Find the file that a \copy reads: from the current directory, as psql does, else from the folder of its command.
+    r"""Find the file that a \copy reads: in the current directory, as psql does, or in the folder of its command.
 
-    It must be in the project: below `root`, or where that is None below one of these folders. Raises WrongCopy.
+    It must be in the project: in `root`, or if that is None, in one of these folders. Raises WrongCopy.
     """
     roots = [root] if root is not None else [Path.cwd(), beside]
     try:

@@ -1,4 +1,4 @@
-r"""\if … \elif … \else … \endif, as psql's conditional.c and command.c nest them, and psql's booleans."""
+r"""\if … \elif … \else … \endif as in psql's conditional.c and command.c, and psql's booleans."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _BOOLEANS: Mapping[str, bool] = {"true": True, "false": False, "yes": True, "no"
 
 
 def parse_boolean(value: str) -> bool | None:
-    """Read a boolean as psql does (ParseVariableBool in variables.c); None where it is none.
+    """Parse a boolean as psql does (ParseVariableBool in variables.c); None if it is not one.
 
-    It is 1, 0, or a beginning of true, false, yes, no, on, off, in any case; `o` could be two of these.
+    It is 1, 0, or a prefix of true, false, yes, no, on, off, in upper or lower case, but not the ambiguous `o`.
     """
     word = value.lower()
     if word in ("1", "0"):
@@ -25,7 +25,7 @@ def parse_boolean(value: str) -> bool | None:
 class _State(Enum):
     TAKEN = auto()
     WAITING = auto()  # no branch was taken yet
-    DONE = auto()  # a branch was taken, or the \if is in a branch that is not
+    DONE = auto()  # a branch was taken, or the \if itself is in a branch that is not taken
     ELSE_TAKEN = auto()
     ELSE_DONE = auto()  # in an \else that is not taken
 
@@ -33,7 +33,7 @@ class _State(Enum):
 class Branches:
     r"""The \if … \endif that are open at a point of a script.
 
-    A condition is a function, for psql does not evaluate one that cannot matter. If it raises, nothing changes.
+    A condition is a function, because psql does not evaluate a condition without effect. If it raises, the state stays.
     """
 
     __slots__ = ("_states",)
@@ -42,7 +42,7 @@ class Branches:
         self._states: tuple[_State, ...] = ()
 
     def active(self) -> bool:
-        """Say whether psql runs what follows: outside all branches, or in one that is taken."""
+        """Whether psql runs what follows: outside all branches, or in one that is taken."""
         return not self._states or self._states[-1] in (_State.TAKEN, _State.ELSE_TAKEN)
 
     def copy(self) -> Branches:
@@ -52,14 +52,14 @@ class Branches:
         return other
 
     def begin_if(self, condition: Callable[[], bool]) -> None:
-        r"""Enter an \if; its condition is evaluated only where psql runs the \if itself."""
+        r"""Enter an \if; its condition is evaluated only if psql runs the \if itself."""
         state = _State.DONE
         if self.active():
             state = _State.TAKEN if condition() else _State.WAITING
         self._states += (state,)
 
     def begin_elif(self, condition: Callable[[], bool]) -> None:
-        r"""Enter an \elif; its condition counts where no branch was taken. ValueError without \if, or after \else."""
+        r"""Enter an \elif, whose condition matters if no branch was taken. ValueError without \if, or after \else."""
         state = self._open("elif")
         if state is _State.TAKEN:
             self._replace(_State.DONE)

@@ -1,6 +1,6 @@
-"""The table of directives: parsing, suggestions and the reference in LANGUAGE.md come from it.
+"""The table of directives, used by the parser, suggestions and the reference in LANGUAGE.md.
 
-A row says how a directive is written, where it may occur, and which function reads it.
+A row says how a directive is written, where it may occur, and which function parses it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import ClassVar, TypeAlias, get_args
 
 from pgchaos.language import faults, given, header, mutants, pooler, sections, session_directives
-from pgchaos.language.arguments import Args
+from pgchaos.language.arguments import NAME_PATTERN, Args
 from pgchaos.language.fault_kinds import FORMS, KINDS
 from pgchaos.language.header import Header
 from pgchaos.language.header_model import LeakKind, Sandbox
@@ -35,18 +35,18 @@ class DirectiveSpec:
     word: str  # what follows `-- chaos:`
     usage: str  # how it is written, for messages and the reference; without a condition
     help: str  # one line for the reference
-    shape: str = ""  # a pattern of what may follow the word. It tells a directive without its colon from prose.
-    second_words: tuple[str, ...] = ()  # words that must follow, as in `wait for`: they may have been joined by mistake
-    keywords: tuple[str, ...] = ()  # those of more than one word, which may be misspelt as `upto` is
-    when: bool = False  # whether a condition may end it
+    shape: str = ""  # a pattern of what may follow the word; it distinguishes a directive without its colon from prose
+    second_words: tuple[str, ...] = ()  # words that must follow, as in `wait for`; for the mistake `waitfor`
+    keywords: tuple[str, ...] = ()  # those of more than one word, which may be misspelt like `upto`
+    when: bool = False  # a condition may end it
     free_text: bool = False  # its arguments are text, not words
-    once: bool = False  # it may occur once at most
+    once: bool = False  # it may occur only once
     asserts: bool = False  # it makes the scenario assert something
-    declares: bool = False  # other parts of the file refer to its name, so they are not checked where it cannot be read
+    declares: bool = False  # other parts of the file refer to its name: they are not checked if it cannot be parsed
 
     @cached_property
     def name(self) -> str:
-        """What messages call it: `caught by`, where only one word may follow."""
+        """Its name in messages: with the second word if there is only one, as in `caught by`."""
         return f"{self.word} {self.second_words[0]}" if len(self.second_words) == 1 else self.word
 
     @cached_property
@@ -59,13 +59,13 @@ class DirectiveSpec:
         return not text or re.fullmatch(self.shape, text) is not None
 
     def args(self, text: str, place: Place) -> Args:
-        """Make the arguments of a line."""
+        """Return the arguments of a line."""
         return Args(self.name, text, self.written, place, self.keywords)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeaderDirective(DirectiveSpec):
-    """In the header of a file. With a condition it is read last: its matrix may be declared below it."""
+    """In the header of a file. With a condition it is parsed last, because its matrix may be declared below it."""
 
     where = "header"
     read: Callable[[Header, Args], None]
@@ -98,8 +98,7 @@ class MutantDirective(DirectiveSpec):
 Row: TypeAlias = HeaderDirective | SectionDirective | SessionDirective | MutantDirective
 
 
-_NAME = r"[^\W\d][\w-]*"
-_STEP = rf"{_NAME}(?:\[\d+\])?\.[^\s.]+"
+_STEP = rf"{NAME_PATTERN}(?:\[\d+\])?\.[^\s.]+"
 _CODE = r"(?:[0-9A-Z]{5}|[a-z]+_[a-z_]+)"
 _CODES = rf"{_CODE}(?:[ ,]+{_CODE})*"
 
@@ -157,7 +156,7 @@ _ROWS: tuple[Row, ...] = (
         " [retry CODE… [up to 10] [backoff 5ms]] [allow CODE…] [connect 'tcp_user_timeout=300 …']"
         " [run 'COMMAND' [grace 200ms] [allow exit 1]]",
         help="what N connections do at the same time as all other sessions",
-        shape=rf"{_NAME}(?: (?:x \d|repeat (?:\d|while\b)|retry {_CODES}|allow (?:{_CODES}|exit \d)"
+        shape=rf"{NAME_PATTERN}(?: (?:x \d|repeat (?:\d|while\b)|retry {_CODES}|allow (?:{_CODES}|exit \d)"
         r"|(?:run|connect) ').*)?",
         keywords=("up to", "allow exit"),
         read=sections.session),
@@ -172,7 +171,8 @@ _ROWS: tuple[Row, ...] = (
         help="a planted bug, which the scenario must notice", shape=r".*", when=True, free_text=True,
         read=sections.mutant),
     SessionDirective(word="step", usage="step NAME",
-        help="names the statements up to the next step", shape=_NAME, declares=True, read=session_directives.step),
+        help="names the statements up to the next step", shape=NAME_PATTERN, declares=True,
+        read=session_directives.step),
     SessionDirective(word="expect", usage="expect CODE…",
         help="the next statement must fail with one of these errors", shape=_CODES, when=True, asserts=True,
         read=session_directives.expect),
@@ -186,14 +186,14 @@ _ROWS: tuple[Row, ...] = (
         help="waits a random time up to that long", shape=r"\d\S*", when=True, read=session_directives.jitter),
     SessionDirective(word="barrier", usage="barrier NAME [unless blocked]",
         help="waits until all connections that name it have arrived, or are blocked",
-        shape=rf"{_NAME}(?: unless blocked)?", keywords=("unless blocked",), when=True, declares=True,
+        shape=rf"{NAME_PATTERN}(?: unless blocked)?", keywords=("unless blocked",), when=True, declares=True,
         read=session_directives.barrier),
     SessionDirective(word="wait", usage="wait blocked SESSION, or wait for SIGNAL",
         help="waits until another session is blocked by a lock, or for a signal",
-        shape=rf"(?:blocked|for) {_NAME}(?:\[\d+\])?", second_words=("for", "blocked"), when=True,
+        shape=rf"(?:blocked|for) {NAME_PATTERN}(?:\[\d+\])?", second_words=("for", "blocked"), when=True,
         read=session_directives.wait),
     SessionDirective(word="signal", usage="signal NAME",
-        help="gives a signal that other sessions wait for", shape=_NAME, when=True, declares=True,
+        help="gives a signal that other sessions wait for", shape=NAME_PATTERN, when=True, declares=True,
         read=session_directives.signal),
     SessionDirective(word="fault", usage=faults.USAGE,
         help="breaks something at the next statement", shape=rf"(?:{'|'.join(KINDS)})\b.*",
@@ -210,7 +210,7 @@ DIRECTIVES = {row.word: row for row in _ROWS}
 
 
 def directive_reference() -> str:
-    """Write the table of directives for LANGUAGE.md, in Markdown."""
+    """Return the table of directives for LANGUAGE.md, in Markdown."""
     lines = ["| directive | where | meaning |", "| --- | --- | --- |"]
     for row in _ROWS:
         where = f"{row.where}, once" if row.once else row.where
@@ -219,15 +219,11 @@ def directive_reference() -> str:
 
 
 def fault_reference() -> str:
-    """Write the table of faults for LANGUAGE.md, in Markdown."""
+    """Return the table of faults for LANGUAGE.md, in Markdown."""
     needs = {"nothing": "", "alone": "`alone` or `sandbox server`", "own server": "`sandbox server`"}
     lines = ["| KIND | needs | what it does | what a session sees |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| `{f'{form.kind} {form.argument}'.strip()}` | {needs[form.needs]} | {form.does} | {form.seen} |"
-        for form in FORMS
-        if form.runs
-    ]
-    not_yet = ", ".join(f"`{f'{form.kind} {form.argument}'.strip()}`" for form in FORMS if not form.runs)
+    lines += [f"| `{form.written}` | {needs[form.needs]} | {form.does} | {form.seen} |" for form in FORMS if form.runs]
+    not_yet = ", ".join(f"`{form.written}`" for form in FORMS if not form.runs)
     return "\n".join([*lines, f"| {not_yet} | | *read, not run yet* | |"])
 
 

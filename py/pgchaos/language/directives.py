@@ -1,7 +1,7 @@
 """Recognizes directives among comments: `-- chaos:word …`, misspelt ones too, but not prose.
 
-A comment that was clearly meant as a directive must not be ignored: the scenario would run without it and pass. Prose
-that only mentions chaos must be.
+A comment that was clearly meant as a directive must not be ignored: the scenario would run without it, and pass. Prose
+that mentions chaos must be ignored.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _SIMILAR = re.compile(
     r"--([ \t]{0,9})([A-Za-z]{3,8})([ \t]{0,9})([:;]?)([ \t]{0,9})([A-Za-z]+(?:[-_][A-Za-z]+)*)(?![^\s])[ \t]*(.*)",
     re.S,
 )
-# Most comments are told from directives by this alone.
+# a fast test that excludes most comments
 _MAY_BE_SIMILAR = re.compile(r"--[ \t]*[CcKkHhXx][A-Za-z]{2,7}[ \t]*[:; \t]")
-# Letters of Cyrillic that look like those of `chaos` and of directives, and characters that nobody sees
+# Cyrillic letters that look like those of `chaos` and of directives, and invisible characters
 _LOOKS_LIKE = str.maketrans(
     "\u0430\u0441\u0435\u043e\u0440\u0445\u0443", "aceopxy", "\u00ad\u200b\u200c\u200d\u2060\ufeff"
 )
 _JOINED = {word + second: (word, second) for word, row in DIRECTIVES.items() for second in row.second_words}
-# How alike words must be, by difflib's measure.
+# the required similarity, as difflib's ratio
 _JOINED_LIKE = 0.8
 _PREFIX_LIKE = 0.75
 _WORD_LIKE = 0.75
@@ -36,9 +36,9 @@ _WORD_LIKE = 0.75
 class Directive:
     """A comment that is, or was meant as, a directive."""
 
-    word: str  # its name; where it is misspelt, the one that was meant, if that is known
-    text: str  # what follows it
-    mistake: str = ""  # what is wrong with how it is written, or ''
+    word: str  # its name; if it is misspelt, the one that was probably meant
+    text: str  # the rest of the line
+    mistake: str = ""  # what is wrong with its spelling, or ''
 
 
 def find_directive(comment: str) -> Directive | None:
@@ -52,9 +52,9 @@ def find_directive(comment: str) -> Directive | None:
 
 
 def _with_odd_characters(comment: str) -> Directive | None:
-    """Recognize a directive in which a character only looks like another, as the no-break space of a web page does."""
-    looks = unicodedata.normalize("NFKC", comment.translate(_LOOKS_LIKE))
-    meant = None if looks == comment else find_directive(looks)
+    """Recognize a directive with a character that looks like another, such as a no-break space from a web page."""
+    normalized = unicodedata.normalize("NFKC", comment.translate(_LOOKS_LIKE))
+    meant = None if normalized == comment else find_directive(normalized)
     if meant is None:
         return None
     at = next(at for at, char in enumerate(comment) if not char.isascii())
@@ -82,8 +82,8 @@ def _unknown(word: str, text: str) -> Directive:
 
 
 def _two_words(word: str) -> tuple[str, str] | None:
-    """Find the two words that were written as one, as in `wait-for` and `caughtby`."""
-    # directives of one word are compared too: `caughts` is nearer to `caught`
+    """Find two words that were written as one, as in `wait-for` and `caughtby`."""
+    # directives of one word are compared too: `caughts` is more similar to `caught`
     near = nearest(join_words(word), [*DIRECTIVES, *_JOINED], _JOINED_LIKE)
     return _JOINED.get(near or "")
 
@@ -102,12 +102,12 @@ def _similar(comment: str) -> Directive | None:
     two = _two_words(word) if is_chaos and attached else None
     if two is not None:
         return Directive(two[0], f"{two[1]} {text}", _spelling(written, " ".join(two)))
-    # `chaos:` is meant as a directive whatever follows; behind a similar prefix there must be a directive's name
+    # after exactly `chaos:` anything is meant as a directive; after a similar prefix only a directive's name is
     near = nearest(word, DIRECTIVES, 0.6 if is_chaos and attached else _WORD_LIKE)
     if near is None or (not is_chaos and near != word.lower()):
         mistake = f"a directive begins with exactly `-- chaos:`, and `{word}` is not one"
         return Directive(word, text, mistake) if is_chaos and attached else None
-    # what is not written together must look like the directive to its end, else it is prose
+    # without `:` or with spaces, the rest of the line must have the directive's shape, else it is prose
     together = attached or (prefix == "chaos" and colon == ":")
     if not together and not (word.lower() == near and DIRECTIVES[near].fits(text)):
         return None

@@ -1,4 +1,4 @@
-"""Times as users write them: a number with its unit, such as `5ms`, `30s` or `2min`."""
+"""Parses durations: a number with its unit, such as `5ms`, `30s` or `2min`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def parse_duration(text: str) -> float | None:
-    """Parse a time, in seconds; None where the text is not a number with its unit."""
+    """Return a duration in seconds; None if the text is not a number with its unit."""
     found = _DURATION.fullmatch(text)
     return None if found is None else float(found[1]) * _UNITS[found[2]]

@@ -1,4 +1,4 @@
-"""The encodings of psql's client, and the codecs of Python that read them."""
+"""The client encodings of psql, and Python's codecs for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 UTF8 = "UTF8"
 
-# By their names in PostgreSQL's documentation, "Character Set Support"; not MULE_INTERNAL, EUC_TW and SQL_ASCII
+# names as in PostgreSQL's documentation, "Character Set Support"; without MULE_INTERNAL, EUC_TW and SQL_ASCII
 _CODECS = {
     UTF8: "utf-8",
     "LATIN1": "iso8859-1",
@@ -58,7 +58,7 @@ _OTHER_NAMES = {
 
 
 def _bare(name: str) -> str:
-    # the server and libpq compare names so (clean_encoding_name in encnames.c)
+    # the server and libpq compare names in this form (clean_encoding_name in encnames.c)
     return re.sub(r"[^A-Za-z0-9]", "", name).upper()
 
 
@@ -66,10 +66,10 @@ _NAMES = MappingProxyType({_bare(name): name for name in _CODECS} | _OTHER_NAMES
 
 
 def encoding_named(name: str) -> str | None:
-    """Find an encoding by any of its names, such as `latin-1` or `windows1252`: its name in PostgreSQL, or None."""
+    """Return the PostgreSQL name of an encoding, from any of its names such as `latin-1`; None if it is unknown."""
     return _NAMES.get(_bare(name))
 
 
 def codec_of(encoding: str) -> str:
-    """Give Python's codec of an encoding, by its name in PostgreSQL."""
+    """Return Python's codec for an encoding, from its PostgreSQL name."""
     return _CODECS[encoding]

@@ -1,4 +1,4 @@
-"""Errors as authors name them: a SQLSTATE, or a condition name as in PL/pgSQL's EXCEPTION clauses."""
+"""Parses the errors in directives: a SQLSTATE, or a condition name as in PL/pgSQL's EXCEPTION clauses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _CLASSES_WITHOUT_ERRORS = ("00", "01", "02")
 
 @functools.lru_cache(maxsize=1)
 def conditions() -> dict[str, tuple[str, ...]]:
-    """Every condition name with the SQLSTATEs that it means.
+    """Return the condition names with their SQLSTATEs.
 
     They are those of PostgreSQL's errcodes.txt (kind E), which psycopg has as classes: UniqueViolation is
-    unique_violation. Where one condition has two SQLSTATEs, psycopg ends the second class in `_` or `Ext`.
+    unique_violation. If a condition has two SQLSTATEs, the name of psycopg's second class ends in `_` or `Ext`.
     """
-    # imported at the first use: the module is large, and most files name SQLSTATEs
+    # imported at the first use: the module is large, and most files use SQLSTATEs
     from psycopg import Error, errors
 
     found: dict[str, set[str]] = {}
@@ -35,13 +35,13 @@ def conditions() -> dict[str, tuple[str, ...]]:
 
 
 def condition_names(sqlstate: str) -> tuple[str, ...]:
-    """List what PL/pgSQL calls a SQLSTATE; () where it has no name for it."""
+    """Return the PL/pgSQL condition names of a SQLSTATE; () if it has none."""
     return tuple(name for name, states in conditions().items() if sqlstate in states)
 
 
 def parse_code(word: str, directive: str) -> Code:
-    """Parse a SQLSTATE or a condition name; the messages name the directive in which it is written."""
-    # a condition name is in small letters, so five capitals and digits can only be a SQLSTATE
+    """Parse a SQLSTATE or a condition name in a directive, whose name is used in messages."""
+    # a condition name is in lower case, so five capitals and digits can only be a SQLSTATE
     if _SQLSTATE.fullmatch(word):
         if word.startswith(_CLASSES_WITHOUT_ERRORS):
             raise DirectiveError(
@@ -69,8 +69,8 @@ def parse_code(word: str, directive: str) -> Code:
 def take_codes(args: Args, stops: tuple[str, ...] = (), *, unknown: bool = False) -> tuple[Code, ...]:
     """Take at least one error, up to the end of the line or to a word of `stops`.
 
-    With `unknown`, the outcome of a lost COMMIT may be named too. Raises DirectiveError where none is named, or one is
-    not known.
+    With `unknown`, that word is accepted too: the outcome of a lost COMMIT. Raises DirectiveError if there is no error,
+    or if one is not known.
     """
     codes: list[Code] = []
     while args.has_more() and args.peek() not in stops:

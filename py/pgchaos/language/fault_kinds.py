@@ -1,6 +1,6 @@
-"""The kinds of faults: one table, from which parsing, validation and the reference in LANGUAGE.md come.
+"""The table of the kinds of faults, used by the parser, validation and the reference in LANGUAGE.md.
 
-engine/faults/actions.py holds the action of each kind that runs.
+engine/faults/actions.py has the action of each kind that can run.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ class FaultForm:
     """One way to write a kind of fault."""
 
     kind: str  # its first word
-    # the word that follows, or in capitals what kind of words they are (see faults._argument); '' for none
+    # the word that follows, or in capitals the kind of words that follow (see faults._argument); '' for none
     argument: str
-    strikes: Literal["a session", "a backend", "the server", "a connection"]  # what its target may be
-    # what the scenario must have for it: nothing, `alone` (all sessions of the server feel it), or a server of its own
-    # (somebody must start the server again, or give it its disks)
+    strikes: Literal["a session", "a backend", "the server", "a connection"]  # its possible targets
+    # what the scenario must have: nothing, `alone` (it affects all sessions of the server), or a server of its own (the
+    # server must be started again, or needs disks of its own)
     needs: Literal["nothing", "alone", "own server"]
     does: str = ""  # for the reference: what happens
     seen: str = ""  # for the reference: what a session sees
-    downtime: bool = False  # the server takes no connections for a while
-    runs: bool = True  # False where it is read, but not run yet
+    downtime: bool = False  # the server accepts no connections for a while
+    runs: bool = True  # False if it can be parsed but not run yet
+
+    @property
+    def written(self) -> str:
+        """The kind with its argument."""
+        return f"{self.kind} {self.argument}".strip()
 
 
 FORMS = (
@@ -143,32 +148,32 @@ PROCESSES = {
     "bgwriter": "background writer",
     "autovacuum": "autovacuum launcher",
 }
-"""Processes of a server that a fault may name, and their backend_type in pg_stat_activity."""
+"""Processes of a server that a fault may target, and their backend_type in pg_stat_activity."""
 
 _MIB = 1 << 20
 DISKS = {"disk": ("disk", 24 * _MIB), "wal": ("wal", 96 * _MIB)}
-"""What `fill` can fill: the folder of the server that gets a file system of its own, and its size in bytes."""
+"""What `fill` can fill: the folder of the server that has its own file system, and its size in bytes."""
 
 
 def form_of(fault: Fault) -> FaultForm:
-    """Find the row of the table that a fault is written by."""
+    """Return the table row of a fault."""
     forms = KINDS[fault.kind]
-    # where the argument is a time or a relation there is one form
+    # a kind whose argument is a time, a rate or a relation has one row
     return next((form for form in forms if form.argument == fault.argument), forms[0])
 
 
 def strikes_backends(fault: Fault) -> bool:
-    """Whether a fault strikes backends by their pids, not the server as a whole."""
+    """Whether a fault strikes backends by their pids, and not the server as a whole."""
     return form_of(fault).strikes in ("a session", "a backend")
 
 
 def strikes_connections(fault: Fault) -> bool:
-    """Whether it is a fault of the network, which the server does not carry out."""
+    """Whether a fault is one of the network."""
     return form_of(fault).strikes == "a connection"
 
 
 def felt_by_server(fault: Fault) -> bool:
-    """Whether all sessions of the server feel a fault, not only those of the scenario."""
+    """Whether a fault affects all sessions of the server, not only those of the scenario."""
     return form_of(fault).needs != "nothing"
 
 
@@ -178,18 +183,27 @@ def needs_own_server(fault: Fault) -> bool:
 
 
 def disks_of(scenario: Scenario) -> dict[str, int]:
-    """The folders of a scenario's own server that need a file system of their own, to be filled; sizes in bytes."""
+    """Return the folders of a scenario's own server that need their own file system, with its size in bytes."""
     return dict(disk for name, disk in DISKS.items() if name in scenario.fills)
 
 
+def is_server_target(target: str | None) -> bool:
+    """Whether the target of a fault is the server or one of its processes, and not a session."""
+    return target == "server" or target in PROCESSES
+
+
 def strikes_own_session(fault: Fault) -> bool:
-    """Whether `when blocked` of a fault means its own session: it names no other."""
-    return fault.target is None or fault.target == "server" or fault.target in PROCESSES
+    """Whether `when blocked` of a fault refers to its own session, because its target is no other session."""
+    return fault.target is None or is_server_target(fault.target)
+
+
+def name_of(fault: Fault) -> str:
+    """Return the kind of a fault with its argument, such as `stop fast`."""
+    return f"{fault.kind} {fault.argument}".strip()
 
 
 def describe(fault: Fault) -> str:
-    """Write a fault for the history and messages: `kill of shop[2]`."""
-    what = f"{fault.kind} {fault.argument}".strip()
+    """Describe a fault for the history and messages, as `kill of shop[2]`."""
     if fault.target is None:
-        return what
-    return f"{what} of {fault.target}" + (f"[{fault.worker}]" if fault.worker else "")
+        return name_of(fault)
+    return f"{name_of(fault)} of {fault.target}" + (f"[{fault.worker}]" if fault.worker else "")

@@ -1,4 +1,4 @@
-"""Parses `fault KIND …`: what breaks, whose, and when."""
+"""Parses `fault KIND …`: the kind, the target, and when it strikes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from pgchaos.language.arguments import Args, DirectiveError
-from pgchaos.language.fault_kinds import KINDS, PROCESSES
+from pgchaos.language.fault_kinds import KINDS, PROCESSES, is_server_target
 from pgchaos.language.network_faults import take_argument, words_of_argument
 from pgchaos.language.section_items import Fault
 
@@ -21,7 +21,7 @@ _MOMENTS = ("before", "during", "after")
 _PART_BEGINS = frozenset({"of", *_MOMENTS, "when", "on", "at"})
 _NTH = re.compile(r"([1-9][0-9]{0,8})(?:st|nd|rd|th)")
 _ARGUMENT_NAMES = {"stop": "way to stop", "fill": "thing to fill"}
-# Words that are not understood, and the words that were probably meant.
+# words that are not part of the syntax, and the words that were probably meant
 _MEANT = {
     "any": "at any step",
     "at": "at any step",
@@ -35,7 +35,7 @@ _MEANT = {
 
 
 def parse_fault(args: Args) -> Fault:
-    """Parse a fault, whose condition is taken off already."""
+    """Parse a fault whose condition was already taken."""
     _check_words(args)
     kind = args.choice("kind of fault", KINDS)
     argument = _argument(args, kind)
@@ -57,7 +57,7 @@ def parse_fault(args: Args) -> Fault:
             meant = _MEANT.get(args.peek() or "")
             raise args.unexpected(f", did you mean `{meant}`?" if meant else "")
     own = target is None
-    own_blocked = blocked and (own or target == "server" or target in PROCESSES)
+    own_blocked = blocked and (own or is_server_target(target))
     moment = _effective_moment(args, kind, own, own_blocked, written)
     when = args.when
     return Fault(
@@ -87,7 +87,7 @@ def _check_target(args: Args, kind: str, target: str | None) -> None:
         raise DirectiveError("`fault`: to kill the server as a whole is `fault crash`")
     if strikes == "a connection" and target in PROCESSES:
         raise args.error(f"`{kind}` strikes connections of sessions, not {_named(target)}")
-    if strikes == "a session" and target is not None and (target == "server" or target in PROCESSES):
+    if strikes == "a session" and is_server_target(target):
         raise args.error(f"`{kind}` strikes a session, not {_named(target)}")
 
 
@@ -110,7 +110,7 @@ def _moment(args: Args) -> _Moment | None:
 
 
 def _effective_moment(args: Args, kind: str, own: bool, own_blocked: bool, written: _Moment | None) -> _Moment:
-    """Its own session can be cancelled, or blocked, only during a statement."""
+    """Return the moment, which is `during` if its own session is cancelled or blocked."""
     if kind == "cancel" and own and written not in ("during", None):
         raise args.error(f"there is nothing to cancel {written} a statement: write `during`, or `of` another session")
     if own_blocked and written not in ("during", None):
@@ -134,11 +134,11 @@ def _nth(args: Args) -> int:
     return int(found[1])
 
 
-# The order of the words: parts of several words are found first, then compared.
+# the order of the words: they are grouped into parts, whose order is compared
 
 
 class _Part(NamedTuple):
-    """Words that belong together, and what they say."""
+    """Words that belong together, and their meaning."""
 
     name: Literal["kind", "target", "moment", "time", "blocked", "which"]
     words: tuple[str, ...]
@@ -147,12 +147,12 @@ class _Part(NamedTuple):
         return " ".join(self.words)
 
 
-# Parts with a fixed position; the others follow in any order.
+# parts with a fixed position; the others follow in any order
 _POSITIONS = {"kind": 0, "target": 1, "moment": 2}
 
 
 def _check_words(args: Args) -> None:
-    """Require that no part is written twice, and that they are in order; the message gives the right order."""
+    """Require that no part is written twice, and that the parts are in order; the message shows the right order."""
     words = [str(token) for token in args.tokens]
     if not words:
         raise DirectiveError(f"`fault`: the kind is missing; there are: {', '.join(sorted(KINDS))}")
@@ -168,13 +168,13 @@ def _check_words(args: Args) -> None:
     ordered = sorted(parts, key=lambda part: _POSITIONS.get(part.name, len(_POSITIONS)))
     if ordered != parts:
         text = " ".join(map(str, ordered))
-        # another mistake is reported first
+        # raises if there is another mistake, which is reported instead
         parse_fault(Args("fault", text, args.usage, args.place, args.keywords))
         raise DirectiveError(f"`fault`: its words are in the wrong order, did you mean `fault {text}`?")
 
 
 def _parts(words: Sequence[str]) -> Iterator[_Part]:
-    """Find the parts that words consist of, up to the first that belongs to none."""
+    """Yield the parts that words consist of, up to the first word that belongs to none."""
     at, has_kind = 0, False
     while at < len(words):
         part = None if has_kind else _kind(words[at:])

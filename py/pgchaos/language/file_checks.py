@@ -1,4 +1,4 @@
-"""Checks of the whole file: assertions that nobody reads, names that do not exist, and faults without their server."""
+"""Checks of the whole file: assertions whose output is not read, unknown names, and faults without their server."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ from pgchaos.language.assertion_functions import (
     pgtap_calls,
 )
 from pgchaos.language.conditionals import parse_boolean
-from pgchaos.language.fault_kinds import PROCESSES, felt_by_server, needs_own_server, strikes_connections
+from pgchaos.language.fault_kinds import (
+    PROCESSES,
+    felt_by_server,
+    is_server_target,
+    name_of,
+    needs_own_server,
+    strikes_connections,
+)
 from pgchaos.language.header import SESSION_VARIABLES
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_builder import Complain, SectionBuilder
-from pgchaos.language.section_items import Barrier, Fault, Item, Meta, Signal, WaitBlocked, WaitFor
+from pgchaos.language.section_items import Barrier, Fault, Item, Meta, Signal, WaitBlocked, WaitFor, as_written
 from pgchaos.language.suggestions import MOST_COMPARED, nearest, suggest
 
 if TYPE_CHECKING:
@@ -30,11 +37,11 @@ _ASSERT = re.compile(r"\bchaos\s*\.\s*assert\s*\(", re.I)
 _BARE_ASSERT = re.compile(r"(?<!\.)\bassert\s*\(", re.I)
 _BARRIER_LIKE = 0.75
 
-# assertions; `skip` are statements that a missing `;` has joined with others
+# assertions; the statements in `skip` contain others because of a missing `;`
 
 
 def asserts(bodies: Collection[SectionBuilder]) -> bool:
-    """Whether a statement, or a function that it creates, calls chaos.assert."""
+    """Whether a statement of the sections, or a function that it creates, calls chaos.assert."""
     statements = [sql for body in bodies for sql in body.sources]
     if any(_ASSERT.search(sql.text) for sql in statements):
         return True
@@ -76,7 +83,7 @@ def check_unread_assertions(
         if body.kind not in ("setup", "teardown", "state", "mutant"):
             continue
         for sql in body.sources:
-            # these calls are outside of quotes, those of DO are inside; pgTAP has no function of the toolkit's names
+            # a fast test: the calls are outside of quotes except in DO; no function of pgTAP has a name of the toolkit
             lower = sql.text.lower()
             may = sql.verb == "DO" or "chaos" in lower or any(name in lower for name in TOOLKIT_TAP)
             may = may or bool(pgtap_calls(sql.text))
@@ -96,12 +103,12 @@ def check_unread_assertions(
 
 
 def check_error_stop(bodies: Iterable[SectionBuilder], complain: Complain) -> None:
-    r"""Report `\set ON_ERROR_STOP 0`: in a scenario an error that nobody expects is a failure."""
+    r"""Report `\set ON_ERROR_STOP 0`: in a scenario every unexpected error is a failure."""
     for body in bodies:
         for item in body.items:
             if not isinstance(item, Meta) or item.name != "set":
                 continue
-            words = ["".join(map(str, arg)) for arg in item.args]
+            words = [as_written(arg) for arg in item.args]
             if words[:1] == ["ON_ERROR_STOP"] and parse_boolean("".join(words[1:])) is False:
                 complain(
                     item.place,
@@ -114,7 +121,7 @@ def check_error_stop(bodies: Iterable[SectionBuilder], complain: Complain) -> No
 
 
 def check_variables(body: SectionBuilder, declared: frozenset[str], complain: Complain) -> None:
-    """Report our variables where psql does not replace them, or replaces one that was not meant."""
+    """Report the file's variables in places where psql does not replace them, or replaces what is not a variable."""
     ours = declared | SESSION_VARIABLES if body.kind == "session" else declared
     for sql in body.sources:
         if not (sql.dollar_variables or sql.slice_variables):
@@ -131,14 +138,14 @@ def check_variables(body: SectionBuilder, declared: frozenset[str], complain: Co
 
 
 def check_targets(name: str, session: Session, sessions: Mapping[str, Session], complain: Complain) -> None:
-    """Report sessions that a wait or a fault names and that do not exist."""
+    """Report targets of waits and faults that do not exist."""
     for item in session.items:
         if isinstance(item, WaitBlocked):
             word, target, worker = "wait blocked", item.session, item.worker
             if target == name and worker is None:
                 complain(item.place, f"`wait blocked`: session `{name}` cannot wait for itself to be blocked")
-        elif isinstance(item, Fault) and item.target not in (None, "server", *PROCESSES):
-            word, target, worker = "fault", item.target or "", item.worker
+        elif isinstance(item, Fault) and item.target is not None and not is_server_target(item.target):
+            word, target, worker = "fault", item.target, item.worker
             if target == name:
                 _check_own_fault(item, session, complain)
         else:
@@ -155,7 +162,7 @@ def check_targets(name: str, session: Session, sessions: Mapping[str, Session], 
 
 
 def _check_own_fault(fault: Fault, session: Session, complain: Complain) -> None:
-    """Report a fault that waits for its own session, which does nothing meanwhile."""
+    """Report a fault that waits for a statement of its own session, which does nothing meanwhile."""
     if fault.moment == "during" or not (fault.kind == "cancel" or fault.when_blocked):
         return
     if fault.worker is None or session.count == 1:
@@ -169,12 +176,12 @@ def _check_own_fault(fault: Fault, session: Session, complain: Complain) -> None
 
 
 def signals_of(sessions: Iterable[Session]) -> frozenset[str]:
-    """The names of the signals that sessions give."""
+    """Return the names of the signals that sessions give."""
     return frozenset(item.name for session in sessions for item in session.items if isinstance(item, Signal))
 
 
 def check_signals(waiting: Iterable[Session], given: frozenset[str], complain: Complain) -> None:
-    """Report signals that are waited for, and that neither these sessions nor others (`given`) give."""
+    """Report waits for signals that neither these sessions nor others (`given`) give."""
     waiting = tuple(waiting)
     own = signals_of(waiting)
     if not own <= given:
@@ -187,7 +194,7 @@ def check_signals(waiting: Iterable[Session], given: frozenset[str], complain: C
 
 
 def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:
-    """Report a barrier that only one connection names: it would wait for nobody."""
+    """Report a barrier that only one connection names: it would wait for no other."""
     # every line that names a barrier counts, whatever its `when`
     first: dict[str, Place] = {}
     count: dict[str, int] = {}
@@ -216,7 +223,7 @@ def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:
 
 
 def check_network(scenario: Scenario, complain: Complain) -> None:
-    """Report time-outs of sessions that no fault makes them need."""
+    """Report `connect` of sessions in a scenario without network faults."""
     items = (item for session in scenario.sessions for item in session.items)
     if any(isinstance(item, Fault) and strikes_connections(item) for item in items):
         return
@@ -227,14 +234,14 @@ def check_network(scenario: Scenario, complain: Complain) -> None:
 
 
 def check_faults(scenario: Scenario, complain: Complain) -> None:
-    """Report faults that would strike more than the scenario's own server or database."""
+    """Report faults, and parameters of the server, that need a server of the scenario's own, or `alone`."""
     if scenario.sandbox == "server":
         return
     for setting in scenario.server:
         text = "`server`: only a server of its own takes parameters: `-- chaos:sandbox server` is missing"
         complain(setting.place, text)
     for fault in (item for session in scenario.all_sessions for item in session.items if isinstance(item, Fault)):
-        kind = f"{fault.kind} {fault.argument}".strip()
+        kind = name_of(fault)
         shared = f"`fault`: `{kind}` strikes every session of the server"
         if needs_own_server(fault):
             text = f"`fault`: `{kind}` needs a server of the scenario's own: `-- chaos:sandbox server` is missing"

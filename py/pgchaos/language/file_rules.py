@@ -13,7 +13,7 @@ from pgchaos.language.mutation import sessions_of
 from pgchaos.language.problems import UNUSED_MATRIX, Place, Problem
 from pgchaos.language.programs import used_variables
 from pgchaos.language.section_builder import Complain, SectionBuilder
-from pgchaos.language.section_items import Barrier, Fault, Meta, Parts, Variable
+from pgchaos.language.section_items import Barrier, Fault, Meta, variable_names
 from pgchaos.language.sql_tokens import all_statements
 from pgchaos.language.suggestions import suggest
 from pgchaos.language.transaction_statements import continues_after_end, prepares_transaction
@@ -108,7 +108,7 @@ def _needs_count(scenario: Scenario) -> Iterable[str]:
 
 
 def check_constants_used(declared: Mapping[str, Place], texts: Iterable[str], complain: Complain) -> None:
-    """Report each variable that the header sets and nothing uses: another one may be meant."""
+    """Report each variable that the header sets and nothing uses: it may be misspelt."""
     used = names_used(texts) if declared else frozenset()
     for name, place in declared.items():
         if name not in used:
@@ -130,10 +130,10 @@ def check_matrix_used(
     matrix: Mapping[str, Matrix],
     problems: list[Problem],
 ) -> tuple[Problem, ...]:
-    """Report each matrix that no statement, meta-command or condition uses: all of its items would run the same.
+    """Report each matrix that no statement, meta-command or condition uses: all its items would run the same.
 
-    The `when` of a mutant only chooses beside which of these items it runs, so it uses no matrix. A matrix that only
-    mutants use (`of_mutants` are their sections, `own` those of the scenario) gives a note.
+    The `when` of a mutant is no use, because it only chooses the items with the mutant. For a matrix that only mutants
+    use (`of_mutants` are their sections, `own` those of the scenario) a note is returned.
     """
     if not matrix:
         return ()
@@ -173,19 +173,15 @@ def _used_in(body: SectionBuilder, matrix: Mapping[str, Matrix]) -> set[str]:
     used = used_variables(body.program)
     for sql in body.sources:
         # a name in a dollar quote or a slice is reported as a mistake of its own
-        used |= _variables((*sql.parts, *sql.prefix)) | sql.dollar_variables | sql.slice_variables
+        used |= variable_names((*sql.parts, *sql.prefix)) | sql.dollar_variables | sql.slice_variables
         used |= _var_calls(sql.text, matrix)
     for item in body.items:
         if isinstance(item, Meta):
             for parts in item.args:
-                used |= _variables(parts)
-                # psql replaces variables in the value of a \set when it is used
+                used |= variable_names(parts)
+                # psql replaces variables in the value of a variable when that is used
                 used |= _names_in("".join(part for part in parts if isinstance(part, str)), matrix)
     return used
-
-
-def _variables(parts: Parts) -> set[str]:
-    return {part.name for part in parts if isinstance(part, Variable)}
 
 
 def _names_in(text: str, matrix: Mapping[str, Matrix]) -> set[str]:
@@ -193,7 +189,7 @@ def _names_in(text: str, matrix: Mapping[str, Matrix]) -> set[str]:
 
 
 def _var_calls(text: str, matrix: Mapping[str, Matrix]) -> set[str]:
-    """Names that chaos.var() is called with; all of them, where a name is not a plain string."""
+    """Return the names that chaos.var() is called with; all names if one is not a string literal."""
     if _ALL_VARS.search(text):
         return set(matrix)
     names = [found["name"] for found in _VAR_CALL.finditer(text)]

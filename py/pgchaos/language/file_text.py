@@ -1,4 +1,4 @@
-"""The text of a file, in its encoding."""
+"""Reads the text of a file in its encoding."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from pgchaos.language.encodings import UTF8, codec_of, encoding_named
 from pgchaos.language.lexemes import Command, Lexeme
 from pgchaos.language.psql_scanner import scan
-from pgchaos.language.section_items import Parts
+from pgchaos.language.section_items import literal_argument
 
 _NEWLINE = ord("\n")
 LARGEST = 16 * 1024 * 1024
-# As pg_dump writes it; in a file that is not UTF-8 it sets the encoding of the lines below it, as \encoding does
+# as pg_dump writes it; in a file that is not UTF-8 it sets the encoding of the lines below, like \encoding
 _SET_ENCODING = re.compile(
     rb"^[ \t]*SET\s+(?:SESSION\s+)?client_encoding\s*(?:=|\bTO\b)\s*'?([\w-]+)'?\s*;[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
@@ -32,16 +32,16 @@ def text_of(path: Path, raw: bytes | None = None, encoding: str = UTF8, *, comma
     r"""Read a file.
 
     Args:
-        path: of the file.
-        raw: its contents, where they were read before.
-        encoding: of the file, by PostgreSQL's name.
-        commands: it holds commands, of which \encoding sets the encoding of the lines below.
+        path: the file.
+        raw: its content, if it was read before.
+        encoding: PostgreSQL's name of its encoding.
+        commands: it may contain psql commands: \encoding sets the encoding of the lines below.
 
     Returns:
         Its text, with its line ends and byte order mark.
 
     Raises:
-        Unreadable: it is no plain file, larger than 16 MiB, not in its encoding, or holds a NUL byte.
+        Unreadable: it is not a regular file, is larger than 16 MiB or not in its encoding, or contains a NUL byte.
     """
     raw = _bytes_of(path) if raw is None else raw
     if len(raw) > LARGEST:
@@ -73,9 +73,9 @@ def _is_utf8(raw: bytes) -> bool:
 
 
 def _encodings(raw: bytes) -> Iterator[tuple[int, str]]:
-    r"""Find each \encoding of a file: where the line below it begins, and the encoding from there on."""
+    r"""Yield for each \encoding of a file the beginning of the line below it, and the encoding from there."""
     ends = [at + 1 for at, byte in enumerate(raw) if byte == _NEWLINE]
-    # the characters of commands are ASCII in every encoding
+    # commands are ASCII in every encoding
     for lexeme in scan(raw.decode("latin-1"), ""):
         named = encoding_of(lexeme)
         if named and lexeme.place.line <= len(ends):
@@ -83,10 +83,10 @@ def _encodings(raw: bytes) -> Iterator[tuple[int, str]]:
 
 
 def encoding_of(lexeme: Lexeme) -> str | None:
-    r"""Give the encoding that an \encoding names; None for any other lexeme."""
+    r"""Return the encoding that an \encoding names; None for any other lexeme."""
     if not (isinstance(lexeme, Command) and lexeme.name == "encoding" and lexeme.args):
         return None
-    return encoding_named(plain(lexeme.args[0]) or "")
+    return encoding_named(literal_argument(lexeme.args[0]) or "")
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -105,8 +105,3 @@ def _bytes_of(path: Path) -> bytes:
 
 def _too_large() -> Unreadable:
     return Unreadable(f"is larger than {LARGEST // 1024 // 1024} MiB; load large data from files of the server")
-
-
-def plain(parts: Parts) -> str | None:
-    """Give an argument of a meta-command; None where it holds a variable."""
-    return "".join(map(str, parts)) if all(isinstance(part, str) for part in parts) else None

@@ -1,4 +1,4 @@
-"""Parses `given NAME in …`: which values are drawn."""
+"""Parses `given NAME in …`: the values that are drawn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ USAGE = (
     "given NAME in 2..20 (or 0.5..2.5, boolean, text 0..20, timestamp '2024-01-01'..'2024-12-31', a, 'b c',"
     " list 0..5 of …)"
 )
-# A number may end in a dot (`0..5` has two ways to be read), so the ends are split where a number follows.
+# a number may end in a dot, so `0..5` is ambiguous: the range is split at the `..` that a number follows
 _RANGE = re.compile(r"([+-]?[0-9][0-9.eE+-]*?|)\.\.(?=[+-]?[0-9]|\Z)")
 _RANGE_END = re.compile(r"[0-9.eE+-]*")
 _LENGTH = re.compile(r"[0-9]{1,6}")
@@ -42,7 +42,7 @@ def take_given(args: Args, name: str) -> Given:
 
 
 def take_list(args: Args, what: str) -> tuple[str, ...]:
-    """Take values between commas up to the end of the line."""
+    """Take values separated by commas, up to the end of the line."""
     values: dict[str, None] = {}
     while True:
         token = args.take(what)
@@ -85,7 +85,7 @@ def _lengths(args: Args) -> tuple[str | None, str | None]:
 
 
 def _range(text: str) -> tuple[str, str]:
-    """Split a range into its ends; '' for one that is missing."""
+    """Split a range into its ends; '' for a missing one."""
     found = _RANGE.match(text)
     if found is None or not _RANGE_END.fullmatch(text, found.end()):
         return "", ""

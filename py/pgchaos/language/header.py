@@ -1,6 +1,6 @@
-"""Parses the directives of a file's header, which stand above its first section.
+"""Parses the directives of a file's header, which is above its first section.
 
-Each function reads one directive, named after it, from its arguments into the header. They raise DirectiveError.
+Each function parses the directive of its name and adds it to the header. The functions raise DirectiveError.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from pgchaos.language.arguments import Args, DirectiveError, UnknownTag
+from pgchaos.language.arguments import QUOTED, Args, DirectiveError, UnknownTag
 from pgchaos.language.constants import written_default
 from pgchaos.language.given import take_given, take_list
 from pgchaos.language.header_model import (
@@ -30,18 +30,17 @@ from pgchaos.language.suggestions import nearest, suggest
 from pgchaos.language.tags import TAGS
 
 MOST_ITEMS = 64
-"""Items that the matrices of one file may make."""
+"""The maximum number of items that the matrices of a file may make."""
 WITH_LIBRARIES = ("python", "python3", "node")
-"""Programs of which it can be told whether they find a library."""
+"""Programs for which we can test whether they find a library."""
 SESSION_VARIABLES = frozenset({"worker", "iteration"})
 """Variables that are set in every session."""
 
-# Under three letters a variable is too easily hit by accident, as in `[a:n]`.
+# a shorter name may occur in SQL by accident, as in `[a:n]`
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
-_QUOTED_FIRST = re.compile(r"'([^']*(?:''[^']*)*)'\s*(.*)")
 _VERSION = re.compile(r"[0-9][\w.+~-]*")
-# Parameters by which the engine finds and understands a server.
+# parameters that the engine needs to connect to the server and to understand its answers
 _ENGINE_SETTINGS = frozenset(
     {
         "config_file",
@@ -63,7 +62,7 @@ _ENGINE_SETTINGS = frozenset(
 class Header:
     """The header so far. Its fields are those of Scenario."""
 
-    extra_tags: Collection[str] = ()  # allowed beside TAGS
+    extra_tags: Collection[str] = ()  # allowed in addition to TAGS
     title: str | None = None
     tags: set[str] = field(default_factory=set)
     timeout: float | None = None
@@ -80,14 +79,14 @@ class Header:
     xfails: list[Xfail] = field(default_factory=list)
     leaves: list[Leave] = field(default_factory=list)
     unsupported: list[Problem] = field(default_factory=list)
-    # the variables that the header sets, with the first line of each; their values are those of Source.constants
+    # the variables that the header sets, with the first line of each; their values are in Source.constants
     constants: dict[str, Place] = field(default_factory=dict)
     seen: dict[str, Place] = field(default_factory=dict)  # the first line of each directive
     _items: int = 1  # counted until they are too many
     _set: dict[tuple[str, str], list[ServerSetting]] = field(default_factory=dict)  # by directive and name
 
     def add_matrix(self, matrix: Matrix) -> None:
-        """Add a matrix. That there are too many items is reported once."""
+        """Add a matrix. Too many items are reported only once."""
         self.matrix[matrix.name] = matrix
         if self._items <= MOST_ITEMS:
             self._items *= len(matrix.values)
@@ -97,12 +96,12 @@ class Header:
                 )
 
     def known_values(self, constants: Mapping[str, str]) -> dict[str, Matrix]:
-        """Give the variables whose values are known before a run, each with all that it can have."""
+        """Return the variables whose values are known before a run, each with all its values."""
         place = Place("", 1)
         return {name: Matrix(place, name, (value,)) for name, value in constants.items()} | self.matrix
 
     def add_setting(self, word: Literal["server", "pooler"], setting: ServerSetting) -> None:
-        """Add a parameter of the server or of the pooler, once for each value of a matrix."""
+        """Add a parameter of the server or of the pooler. Lines for the same item must not set it twice."""
         same = self._set.setdefault((word, setting.name.lower()), [])
         first = next((other for other in same if may_both_apply(other.when, setting.when)), None)
         if first is not None:
@@ -121,7 +120,7 @@ class Header:
         return name
 
     def check_variable(self, name: str, word: str) -> None:
-        """Check the name of a variable; `word` declares it."""
+        """Check the name of a variable that the directive `word` declares."""
         if name in SESSION_VARIABLES:
             raise DirectiveError(f"`{word}`: `{name}` is set in every session; choose another name")
         if not _VARIABLE.fullmatch(name):
@@ -135,7 +134,7 @@ class Header:
             raise DirectiveError(f"`{word}`: `{name}` is declared twice, first in line {other.place.line}")
 
     def add_constant(self, name: str, word: str, place: Place) -> None:
-        r"""Note that `default` or \set sets a variable; several lines may set the same."""
+        r"""Record that `default` or \set sets a variable; several lines may set the same."""
         self.check_variable(name, word)
         self.constants.setdefault(name, place)
 
@@ -221,7 +220,7 @@ def sandbox(header: Header, args: Args) -> None:
 
 def server(header: Header, args: Args) -> None:
     """`server NAME = VALUE`."""
-    # whether the parameter exists, the server says: that depends on its version and on loaded extensions
+    # the server checks whether the parameter exists: that depends on its version and on loaded extensions
     name = args.take("the name of a parameter").text
     if not _SETTING.fullmatch(name):
         raise args.error(f"`{name}` is not a name of a parameter")
@@ -264,7 +263,7 @@ def default(header: Header, args: Args) -> None:
 
 
 def schedule(header: Header, args: Args) -> None:
-    """`schedule …`: parsed when all sessions are known."""
+    """`schedule …`: parsed after all sessions."""
     header.schedule = args
 
 
@@ -278,10 +277,10 @@ def xfail(header: Header, args: Args) -> None:
     """`xfail ['NAME'] REASON`."""
     name, reason = None, args.text
     if reason.startswith("'"):
-        found = _QUOTED_FIRST.fullmatch(reason)
+        found = QUOTED.match(reason)
         if found is None:
             raise args.error("a quote does not end in this line")
-        name, reason = found[1].replace("''", "'"), found[2]
+        name, reason = found[1].replace("''", "'"), reason[found.end() :].strip()
     if name == "":
         raise args.error("the name in its quotes is missing")
     if not reason:

@@ -1,8 +1,9 @@
-"""What the header of a file says. Everything here is frozen."""
+"""The directives of a file's header. All classes are frozen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -13,19 +14,19 @@ Sandbox: TypeAlias = Literal["database", "schema", "server"]
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """`… when NAME = value or value`: the directive counts for these values of a matrix only."""
+    """`… when NAME = value or value`: the directive applies only for these values of a matrix."""
 
     name: str
     values: tuple[str, ...]
 
 
 def applies(when: When | None, variables: Mapping[str, str]) -> bool:
-    """Whether a directive with this condition counts for an item with these values of its matrix."""
+    """Whether a directive with this condition applies to an item with these matrix values."""
     return when is None or variables.get(when.name) in when.values
 
 
 def may_both_apply(one: When | None, other: When | None) -> bool:
-    """Whether there may be an item for which two directives count."""
+    """Whether directives with these conditions may apply to the same item."""
     if one is None or other is None or one.name != other.name:
         return True
     return not set(one.values).isdisjoint(other.values)
@@ -33,15 +34,15 @@ def may_both_apply(one: When | None, other: When | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """`requires …`: one thing that the server or the user must have."""
+    """One requirement of `requires …`; a scenario without it is skipped."""
 
     place: Place
-    # `pooler` is required by the directive of that name
+    # the directive `pooler` makes a requirement `pooler`
     kind: Literal["extension", "server", "superuser", "own server", "capability", "pooler", "program"]
-    name: str = ""  # of the extension, capability or program, else ''
+    name: str = ""  # the extension, capability or program, else ''
     operator: str = ""  # '', '>=', '>', '=', '<', '<='
     version: str = ""  # '' or a version such as '17' or '0.1'
-    function: str = ""  # that the extension must have, or the library that the program must find; or ''
+    function: str = ""  # a function of the extension, or a library of the program, that must exist; or ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ class Pooler:
     """`pooler MODE [size N]`: a connection pooler between the sessions and the server."""
 
     place: Place
-    mode: PoolMode  # when a connection of the pool is given back: after a session, a transaction or a statement
-    size: int | None = None  # the most connections of the pool; None for the pooler's default
+    mode: PoolMode  # when a connection returns to the pool: after a session, a transaction or a statement
+    size: int | None = None  # the maximum size of the pool; None for the pooler's default
     when: When | None = None
 
 
@@ -76,6 +77,16 @@ class Matrix:
     values: tuple[str, ...]
 
 
+def combinations(matrices: Collection[Matrix]) -> Iterator[dict[str, str]]:
+    """Yield all combinations of the values of matrices, by name; the values of the last matrix change fastest.
+
+    Without a matrix, there is one combination, an empty dict.
+    """
+    names = [matrix.name for matrix in matrices]
+    for values in itertools.product(*(matrix.values for matrix in matrices)):
+        yield dict(zip(names, values, strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """`given NAME in …`: a variable whose values are drawn at random."""
@@ -83,15 +94,15 @@ class Given:
     place: Place
     name: str  # of the psql variable
     kind: Literal["integer", "float", "boolean", "text", "choice", "timestamp", "list"]
-    low: str | None = None  # the least integer, float, timestamp (as text) or length; None without a limit
-    high: str | None = None  # the greatest
+    low: str | None = None  # the lowest integer, float, timestamp (as text) or length; None without a limit
+    high: str | None = None  # the highest
     choices: tuple[str, ...] = ()  # the values of a choice
-    element: Given | None = None  # what a list contains
+    element: Given | None = None  # how the elements of a list are drawn
 
 
 @dataclass(frozen=True, slots=True)
 class StepName:
-    """A step as a schedule names it: `session.1`, `session[2].looks`, `session.1#3` (iteration, from 1)."""
+    """A step in a schedule: `session.1`, `session[2].looks`, `session.1#3` (iteration, from 1)."""
 
     session: str
     worker: int
@@ -104,15 +115,15 @@ class Schedule:
     """`schedule free`, an exact list of steps, `all [up to N]` or `explore N [with M values]`."""
 
     kind: Literal["free", "exact", "all", "explore"] = "free"
-    steps: tuple[StepName, ...] = ()  # of an exact one
-    limit: int | None = None  # the most interleavings; None where not written
+    steps: tuple[StepName, ...] = ()  # of an exact schedule
+    limit: int | None = None  # the maximum number of interleavings; None if not written
     place: Place | None = None
-    values: int | None = None  # the number of drawn values that share the interleavings; None where not written
+    values: int | None = None  # the number of drawn values that share the interleavings; None if not written
 
 
 @dataclass(frozen=True, slots=True)
 class Xfail:
-    """`xfail ['NAME'] REASON`; without a name it means any assertion."""
+    """`xfail ['NAME'] REASON`; without a name it applies to any assertion."""
 
     place: Place
     name: str | None

@@ -1,7 +1,7 @@
-"""What the psql scanner cuts a file into; the parser makes sections, sessions and steps of these lexemes.
+"""The lexemes of the psql scanner, from which the parser builds sections, sessions and steps.
 
-Lines are counted from 1 in the scanned file. Nothing changes a lexeme, but a frozen dataclass costs three times as much
-to create, and collection creates thousands.
+Lines are counted from 1 in the scanned file. Lexemes are never changed. The classes are not frozen, because creating a
+frozen dataclass takes three times as long, and collection creates thousands.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from pgchaos.language.section_items import Parts, Send
 class Sql:
     r"""A statement, or a `\;` group, with its terminator."""
 
-    place: Place  # the line of its first word (after white space and comments)
+    place: Place  # the line of its first word, after white space and comments
     text: str  # as written, from its first word to its terminator, without trailing white space
-    parts: Parts  # the same, cut at its psql variables
-    verb: str  # its first word in capitals; '' where it does not begin with a word
+    parts: Parts  # the text split at psql variables
+    verb: str  # its first word in upper case; '' if it does not begin with a word
     send: Send = Send.PLAIN  # its terminator
     prefix: Parts = ()  # the argument of `\gset`
     copy: str | None = None  # inline data of COPY … FROM STDIN, else None
-    # False where its file ended before a terminator. `psql -f` sends it there, with ON_ERROR_STOP too (mainloop.c),
-    # and so does a plain pgTAP file; a scenario must not.
+    # False if its file ends before a terminator. `psql -f` sends it anyway, even with ON_ERROR_STOP (mainloop.c). It is
+    # allowed in a plain pgTAP file, but not in a scenario.
     finished: bool = True
-    slice_variables: frozenset[str] = frozenset()  # names in `[a:name]`, which psql takes for variables
-    # names as in `:name` in its dollar quotes, where psql sets no variables
+    slice_variables: frozenset[str] = frozenset()  # names in `[a:name]`, which psql reads as variables
+    # names as in `:name` in its dollar quotes, in which psql replaces no variables
     dollar_variables: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class Command:
-    r"""A meta-command that is no terminator: its name without the backslash, and its arguments.
+    r"""A meta-command that is not a terminator: its name without the backslash, and its arguments.
 
-    `\i`, `\ir` and `\include_relative` stay commands: `Source` reads the files that they name.
+    `\i`, `\ir` and `\include_relative` are commands too: `Source` reads the files that they name.
     """
 
     place: Place
@@ -46,21 +46,21 @@ class Command:
 
 @dataclass(slots=True)
 class Comment:
-    """A `--` comment: between statements, or inside one, whose Sql it then follows."""
+    """A `--` comment, between statements or inside one; then it follows the Sql of the statement."""
 
     place: Place
     text: str  # from its `--` to the end of the line
-    inside: Place | None = None  # the place of the unfinished statement around it, else None
-    alone: bool = True  # only white space is before it on its line
+    inside: Place | None = None  # the place of the statement that contains it, or None
+    alone: bool = True  # only white space precedes it on its line
 
 
 @dataclass(slots=True)
 class Mistake:
-    """Something that no file may hold: an unknown meta-command, an unterminated quote, a backtick."""
+    """Something that no file may contain: an unknown meta-command, an unterminated quote, a backtick."""
 
     place: Place
     text: str  # what is wrong
-    inside: Place | None = None  # the place of the unfinished statement around a meta-command, whose Sql it follows
+    inside: Place | None = None  # for a meta-command in a statement, whose Sql it follows: the statement's place
 
 
 Lexeme: TypeAlias = "Sql | Command | Comment | Mistake"
@@ -71,7 +71,7 @@ NOT_CLOSED = "an opening parenthesis in line {} is not closed"
 
 
 class LineCounter:
-    """Gives the lines of positions in a text, which must not decrease."""
+    """Computes the lines of positions in a text. The positions must not decrease."""
 
     __slots__ = ("_at", "_line", "_removed", "_text")
 
@@ -82,7 +82,7 @@ class LineCounter:
         self._removed: list[tuple[int, int]] = []
 
     def line(self, at: int) -> int:
-        """Give the line of a position in the original text, from 1."""
+        """Return the line of a position in the original text, from 1."""
         while self._removed and self._removed[0][0] <= at:
             self._line += self._removed.pop(0)[1]
         if at > self._at:
@@ -91,6 +91,6 @@ class LineCounter:
         return self._line
 
     def remove(self, text: str, at: int, lines: int) -> None:
-        """Note that `lines` were removed at a position after all those asked for, and that `text` is left."""
+        """Continue with `text`, from which `lines` were removed at a position after all previous ones."""
         self._text = text
         self._removed.append((at, lines))

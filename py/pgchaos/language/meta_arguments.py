@@ -1,4 +1,4 @@
-"""Arguments of psql's meta-commands, by the rules of psqlscanslash.l."""
+"""Parses the arguments of psql's meta-commands by the rules of psqlscanslash.l."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIECE = re.compile(
       | (?P<wrong>.)""",
     re.VERBOSE,
 )
-# Some of the content of '…'. Repetitions are bounded, for Python keeps a hundred bytes for each.
+# Part of the content of '…'. Repetitions are bounded, because Python keeps a hundred bytes for each.
 INSIDE = re.compile(r"[^'\\\n]*(?:(?:''|\\[^\n])[^'\\\n]*){0,1000}")
 ESCAPE = re.compile(r"''|\\(?:[0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.DOTALL)
 MOST_PIECES = 100_000
@@ -33,13 +33,13 @@ CONTROL = {"n": b"\n", "t": b"\t", "b": b"\b", "r": b"\r", "f": b"\f"}
 class Arguments:
     """The arguments of a meta-command."""
 
-    args: tuple[Parts, ...]  # each cut at its variables
-    end: int  # the position of its end: at the next backslash, after `\\`, or at the end of the line
-    wrong: str = ""  # what is wrong with them, or ''; then `end` is the end of the line
+    args: tuple[Parts, ...]  # each split at its variables
+    end: int  # the position where they end: at the next backslash, after `\\`, or at the end of the line
+    wrong: str = ""  # what is wrong with them, or ''; if they are wrong, `end` is the end of the line
 
 
 def arguments(text: str, start: int) -> Arguments:
-    r"""Read the arguments of a meta-command, from behind its name to the next backslash or the end of the line."""
+    r"""Parse the arguments of a meta-command, from after its name to the next backslash or the end of the line."""
     args: list[Parts] = []
     current: list[str | Variable] | None = None
     at, pieces = start, 0
@@ -68,12 +68,12 @@ def arguments(text: str, start: int) -> Arguments:
             current.append(variable(raw))
         else:
             current.append(_unescape(raw[1:-1]) if kind == "quoted" else raw)
-    # PIECE matches every character, so this is not reached
+    # not reached, because PIECE matches every character
     return Arguments(tuple(args), line_end(text, start), "an argument that cannot be read")
 
 
 def merged(pieces: list[str | Variable]) -> Parts:
-    """Join neighbouring texts, and drop empty ones."""
+    """Join neighbouring texts, and remove empty ones."""
     parts: list[str | Variable] = []
     for is_variable, some in groupby(pieces, lambda piece: isinstance(piece, Variable)):
         if is_variable:
@@ -84,13 +84,13 @@ def merged(pieces: list[str | Variable]) -> Parts:
 
 
 def without_semicolons(args: tuple[Parts, ...]) -> tuple[Parts, ...]:
-    """Remove the `;` that psql removes from the end of a file's name."""
+    """Remove each `;` at the end of a file name, as psql does."""
     bare = (merged([*arg[:-1], last.rstrip(";")]) if arg and isinstance(last := arg[-1], str) else arg for arg in args)
     return tuple(filter(None, bare))
 
 
 def line_end(text: str, start: int) -> int:
-    """Find the newline, or the end of the text, behind a position."""
+    """Return the position of the next newline, or of the end of the text."""
     end = text.find("\n", start)
     return len(text) if end < 0 else end
 
@@ -111,7 +111,7 @@ def _unescape(inside: str) -> str:
         out += _escaped(found[0][1:])
         done = found.end()
     out += inside[done:].encode("utf-8", "surrogatepass")
-    # an escape gives one byte, as in psql; bytes that are not UTF-8 could not be sent
+    # as in psql, an escape is one byte; bytes that are not UTF-8 cannot be sent
     return out.decode("utf-8", "replace")
 
 

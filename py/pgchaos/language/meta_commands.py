@@ -1,4 +1,4 @@
-"""The meta-commands of psql that a scenario may hold, and the mistakes in the others."""
+"""The meta-commands of psql that a scenario may contain, and messages about the others."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import re
 from difflib import get_close_matches
 
 from pgchaos.language.encodings import encoding_named
-from pgchaos.language.section_items import Parts
+from pgchaos.language.section_items import Parts, as_written
 from pgchaos.language.sql_tokens import tokenize
 
 TERMINATORS = frozenset({"g", "gx", "gset", "gexec"})
-# Commands that print what a catalog says: \d, \dt+, \l and their like
+# commands that print catalog contents: \d, \dt+, \l and the like
 _SHOWS = re.compile(
     r"(?:d(?:[aAbcCdDEfFgilLmnoOpPstTuvxXy]|A[cfop]|dp|e[stuw]|f[anptw]+|F[dpt]|[Eimstv]+|P[itn]+|r(?:ds|g)|R[ps]|config)?"
     r"|l|z|sf|sv)[+Sx]*"
 )
-# Settings of how rows are printed, which matter in plain pgTAP files: TAP is what psql prints there
+# settings of how rows are printed; they matter in plain pgTAP files, whose TAP is psql's output
 PRINTING = frozenset({"x", "a", "t", "f", "pset"})
 _DISPLAY = frozenset(
     {*PRINTING, *("timing", "restrict", "unrestrict", "conninfo", "errverbose", "C"), "p", "print"}
     | {"h", "help", "?", "copyright", "lo_list"}
 )
 
-# Longer or shorter names of the same command
+# alternative names of a command
 SAME = {"include": "i", "include_relative": "ir", "q": "quit", "connect": "c", "out": "o", "list": "l"}
 
 RUN = frozenset(
     {*("set", "unset", "i", "ir", "echo", "qecho", "warn", "if", "elif", "else", "endif", "quit"), "c", "o"}
     | {"encoding", "getenv", "setenv"}
 )
-# Commands that only a plain pgTAP file may hold, and why
+# commands that only a plain pgTAP file may contain, and why
 PLAIN_ONLY = {
     "c": "each session of a scenario has a connection of its own",
     "o": "in a scenario only the output of checks is read, and that must be seen",
 }
 FILES = frozenset({"i", "ir"})  # psql removes a trailing `;` from their arguments
-# Commands that no scenario may hold, and after which psql begins a new statement
+# commands that no scenario may contain, after which psql begins a new statement
 ENDING = frozenset({"gdesc", "crosstabview", "watch", "r", "reset"})
 
 NOWHERE = "/dev/null"
@@ -68,12 +68,12 @@ SUPPORTED = tuple(sorted(TERMINATORS | _DISPLAY | RUN | SAME.keys() | {"copy"}))
 
 
 def is_display(name: str) -> bool:
-    """Say whether a command has no effect here: it prints the catalog, sets psql's output, or is from pg_dump."""
+    """Whether a command has no effect here: it prints the catalog, sets psql's output, or is from pg_dump."""
     return name in _DISPLAY or _SHOWS.fullmatch(name) is not None
 
 
 def unsupported(name: str) -> str:
-    """Say what is wrong with a meta-command that no scenario may hold, with the nearest supported one."""
+    """Return the message about a meta-command that no scenario may contain."""
     if name == ".":
         return r"\. without COPY … FROM STDIN before it"
     if not name:
@@ -88,7 +88,7 @@ def unsupported(name: str) -> str:
 
 
 def wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
-    r"""Say what is wrong with the arguments of \g, \gset or \gexec, or ''."""
+    r"""Return what is wrong with the arguments of \g, \gx, \gset or \gexec, or ''."""
     if any(arg[:1] and str(arg[0]).startswith("--") for arg in args):
         return rf"psql takes a comment behind \{name} for its arguments; put it on a line of its own"
     if name in ("g", "gx") and args and args != ((NOWHERE,),):
@@ -102,7 +102,7 @@ def wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
 
 
 def wrong_arguments(name: str, args: tuple[Parts, ...]) -> str:
-    r"""Say what is wrong with the arguments of \o or \encoding, or ''; the command may be any."""
+    r"""Return what is wrong with the arguments of \o or \encoding, or ''; always '' for another command."""
     if name == "o" and args and args != ((NOWHERE,),):
         return rf"\o {_shown(args)}: no file is written; \o {NOWHERE} hides what follows, and \o shows it again"
     if name != "encoding" or not args:
@@ -112,19 +112,18 @@ def wrong_arguments(name: str, args: tuple[Parts, ...]) -> str:
 
 
 def _shown(args: tuple[Parts, ...]) -> str:
-    parts = ("".join([part if isinstance(part, str) else part.raw for part in arg]) for arg in args)
-    return " ".join(parts)
+    return " ".join(map(as_written, args))
 
 
 def directive_behind(name: str, written: str) -> str:
-    """Say that psql takes a directive behind a meta-command for its arguments, or ''."""
+    """Return a message if a directive follows a meta-command on its line, because psql takes it as arguments; or ''."""
     if _DIRECTIVE.search(written) is None:
         return ""
     return rf"psql takes the directive behind \{name} for its arguments; put it on a line of its own"
 
 
 def terminators(sql: str) -> str:
-    r"""Say what may be missing where a statement does not end: `;`, or `\gset` too for one that gives rows."""
+    r"""Return the terminators that a statement may lack: `;`, and also `\gset` if it returns rows."""
     words = [token.text for token in tokenize(sql) if token.kind == "word"]
     gives_rows = "returning" in words or (bool(words) and words[0] in _GIVES_ROWS)
     return r"`;` or `\gset`" if gives_rows else "`;`"

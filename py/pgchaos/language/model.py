@@ -1,4 +1,4 @@
-"""A scenario as the reader makes it. Everything here is frozen. Times are in seconds, counts begin at 1."""
+"""A scenario as the reader returns it. All classes are frozen. Times are in seconds, counts begin at 1."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """`retry CODE… up to 10 backoff 5ms` of a session; without codes nothing is retried."""
+    """`retry CODE… up to 10 backoff 5ms` of a session. Without codes nothing is retried."""
 
     codes: tuple[Code, ...] = ()
     limit: int = 10
@@ -49,10 +49,10 @@ class Program:
 
     place: Place
     text: str  # the command as written
-    words: tuple[Parts, ...]  # of the command, each split at its psql variables
-    grace: float = 0.5  # seconds for which it may do nothing before others go on without it
-    exits: tuple[int, ...] = ()  # exit statuses that are allowed beside 0
-    # of a test in Python, called with a connection string instead of the command, or None
+    words: tuple[Parts, ...]  # the words of the command, each split at its psql variables
+    grace: float = 0.5  # seconds without activity after which the other sessions continue without it
+    exits: tuple[int, ...] = ()  # exit statuses that are allowed besides 0
+    # a function of a test in Python that is called with a connection string instead of the command, or None
     function: Callable[[str], object] | None = field(default=None, compare=False)
 
 
@@ -63,15 +63,15 @@ class Session:
     place: Place
     name: str
     items: tuple[Item, ...]
-    steps: tuple[str, ...]  # their names in order, without the session
-    count: int = 1  # how many connections it has
-    repeat: int = 1  # how many iterations each makes; with `repeat while OTHER`, a number that is never reached
+    steps: tuple[str, ...]  # the names of its steps in order, without the session
+    count: int = 1  # the number of its connections
+    repeat: int = 1  # the iterations of each connection; with `repeat while OTHER`, a number that is never reached
     retry: Retry = field(default_factory=Retry)
     allow: tuple[Code, ...] = ()
     until: str = ""  # the variable that ends the iterations, or ''
     repeat_while: str = ""  # OTHER, or ''
-    program: Program | None = None  # what it runs instead of statements, or None
-    connect: tuple[tuple[str, str], ...] = ()  # parameters of libpq's, its time-outs
+    program: Program | None = None  # the program that it runs instead of statements, or None
+    connect: tuple[tuple[str, str], ...] = ()  # libpq parameters: its time-outs
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +122,18 @@ class Scenario:
     """One file."""
 
     path: Path
-    shown: str  # the path as users see it
-    name: str  # of its item: the file's name without .sql
+    shown: str  # the path in messages
+    name: str  # the name of its item: the file's name without .sql
     title: str  # its `title`, or the first comment line, or ''
     source: str  # the text of the file, without included files
-    plain: bool = False  # a pgTAP file without directives: its items are one check, and run as psql would run them
+    plain: bool = False  # a pgTAP file without directives: all items are one check, and run as in psql
     tags: frozenset[str] = frozenset()  # as written, without 'chaos'
-    timeout: float | None = None  # of all sessions together, in seconds; None where not written
+    timeout: float | None = None  # for all sessions together, in seconds; None if not written
     requires: tuple[Requirement, ...] = ()
     sandbox: Sandbox = "database"
     server: tuple[ServerSetting, ...] = ()
-    fills: frozenset[str] = frozenset()  # what its faults fill, those of its mutants too: 'disk', 'wal', 'connections'
-    poolers: tuple[Pooler, ...] = ()  # the lines that ask for a pooler; at most one applies to an item
+    fills: frozenset[str] = frozenset()  # arguments of `fault fill`, also in mutants: 'disk', 'wal', 'connections'
+    poolers: tuple[Pooler, ...] = ()  # the `pooler MODE` lines; at most one applies to an item
     pooler_settings: tuple[ServerSetting, ...] = ()  # the parameters of the pooler
     alone: bool = False
     matrix: tuple[Matrix, ...] = ()
@@ -151,13 +151,13 @@ class Scenario:
     state: tuple[Section, ...] = ()
     mutants: tuple[Mutant, ...] = ()
     includes: tuple[Path, ...] = ()
-    # psql variables of every section: of --chaos-set, and of `default` and set in the header
+    # psql variables of every section: from --chaos-set, and from `default` and \set in the header
     constants: Mapping[str, str] = field(default_factory=dict)
-    unsupported: tuple[Problem, ...] = ()  # directives that are read but do not run yet
-    # what is not a mistake but may surprise, such as a wait that takes a snapshot; in order of line
+    unsupported: tuple[Problem, ...] = ()  # directives that can be parsed but not run yet
+    # not mistakes, but possibly unexpected, such as a wait that takes a snapshot; in order of line
     notes: tuple[Problem, ...] = ()
-    # answers to what each run asks again, by the question; see `known`
-    known: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # values computed from the scenario, by function; see `cached_on_scenario`
+    cache: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -171,28 +171,28 @@ class Scenario:
 
     @property
     def connections(self) -> int:
-        """How many connections its sessions have together."""
+        """The total number of connections of its sessions."""
         return sum(session.count for session in self.sessions)
 
     @property
     def runs_programs(self) -> bool:
-        """Whether a session is a program, whose statements are known only when it sends them."""
+        """Whether a session runs a program, whose statements are known only when it sends them."""
         return any(session.program is not None for session in self.sessions)
 
     def statements(self) -> Iterator[Statement]:
-        """Yield the statements of its sections and included files, without those of its mutants."""
+        """Yield the statements of its sections and included files, but not those of its mutants."""
         run: tuple[Section | Session | Invariant, ...] = (*self.setup, *self.sessions, *self.invariants)
         for part in (*run, *self.checks, *self.state, *self.teardown):
             yield from (item for item in part.items if isinstance(item, Statement))
 
 
-def known(ask: Callable[[Scenario], T]) -> Callable[[Scenario], T]:
-    """Have a function asked once for each scenario, of which a search makes many runs; its answer is never changed."""
+def cached_on_scenario(compute: Callable[[Scenario], T]) -> Callable[[Scenario], T]:
+    """Make a function compute its result once for each scenario, because a search runs a scenario many times."""
 
-    @wraps(ask)
-    def answered(scenario: Scenario) -> T:
-        if answered not in scenario.known:
-            scenario.known[answered] = ask(scenario)
-        return cast("T", scenario.known[answered])
+    @wraps(compute)
+    def cached(scenario: Scenario) -> T:
+        if cached not in scenario.cache:
+            scenario.cache[cached] = compute(scenario)
+        return cast("T", scenario.cache[cached])
 
-    return answered
+    return cached

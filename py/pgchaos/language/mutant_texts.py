@@ -1,4 +1,4 @@
-"""Finds the texts that mutants replace, also after a formatter has changed the file."""
+"""Finds the texts that mutants replace, even if a formatter has changed the file."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ _TOKEN = re.compile(r"(?P<quoted>'(?:[^']|'')*'?|\"[^\"]*\"?)|(?P<space>\s+)|(?P
 
 @dataclass(frozen=True, slots=True)
 class TextMatch:
-    """How the text of a `replace` is found in statements, whose texts are without the `;` that ends them."""
+    """How the text of a `replace` is found in statements, which are without their final `;`."""
 
     pattern: re.Pattern[str]  # of the text
     at_end: bool = False  # the text ends with the `;` of a statement
 
     def count(self, text: str) -> int:
-        """Count how often the text occurs in a statement."""
+        """Count the occurrences in a statement."""
         return sum(1 for _ in self.pattern.finditer(text))
 
     def replace(self, text: str, new: str) -> str:
-        """Replace it in a statement."""
+        """Replace all occurrences in a statement."""
         if self.at_end:
             new = new.rstrip().removesuffix(";")
         return self.pattern.sub(lambda _: new, text)
 
 
 def text_match(texts: Iterable[str], old: str) -> TextMatch:
-    """Choose how a text is found in the statements of a section: exactly as written, where one contains it so.
+    """Choose how a text is found in the statements of a section.
 
-    Else without regard to white space and to upper and lower case outside quotes; a `;` at its end ends a statement.
+    Exactly as written, if a statement contains it. Otherwise white space, and upper and lower case outside quotes, do
+    not matter, and a `;` at its end matches the end of a statement.
     """
     if any(old in text for text in texts):
         return TextMatch(re.compile(re.escape(old)))
@@ -44,9 +45,9 @@ def text_match(texts: Iterable[str], old: str) -> TextMatch:
 
 
 def _tolerant(old: str, at_end: bool) -> re.Pattern[str]:
-    """Make the pattern. A formatter may put white space beside a sign (`a=1`, `a = 1`), and never into a word."""
+    """Build the pattern. A formatter may add white space next to a sign (`a=1`, `a = 1`), but not within a word."""
     parts: list[str] = []
-    before = ""  # the kind of the token before
+    before = ""  # the kind of the previous token
     spaced = False
     for found in _TOKEN.finditer(old):
         kind = str(found.lastgroup)
@@ -64,22 +65,22 @@ def _tolerant(old: str, at_end: bool) -> re.Pattern[str]:
 
 
 def _may_be_spaced(before: str, kind: str) -> bool:
-    """Whether white space may come between two tokens: not inside a variable like `:'level'`."""
+    """Whether white space may be between two tokens: not inside a variable such as `:'level'`."""
     return "sign" in (before, kind) and "quoted" not in (before, kind)
 
 
-_BETWEEN = "\0"  # between statements: no file contains it, so no match reaches into the next statement
+_BETWEEN = "\0"  # separates statements: no file contains it, so no match extends into the next statement
 
 
 class _Joined:
-    """The statements of a session in one text, which is searched faster than many."""
+    """The statements of a session as one text, which is faster to search than many texts."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.text = _BETWEEN.join(texts)
         self._begins = [0, *accumulate(len(text) + 1 for text in texts)]
 
-    def holding(self, wanted: str) -> Iterator[int]:
-        """Give the numbers of the statements that hold a text, in order."""
+    def containing(self, wanted: str) -> Iterator[int]:
+        """Yield the numbers of the statements that contain a text, in order."""
         at = self.text.find(wanted)
         while at >= 0:
             number = bisect_right(self._begins, at) - 1
@@ -88,7 +89,7 @@ class _Joined:
 
 
 class ReplaceTargets:
-    """The statements in which mutants may replace something, by session; those of all setup sections are under None."""
+    """The statements in which mutants may replace texts, by session; those of all setup sections are under None."""
 
     def __init__(self, statements: Mapping[str | None, Sequence[str]]) -> None:
         self._statements = statements
@@ -96,18 +97,18 @@ class ReplaceTargets:
         self._bare: dict[str | None, _Joined] = {}
 
     def find(self, one: Replace) -> list[str]:
-        """Give the statement of each occurrence of its text; overlapping ones are one. Its session need not exist."""
+        """Return the statement of each occurrence of the text, without overlaps; none if its session does not exist."""
         joined = self._joined.get(one.session)
         if joined is None:
             return []
         texts = self._statements[one.session]
-        found = [texts[number] for number in joined.holding(one.old)]
+        found = [texts[number] for number in joined.containing(one.old)]
         if found:
             return [text for text in found for _ in range(text.count(one.old))]
         if one.session not in self._bare:
             self._bare[one.session] = _Joined([_bare(text) for text in texts])
         bare = _bare(one.old.strip().removesuffix(";"))
-        near = [texts[number] for number in self._bare[one.session].holding(bare)]
+        near = [texts[number] for number in self._bare[one.session].containing(bare)]
         if not near:
             return []
         match = text_match((), one.old)
@@ -115,5 +116,5 @@ class ReplaceTargets:
 
 
 def _bare(text: str) -> str:
-    """Take away what makes no difference outside quotes: what a pattern matches has this, too."""
+    """Remove white space and case: what a tolerant pattern matches in a text, contains its own text in this form."""
     return "".join(text.split()).lower()

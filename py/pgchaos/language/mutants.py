@@ -1,4 +1,4 @@
-"""Mutants while they are read, and what is wrong with them."""
+"""Mutants during parsing, and checks of them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from pgchaos.language.arguments import Args
 from pgchaos.language.header_model import When
-from pgchaos.language.model import Mutant, Repeat, Replace, Session
+from pgchaos.language.model import Mutant, Replace, Session
 from pgchaos.language.mutant_texts import ReplaceTargets
 from pgchaos.language.problems import Place
 from pgchaos.language.section_builder import Complain, SectionBuilder
-from pgchaos.language.session_directives import SessionOptions
+from pgchaos.language.session_directives import SessionOptions, build_session
 from pgchaos.language.suggestions import suggest
 
 _NO_LETTERS = re.compile(r"\W+")
@@ -25,49 +25,28 @@ class MutantBuilder:
     name: str
     body: SectionBuilder  # its SQL
     when: When | None = None
-    # the new bodies with their lines
-    sessions: list[tuple[SessionOptions, SectionBuilder]] = field(default_factory=list)
-    session_places: dict[str, Place] = field(default_factory=dict)  # the first of the new bodies of each session
-    replaces: list[Replace] = field(default_factory=list)  # what it replaces
-    caught_by: list[str] = field(default_factory=list)  # what must fail
-    incomplete: bool = False  # part of it could not be read, so nothing is reported as missing
+    sessions: list[tuple[SessionOptions, SectionBuilder]] = field(default_factory=list)  # the new bodies
+    session_places: dict[str, Place] = field(default_factory=dict)  # the first new body of each session
+    replaces: list[Replace] = field(default_factory=list)
+    caught_by: list[str] = field(default_factory=list)
+    incomplete: bool = False  # a part could not be parsed, so nothing is reported as missing
 
     def build(self, sessions: Mapping[str, Session]) -> Mutant:
-        """Make the mutant of the model: its sessions inherit what they do not write from those of the file."""
+        """Return the mutant of the model. Its sessions inherit options from the sessions of the file."""
         known = [(options, body) for options, body in self.sessions if options.name in sessions]
         return Mutant(
             place=self.body.place,
             name=self.name,
             items=tuple(self.body.items),
             replaces=tuple(self.replaces),
-            sessions=tuple(_inherit(sessions[options.name], options, body) for options, body in known),
+            sessions=tuple(build_session(options, body, sessions[options.name]) for options, body in known),
             caught_by=tuple(self.caught_by),
             when=self.when,
         )
 
 
-def _inherit(base: Session, options: SessionOptions, body: SectionBuilder) -> Session:
-    inherited = Repeat(base.repeat, base.until, base.repeat_while)
-    repeat = inherited if options.repeat is None else options.repeat
-    return Session(
-        place=body.place,
-        name=options.name,
-        items=tuple(body.items),
-        steps=tuple(body.steps),
-        count=base.count if options.count is None else options.count,
-        repeat=repeat.count,
-        retry=base.retry if options.retry is None else options.retry,
-        allow=base.allow if options.allow is None else options.allow,
-        connect=base.connect if options.connect is None else options.connect,
-        until=repeat.until,
-        repeat_while=repeat.repeat_while,
-        # a body of SQL replaces the program too
-        program=options.program_or(None if body.sources else base.program),
-    )
-
-
 def id_letters(name: str) -> str:
-    """What the id of a mutant's item keeps of its name. Two mutants of a file must differ in it."""
+    """Return the part of a mutant's name that its item's id contains. It must be unique in the file."""
     return _NO_LETTERS.sub(" ", name).strip().lower()
 
 
@@ -99,7 +78,7 @@ def caught(mutant: MutantBuilder, args: Args) -> None:
 def check_mutant(
     mutant: MutantBuilder, sessions: Mapping[str, Session], targets: ReplaceTargets, complain: Complain
 ) -> None:
-    """Report a mutant that changes nothing, that nothing catches, or that names what does not exist."""
+    """Report a mutant that changes nothing, that has no `caught by`, or that refers to what does not exist."""
     place = mutant.body.place
     if not mutant.caught_by and not mutant.incomplete:
         complain(

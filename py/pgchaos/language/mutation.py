@@ -1,4 +1,4 @@
-"""Makes the scenario that a mutant runs."""
+"""Builds the scenario that a mutant runs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pgchaos.language.section_items import Item, Parts, Send, Statement
 
 
 def mutants_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Mutant, ...]:
-    """List the mutants for these values of the matrix; none where the item itself is expected to fail."""
+    """Return the mutants for these matrix values; none if the item itself is expected to fail."""
     if any(applies(xfail.when, variables) for xfail in scenario.xfails):
         return ()
     return tuple(m for m in scenario.mutants if applies(m.when, variables))
 
 
 def slug(mutant: Mutant) -> str:
-    """Name a mutant's item: `mutant-nobody-locks-the-seat`."""
+    """Return the name of a mutant's item, such as `mutant-nobody-locks-the-seat`."""
     return "mutant-" + re.sub(r"\W+", "-", mutant.name).strip("-").lower()
 
 
 def mutated(scenario: Scenario, mutant: Mutant) -> Scenario:
-    """Plant a bug: give the scenario with a mutant's sessions and replacements, and its SQL after setup.
+    """Return the scenario with a mutant's sessions and replacements, and with its SQL after setup.
 
-    Raises ScenarioError where a text that it replaces is not there: the scenario would run without the bug.
+    Raises ScenarioError if a text to replace is not found: the scenario would run without the bug.
     """
     gone = [one for one in mutant.replaces if not _occurs(scenario, one)]
     if gone:
@@ -44,7 +44,7 @@ def mutated(scenario: Scenario, mutant: Mutant) -> Scenario:
 
 
 def sessions_of(scenario: Scenario, mutant: Mutant) -> tuple[Session, ...]:
-    """List the sessions that run with a mutant: with its new bodies, without its replacements of text."""
+    """Return the sessions with a mutant's new bodies, but without its replacements of text."""
     own = {session.name: session for session in mutant.sessions}
     return tuple(own.get(session.name, session) for session in scenario.sessions)
 
@@ -74,7 +74,7 @@ def _replaced(
 
 
 def _replaced_in(item: Item, match: TextMatch, new_text: str) -> tuple[Item, ...]:
-    r"""Replace in one item: a statement of which nothing is left is removed; one may become several.
+    r"""Replace a text in one item. A statement may become several, or none if it becomes empty.
 
     A `\;` group stays one statement.
     """
@@ -84,7 +84,7 @@ def _replaced_in(item: Item, match: TextMatch, new_text: str) -> tuple[Item, ...
     if len(_statements(item, item.text)) > 1:
         return (_group(item, found),)
     new = [replace(item, text=sql.text, parts=sql.parts, verb=sql.verb) for sql in found]
-    # the terminator of the statement belongs to the last of the new ones
+    # the last of the new statements has the terminator
     return (*(replace(first, send=Send.PLAIN, prefix=(), copy=None) for first in new[:-1]), *new[-1:])
 
 

@@ -1,4 +1,4 @@
-"""Reads what follows the kind of a network fault: times and rates."""
+"""Parses the arguments of network faults (times and rates), and the `connect` parameters of a session."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _RATE = re.compile(r"(\d+(?:\.\d+)?)(B|kB|MB)")
 _UNITS = {"B": 1, "kB": 1 << 10, "MB": 1 << 20}
 
 TIME_OUTS = ("tcp_user_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count")
-"""What a client can be given to notice a network that does not answer (PostgreSQL docs, "Parameter Key Words")."""
+"""The libpq parameters by which a client notices that the network does not answer (docs, "Parameter Key Words")."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkValues:
-    """What a network fault is written with."""
+    """The values in the argument of a network fault."""
 
-    # how long a stall lasts, or how much longer a round trip takes; None where a stall lasts until `heal`
+    # the duration of a stall, or the additional time of a round trip; None if a stall lasts until `heal`
     seconds: float | None = None
-    jitter: float = 0.0  # seconds by which that differs at most
-    rate: float | None = None  # bytes a second in each direction, or None
+    jitter: float = 0.0  # the maximum deviation from that, in seconds
+    rate: float | None = None  # bytes per second in each direction, or None
 
 
 def take_argument(args: Args, kind: str, form: str) -> str:
-    """Take what follows the kind, as `network_values` reads it; `form` is that of the table of faults."""
+    """Take the argument after the kind, in the form that `network_values` parses; `form` is `FaultForm.argument`."""
     written = args.peek() or ""
     if form == "[TIME]":
         if not written[:1].isdigit():
@@ -49,7 +49,7 @@ def take_argument(args: Args, kind: str, form: str) -> str:
 
 
 def connect_parameters(args: Args) -> tuple[tuple[str, str], ...]:
-    """Take `'tcp_user_timeout=300 keepalives_idle=1'`: the time-outs of a client, as libpq has them."""
+    """Take `'tcp_user_timeout=300 keepalives_idle=1'`: libpq parameters for the time-outs of a client."""
     token = args.take("the text in quotes after `connect`")
     parameters: dict[str, str] = {}
     for part in token.text.split():
@@ -69,14 +69,14 @@ def connect_parameters(args: Args) -> tuple[tuple[str, str], ...]:
 
 
 def words_of_argument(words: Sequence[str], form: str) -> int:
-    """Count the words of an argument among those behind the kind; `form` is that of the table of faults."""
+    """Count the words of the argument after the kind; `form` is `FaultForm.argument`."""
     if form == "[TIME]":
         return int(words[0][:1].isdigit())
     return 3 if form == "TIME [jitter TIME]" and words[1:2] == ["jitter"] and len(words) > 2 else 1
 
 
 def network_values(argument: str) -> NetworkValues:
-    """Read the argument of a network fault, as `take_argument` gave it."""
+    """Parse the argument of a network fault, as `take_argument` returned it."""
     first, _, jitter = argument.partition(" jitter ")
     rate = _bytes(first)
     if rate is not None:

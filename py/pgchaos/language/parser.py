@@ -1,4 +1,4 @@
-"""Parses a file with directives: gives each lexeme to the section that is open, and each directive to its reader."""
+"""Parses a file with directives: adds statements to the open section, and calls the function of each directive."""
 
 from __future__ import annotations
 
@@ -16,24 +16,22 @@ from pgchaos.language.directive_table import (
 )
 from pgchaos.language.directives import Directive, find_directive
 from pgchaos.language.fault_kinds import form_of
-from pgchaos.language.file_text import plain
 from pgchaos.language.header import Header
 from pgchaos.language.lexemes import Command, Comment, Mistake, Sql
 from pgchaos.language.meta_commands import PLAIN_ONLY, PRINTING
 from pgchaos.language.problems import Place, Problem
-from pgchaos.language.section_items import Fault
+from pgchaos.language.section_items import Fault, literal_argument
 from pgchaos.language.sections import Sections
 from pgchaos.language.session_directives import Step
 from pgchaos.language.source import Source
 from pgchaos.language.unterminated import UnterminatedStatements
 
-LONGEST_DIRECTIVE = 1_000_000
-"""In characters."""
+LONGEST_DIRECTIVE = 1_000_000  # characters
 _PSQL_SETTINGS = frozenset({"QUIET", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK", "ECHO", "VERBOSITY", "SHOW_CONTEXT"})
 
 
 class Parser:
-    """A file with directives while it is read, whose tags may be those of the project, too."""
+    """The state of parsing one file; `extra_tags` are the tags of the project."""
 
     def __init__(self, shown: str, source: Source, extra_tags: Collection[str], problems: list[Problem]) -> None:
         self.shown = shown
@@ -43,13 +41,13 @@ class Parser:
         self.sections = Sections(self.complain, self.header.matrix, incomplete=bool(problems))
         self.stray: Place | None = None  # the first SQL outside any section
         self.unterminated = UnterminatedStatements(source.texts, self.complain)
-        self.asserts = False  # a directive was found that asserts something
+        self.asserts = False  # a directive asserts something
         self._conditional: list[tuple[HeaderDirective, Args]] = []
         self._matrix_failed = False
 
     @property
     def incomplete(self) -> bool:
-        """Whether something could not be read that a check of the whole file would miss."""
+        """Whether a part could not be parsed, so that checks of the whole file would report it as missing."""
         return self.sections.incomplete
 
     def complain(self, place: Place, text: str) -> None:
@@ -86,7 +84,7 @@ class Parser:
 
     def _command(self, command: Command) -> None:
         if command.name in PRINTING:
-            # the rows of a check are read as `psql -At` prints them
+            # they have no effect: the rows of a check are read as `psql -At` prints them
             return
         if command.name in PLAIN_ONLY:
             what = f"\\{command.name} is for plain pgTAP files only: {PLAIN_ONLY[command.name]}"
@@ -97,12 +95,12 @@ class Parser:
             self._outside(command.place)
 
     def _sets_constant(self, command: Command) -> bool:
-        r"""Whether it is a \set or \unset of the header: of one of psql's settings, or carried out by the source."""
+        r"""Whether it is a \set or \unset of the header: of one of psql's settings, or of a constant (see Source)."""
         if _sets_psql(command):
             return True
         if command.name not in ("set", "unset") or not command.args:
             return False
-        name = plain(command.args[0]) or ""
+        name = literal_argument(command.args[0]) or ""
         try:
             self.header.add_constant(name, f"\\{command.name}", command.place)
         except DirectiveError as error:
@@ -139,12 +137,12 @@ class Parser:
             if not isinstance(row, SectionDirective):
                 return
         elif not comment.alone:
-            # it is read all the same, so that what depends on it is not reported too
+            # it is parsed anyway, so that nothing that refers to it is reported too
             self.complain(place, f"`{found.word}` follows SQL: a directive must be on a line of its own")
         self.asserts |= row.asserts
         text = found.text
         if row.word == "schedule" or not (row.free_text or isinstance(row, MutantDirective)):
-            # the command of a program is split into words before it takes its values
+            # the command of a program is split into words before its variables are replaced
             text = self.source.constants.in_directive(text, quoted=row.word != "session")
         args = row.args(text, place)
         if isinstance(row, HeaderDirective) and self.sections.first is not None:
@@ -159,7 +157,7 @@ class Parser:
             self._read(row, args)
 
     def _read(self, row: Row, args: Args) -> None:
-        """Read a directive, or report what is wrong with it."""
+        """Parse a directive, or report its problem."""
         try:
             match row:
                 case HeaderDirective():
@@ -222,7 +220,7 @@ def _require_end(row: DirectiveSpec, args: Args) -> None:
 
 
 def _sets_psql(command: Command) -> bool:
-    """Whether it only sets up psql, as the first lines of pgTAP files do."""
+    """Whether a command only configures psql, as the first lines of pgTAP files do."""
     name = command.args[0] if command.args else ()
     sets = command.name in ("set", "unset") and len(name) == 1 and name[0] in _PSQL_SETTINGS
     return sets or command.name == "encoding"

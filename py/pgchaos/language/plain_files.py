@@ -1,4 +1,4 @@
-"""Plain pgTAP files: whether a file without directives is one, and what it expects in its database."""
+"""Plain pgTAP files: whether a file without directives is one, and what its database must contain."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pgchaos.language.section_items import Meta, Statement
 from pgchaos.language.sql_tokens import all_statements, function_calls, tokenize
 
 _TOOLKIT = re.compile(
-    # a name cast to regnamespace is an error where there is no such schema
+    # a cast to regnamespace raises an error without the schema
     r"\bchaos\"?\s*\.|\bsearch_path\b.*\bchaos\b|'chaos'\s*::\s*(?:pg_catalog\s*\.\s*)?regnamespace\b",
     re.IGNORECASE | re.DOTALL,
 )
 
 
 class Contents(Enum):
-    """The contents of a database before a file begins."""
+    """The contents of a database before a file runs."""
 
     NOTHING = "nothing"
     PGTAP = "pgTAP"
@@ -28,10 +28,10 @@ class Contents(Enum):
 
 
 def contents_for(statements: Iterable[Statement]) -> Contents:
-    """Say what a plain pgTAP file expects in its database: pg_prove brings nothing, and a file may bring pgTAP itself.
+    """Return what the database of a plain pgTAP file must contain: with pg_prove, a file may create pgTAP itself.
 
-    NOTHING where the file creates the extension pgTAP without dropping it before, or makes all functions of
-    pgTAP that it calls; TOOLKIT only where it uses that and does not create it.
+    NOTHING if the file creates the extension pgTAP without dropping it before, or creates all functions of pgTAP that
+    it calls; TOOLKIT only if it uses the toolkit and does not create it.
     """
     statements = list(statements)
     if _creates_pgtap(statements):
@@ -54,14 +54,14 @@ def _creates_pgtap(statements: Iterable[Statement]) -> bool:
         for words, is_optional in _on_extension("pgtap", statement.text):
             if words[0] == "drop" and not is_optional:
                 return False
-            # CREATE … IF NOT EXISTS alone does nothing where pgTAP is there already
+            # CREATE … IF NOT EXISTS alone does nothing if pgTAP is already there
             if words[0] == "create" and not (is_optional and {"schema", "version"}.isdisjoint(words)):
                 return True
     return False
 
 
 def _on_extension(name: str, text: str) -> Iterator[tuple[list[str], bool]]:
-    """Give the words of each CREATE or DROP EXTENSION of that name, and whether they have IF [NOT] EXISTS."""
+    """Yield the words of each CREATE or DROP EXTENSION of that name, and whether they have IF [NOT] EXISTS."""
     if name not in text.lower():
         return
     for statement in all_statements(text):
@@ -73,7 +73,7 @@ def _on_extension(name: str, text: str) -> Iterator[tuple[list[str], bool]]:
 
 
 def connects_again(scenario: Scenario) -> bool:
-    r"""Say whether a plain pgTAP file ends its connection by `\c` and begins another."""
+    r"""Whether a plain pgTAP file connects again by `\c`."""
     items = (item for part in scenario.checks for item in part.items)
     return any(isinstance(item, Meta) and item.name == "c" for item in items)
 
@@ -85,9 +85,9 @@ _DEEPEST = 5
 
 
 def prints_tap(path: Path, text: str, depth: int = 0) -> bool:
-    """Guess whether a file at this depth, or one that it includes, calls pgTAP's plan() or writes a plan itself.
+    """Guess whether a file, or one that it includes, calls pgTAP's plan() or prints a plan itself.
 
-    Every file of a collection is asked, so nothing is parsed.
+    Nothing is parsed, because every collected file is tested. `depth` is the number of files that include this one.
     """
     if _PGTAP.search(text) or _PLAN_BY_HAND.search(text):
         return True

@@ -1,4 +1,4 @@
-"""`pooler`: the directive of the header, what it does not allow, each with its reason, and which one applies."""
+"""The header directive `pooler`: parsing, what it does not allow and why, and which one applies to an item."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pgchaos.language.section_builder import Complain, SectionBuilder
 from pgchaos.language.section_items import Fault
 
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Parameters by which the engine finds and understands the pooler.
+# parameters that the engine needs to connect to the pooler and to control it
 _POOLER_SETTINGS = frozenset(
     {
         "admin_users",
@@ -56,20 +56,20 @@ def pooler(header: Header, args: Args) -> None:
     header.poolers.append(Pooler(args.place, mode, size, args.when))
 
 
+# names in the schema chaos that need no setting of the session and take no session lock
 _ALLOWED = frozenset(
     {"acknowledged", "assert", "delay", "fail", "history", "inject_delay", "notifications", "snapshot", "transactions"}
 )
-"""Of the schema chaos, what asks for no setting of the session and takes no lock of one."""
 _TOOLKIT = re.compile(r"\bchaos\s*\.\s*(\w+)", re.IGNORECASE)
 
 
 def pooler_of(scenario: Scenario, variables: Mapping[str, str]) -> Pooler | None:
-    """Give the pooler of an item, by the values of its matrix; None where its sessions connect to the server itself."""
+    """Return the pooler of an item with these matrix values; None if its sessions connect to the server directly."""
     return next((one for one in scenario.poolers if applies(one.when, variables)), None)
 
 
 def check_pooler(scenario: Scenario, bodies: Iterable[SectionBuilder], complain: Complain) -> None:
-    """Report what cannot be right behind a pooler."""
+    """Report what does not work behind a pooler."""
     if not scenario.poolers:
         for setting in scenario.pooler_settings:
             complain(setting.place, "`pooler`: there is none: `-- chaos:pooler transaction` is missing")

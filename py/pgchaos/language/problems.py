@@ -1,4 +1,4 @@
-"""Lines of a file, and what is wrong with them."""
+"""Lines of a file, and their problems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LANGUAGE, UNKNOWN_TAG, UNUSED_MATRIX, SNAPSHOT_WAIT = "language", "unknown-tag",
 
 
 class Place(NamedTuple):
-    """A line of a file: the path as users see it, and the line from 1."""
+    """A line of a file: the path in messages, and the line number from 1."""
 
     path: str
     line: int
@@ -21,20 +21,20 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong with a file."""
+    """One problem of a file."""
 
     place: Place
     text: str  # what is wrong, and what was probably meant
-    # something is missing in the file as a whole. It is listed last: a problem of a line may be its cause.
+    # it concerns the file as a whole. Such problems are listed last, because the problem of a line may be the cause.
     whole: bool = False
-    rule: str = field(default=LANGUAGE, compare=False)  # by which `pgchaos lint` names it
+    rule: str = field(default=LANGUAGE, compare=False)  # its name in `pgchaos lint`
 
     def __str__(self) -> str:
         return f"{self.place}: {self.text}"
 
 
 class ScenarioError(Exception):
-    """A file that is not a valid scenario: all its problems in order of line, those of the whole file last."""
+    """A file is not a valid scenario: all its problems in order of line, those of the whole file last."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(map(str, problems)))

@@ -1,4 +1,4 @@
-"""Sessions that are programs: `run 'COMMAND'`, its words, and what their sections may hold."""
+"""Sessions that run programs: `run 'COMMAND'`, its words, and what their sections may contain."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ from pgchaos.language.model import Program, Scenario, Session
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_patterns import NAME
 from pgchaos.language.section_builder import Complain
-from pgchaos.language.section_items import AllowExit, Fault, Form, Item, Meta, Parts, Statement, Variable
+from pgchaos.language.section_items import (
+    AllowExit,
+    Fault,
+    Form,
+    Item,
+    Meta,
+    Parts,
+    Statement,
+    Variable,
+    variable_names,
+)
 from pgchaos.language.substitution import evaluate
 
 _HIGHEST_STATUS = 255
-# a variable in a word of a command; psql's other forms are for SQL
+# a variable in a word of a command; psql's quoted forms are only for SQL
 _VARIABLE = re.compile(rf"(?<![\w:]):({NAME})")
 
 
 def take_command(args: Args) -> Program:
-    """Take `'COMMAND'` behind `run`."""
+    """Take `'COMMAND'` after `run`."""
     text = args.quoted("the command")
     try:
         words = shlex.split(text)
@@ -42,7 +52,7 @@ def _parts(word: str) -> Parts:
 
 
 def command_of(program: Program, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the words of a command; a variable that is not set stays as written, and a value is never split."""
+    """Return the words of a command. A variable that is not set stays as written, and a value is never split."""
     known = tuple(
         tuple(p if isinstance(p, str) or p.name in variables else p.raw for p in parts) for parts in program.words
     )
@@ -50,7 +60,7 @@ def command_of(program: Program, variables: Mapping[str, str]) -> tuple[str, ...
 
 
 def take_statuses(args: Args) -> tuple[int, ...]:
-    """Take the exit statuses behind `allow exit`, at least one."""
+    """Take the exit statuses after `allow exit`, at least one."""
     found: list[int] = []
     while args.has_more() and ((args.peek() or "").isdigit() or args.peek() == "," or not found):
         if args.accept(","):
@@ -63,16 +73,16 @@ def take_statuses(args: Args) -> tuple[int, ...]:
 
 
 def allowed_statuses(session: Session, variables: Mapping[str, str]) -> frozenset[int]:
-    """List the exit statuses that are no failure of a session's program, by the values of the matrix."""
+    """Return the exit statuses that are no failure of a session's program, with these matrix values."""
     program = session.program
     written = [i.statuses for i in session.items if isinstance(i, AllowExit) and applies(i.when, variables)]
     return frozenset({0, *(program.exits if program else ()), *(one for some in written for one in some)})
 
 
 def matches(pattern: str, statement: str) -> bool:
-    """Whether a statement is like a pattern of SQL's LIKE, whatever the case of letters and the white space.
+    r"""Whether a statement matches a LIKE pattern, without regard to case and white space.
 
-    `%` is any text, `_` any character, a backslash takes one of them as it is; '' is any statement.
+    `%` is any text, `_` any character, `\%` and `\_` are these characters; '' matches any statement.
     """
     return not pattern or _pattern(pattern).fullmatch(" ".join(statement.split())) is not None
 
@@ -84,16 +94,15 @@ def _pattern(like: str) -> re.Pattern[str]:
 
 
 def used_variables(program: Program | None) -> set[str]:
-    """Name the variables in the command of a session."""
-    words = program.words if program is not None else ()
-    return {part.name for word in words for part in word if isinstance(part, Variable)}
+    """Return the names of the variables in the command of a session."""
+    return set().union(*map(variable_names, program.words)) if program is not None else set()
 
 
-# what a file may hold
+# checks of a file with programs
 
 
 def check_programs(scenario: Scenario, complain: Complain) -> None:
-    """Report what cannot be combined with a session that is a program."""
+    """Report what cannot be combined with a session that runs a program."""
     for session in scenario.all_sessions:
         for place, text in _wrong_in_program(session) if session.program else _wrong_in_sql(session):
             complain(place, text)

@@ -1,4 +1,4 @@
-"""The patterns of psql's lexer: where a statement may begin, and what can end or change it.
+"""The patterns of psql's lexer: what may be between statements, and what may end or change a statement.
 
 Source: psqlscan.l and psqlscanslash.l of PostgreSQL 16 to 18. In psql each byte above 127 is a letter; here each
 character above 127 is one.
@@ -11,19 +11,19 @@ from functools import lru_cache
 
 from pgchaos.language.section_items import Form, Variable
 
-# more characters are white space to Python, but those are letters of identifiers to psql
+# Python has more white space characters, but to psql those are letters of identifiers
 SPACES = " \t\n\r\f\v"
 
 SPACE = r" \t\n\r\f\v"
-# Negated sets: a set of characters above 255 takes Python 5 ms to compile in each pattern.
+# negated sets, because Python needs 5 ms to compile a set of characters above 255 in each pattern
 LETTER = r"[^\x00-@\[-^`{-\x7f]"  # A-Z a-z _ and all above 127
 WORDLIKE = r"[^\x00-/:-@\[-^`{-\x7f]"  # a letter or digit
 WITHIN_NAME = r"[^\x00-#%-/:-@\[-^`{-\x7f]"  # a letter, digit or dollar sign
-NOT_A_START = r"[^\x00-#%-/;-@\[-^`{-\x7f]"  # no identifier begins behind these: the same, and a variable's colon
+NOT_A_START = r"[^\x00-#%-/;-@\[-^`{-\x7f]"  # no identifier begins after these: the same, and a variable's colon
 NAME = rf"{WORDLIKE}+"
 VARIABLE = rf":(?:{NAME}|'{NAME}'|\"{NAME}\"|\{{\?{NAME}\}})"
 
-# White space, comments and the like between statements; matches with no group where a statement begins
+# white space, comments and the like between statements; matches without a group if a statement begins
 BETWEEN = re.compile(
     rf"""[{SPACE}]*(?:
         (?P<comment>--[^\n\r]*)
@@ -35,9 +35,9 @@ BETWEEN = re.compile(
     re.VERBOSE,
 )
 
-# The next text within a statement that psql does not simply send; always matches.
+# The next text within a statement that psql does not send unchanged; always matches.
 #
-# Repetitions are bounded, and continue behind `more`: Python keeps a hundred bytes for each.
+# Repetitions are bounded, because Python keeps a hundred bytes for each; they continue after `more`.
 WITHIN = re.compile(
     rf"""(?:[^'"$/\-();\\:]+|-(?!-)|/(?!\*)|::|:=){{0,1000}}(?:
         (?P<semicolon>;)
@@ -59,10 +59,10 @@ WITHIN = re.compile(
     re.VERBOSE,
 )
 
-# Some of the content of E'…': a backslash escapes the next character, and two quotes are one
+# part of the content of E'…': a backslash escapes the next character, and two quotes are one
 ESCAPED = re.compile(r"[^'\\]*(?:(?:\\.|'')[^'\\]*){0,1000}", re.DOTALL)
 
-# Variables in the value of a variable, and quotes and comments, where psql replaces none; of E'…' the beginning
+# variables in the value of a variable; also quotes and comments, in which psql replaces none (of E'…' only its start)
 VALUE = re.compile(
     rf"""::
       | (?P<variable>{VARIABLE})
@@ -88,7 +88,7 @@ COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 @lru_cache(maxsize=1000)
 def variable(raw: str) -> Variable:
-    """Parse a text that VARIABLE matches; cached, for a file may name one a million times."""
+    """Parse a text that VARIABLE matches; cached, because a file may contain one a million times."""
     match raw[1]:
         case "'":
             return Variable(raw[2:-1], Form.LITERAL, raw)
@@ -100,7 +100,7 @@ def variable(raw: str) -> Variable:
 
 
 def block_comment_end(text: str, start: int) -> int:
-    """Find the position after the `*/` of the block comment that starts at a position, or -1; block comments nest."""
+    """Return the position after the block comment that starts at a position, or -1; block comments nest."""
     depth = 0
     for edge in COMMENT_EDGE.finditer(text, start):
         depth += 1 if edge[0] == "/*" else -1
@@ -110,9 +110,9 @@ def block_comment_end(text: str, start: int) -> int:
 
 
 def quoted_end(text: str, start: int, escapes: bool) -> int:
-    """Find the position after the string in single quotes that starts at a position, or -1.
+    """Return the position after the string in single quotes that starts at a position, or -1.
 
-    Without backslash escapes a doubled quote needs no care: it ends one string and begins the next.
+    Without backslash escapes a doubled quote needs no special case: it ends one string and begins the next.
     """
     if escapes:
         return escaped_end(text, start + 1, ESCAPED)
@@ -120,7 +120,7 @@ def quoted_end(text: str, start: int, escapes: bool) -> int:
 
 
 def has_escape_prefix(text: str, start: int, quote: int) -> bool:
-    """Say whether the string whose quote is at a position is an E'…'; plain text begins at `start`."""
+    """Whether the string whose quote is at a position is an E'…'; text without quotes begins at `start`."""
     before = quote - 1
     if before < start or text[before] not in "eE":
         return False
@@ -128,10 +128,10 @@ def has_escape_prefix(text: str, start: int, quote: int) -> bool:
 
 
 def escaped_end(text: str, at: int, inside: re.Pattern[str]) -> int:
-    """Find the position after a quoted text, or -1; piece by piece, for a pattern takes memory for each escape."""
+    """Return the position after a quoted text, or -1; in pieces, because a pattern needs memory for each escape."""
     while True:
         found = inside.match(text, at)
-        assert found  # all of it may be empty
+        assert found  # the pattern matches the empty text
         end = found.end()
         if text.startswith("'", end) and not text.startswith("''", end):
             return end + 1
@@ -141,7 +141,7 @@ def escaped_end(text: str, at: int, inside: re.Pattern[str]) -> int:
 
 
 def in_identifier(text: str, start: int, at: int) -> bool:
-    """Say whether the `$` at a position continues an identifier, as in `a$b`; plain text begins at `start`."""
+    """Whether the `$` at a position continues an identifier, as in `a$b`; text without quotes begins at `start`."""
     begin = at
     while begin > start and IDENTIFIER_CHARACTER.match(text, begin - 1):
         begin -= 1
@@ -149,6 +149,6 @@ def in_identifier(text: str, start: int, at: int) -> bool:
 
 
 def data_end(text: str, begin: int) -> tuple[int, int]:
-    r"""Find the line `\.` that ends the data of a COPY: its beginning and its end, or -1 twice."""
+    r"""Return the beginning and end of the line `\.` that ends the data of a COPY, or -1 twice."""
     found = DATA_END.search(text, begin)
     return (found.start(), found.end()) if found else (-1, -1)

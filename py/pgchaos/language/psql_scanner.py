@@ -1,6 +1,6 @@
-r"""Cuts a file into statements, meta-commands and comments, as psql does, in one pass.
+r"""Splits a file into statements, meta-commands and comments, as psql does, in one pass.
 
-The commands are read by the rules of psqlscanslash.l and command.c, SQL by those of `SqlScanner`.
+Commands follow the rules of psqlscanslash.l and command.c; SQL is scanned by `SqlScanner`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from pgchaos.language.sql_tokens import open_parenthesis
 
 
 def scan(text: str, shown: str) -> list[Lexeme]:
-    """Cut a file into lexemes, in order of line; comments and mistakes inside a statement follow it.
+    """Split a file into lexemes, in order of line; comments and mistakes inside a statement follow it.
 
-    CRLF counts as a newline, and a byte order mark is skipped, as in psql. Places have the path `shown`.
+    As in psql, CRLF is a newline and a byte order mark is skipped. Places have the path `shown`.
     """
     text = text.removeprefix("\ufeff")
     return _Scanner(text.replace("\r\n", "\n") if "\r" in text else text, shown).scan()
 
 
 def copy_statement(place: Place, statement: str, data: str) -> Sql:
-    r"""Make the COPY … FROM STDIN that a \copy sends, with its data."""
+    r"""Return the COPY … FROM STDIN that a \copy sends, with its data."""
     return Sql(place, statement, (statement,), "COPY", copy=data)
 
 
@@ -73,11 +73,11 @@ class _Scanner(SqlScanner):
             if self._statement:
                 self._statement.leave_out(start, self._at)
             if name in PRINTING and not given.wrong:
-                # psql runs it at once, also within a statement
+                # psql runs it immediately, even within a statement
                 self._found.append(Command(self._place(start), name, given.args))
 
     def _refuse(self, start: int, name: str) -> None:
-        # what follows on its line would only give more mistakes
+        # the rest of its line is skipped, because it would only cause more mistakes
         text = self._text
         self._mistake(start, unsupported(name))
         self._at = line_end(text, start)
@@ -85,7 +85,7 @@ class _Scanner(SqlScanner):
             self._close(self._statement, Send.PLAIN, start)
 
     def _client_copy(self, start: int, begin: int) -> None:
-        # \copy takes all of its line
+        # \copy takes the whole line
         text = self._text
         self._at = line_end(text, begin)
         written = text[begin : self._at]
@@ -109,10 +109,10 @@ class _Scanner(SqlScanner):
         self._found.append(copy_statement(self._place(start), copy.statement, text[below:end]))
 
     def _end_statement(self, start: int, name: str) -> None:
-        """Close the statement around a command, if there is one: its terminator is missing."""
+        """Close the statement that contains a command, if there is one: its terminator is missing."""
         if self._statement is None:
             return
-        # psql would run the command at once and continue the statement
+        # psql would run the command immediately and continue the statement
         begun = self._statement.place
         sql = self._close(self._statement, Send.PLAIN, start)
         opened = open_parenthesis(sql.text, sql.place.line)

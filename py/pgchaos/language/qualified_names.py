@@ -1,4 +1,4 @@
-"""Names qualified by a schema, as opposed to `alias.column`, by their position in the statement."""
+"""Finds names qualified by a schema, and distinguishes them from `alias.column` by their position in the statement."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from pgchaos.language.sql_tokens import SqlStatement, SqlToken, token_at, tokenize
 
-# Schemas that are the same for every scenario of a database, or the session's own
+# schemas that are the same for all scenarios in a database, or belong to the session
 ALLOWED = frozenset({"pg_catalog", "information_schema", "chaos", "pg_temp"})
 
 _DDL = frozenset({"create", "alter", "drop", "comment", "grant", "revoke", "refresh", "reindex", "security"})
-_TABLE_FOLLOWS = frozenset({"lock", "truncate", "copy", "analyze", "analyse", "cluster"})  # verbs that a table follows
+_TABLE_FOLLOWS = frozenset({"lock", "truncate", "copy", "analyze", "analyse", "cluster"})  # verbs before a table
 _BEGINS_LIST = frozenset({"from", "table", "using", "on", "lock", "truncate", "analyze", "analyse", "inherits"})
-# Words that a name may follow in DDL
+# words before a name in DDL
 _KINDS = frozenset(
     """view index sequence function procedure routine aggregate type domain collation conversion statistics operator
     class family configuration dictionary parser template""".split()  # noqa: SIM905  # easier to read without quotes
@@ -32,7 +32,7 @@ _ENDS_LIST = frozenset(
     """where group having order limit offset fetch for window union intersect except set returning values select
     loop to begin""".split()  # noqa: SIM905  # as above
 )
-# Words that are no name where one is expected
+# words that are not a name, although one is expected
 _NO_NAME = (
     frozenset(
         {"select", "values", "on", "or", "set", "where", "with", "when", "for", "then", "group", "order", "using"}
@@ -55,21 +55,21 @@ class Qualified:
     """A name qualified by a schema that is not allowed."""
 
     text: str  # the name, its parts joined by dots
-    last: str  # its part behind the schema
+    last: str  # the part after the schema
     line: int  # of its first token
     variable: bool  # the schema is a psql variable
 
 
 @dataclass(slots=True)
 class _Parenthesis:
-    """An open parenthesis: the word before it, and whether a comma in it is followed by another name."""
+    """An open parenthesis: the word before it, and whether a name follows a comma in it."""
 
     opener: str = ""
     in_list: bool = False
 
 
 def qualified(statement: SqlStatement) -> Iterator[Qualified]:
-    """Find the names of a statement that a schema other than those allowed qualifies, in order."""
+    """Yield the names of a statement that are qualified by a schema that is not allowed, in order."""
     for parts in (*_NameFinder(statement).names(), *_names_in_strings(statement.tokens)):
         schema = parts[0]
         if schema.text not in ALLOWED:
@@ -78,20 +78,20 @@ def qualified(statement: SqlStatement) -> Iterator[Qualified]:
 
 
 class _NameFinder:
-    """Reads a statement, and knows where the name of a table, function or type may be."""
+    """Reads a statement token by token, and tracks where the name of a table, function or type may be."""
 
     def __init__(self, statement: SqlStatement) -> None:
         self._statement = statement
         self._tokens = statement.tokens
         self._levels = [_Parenthesis()]
-        self._expected = 0  # parts that a qualified name has here; 0 where no name is expected
+        self._expected = 0  # the number of parts of a qualified name here; 0 if no name is expected
         self._expects_list = False
         self._in_head = statement.verb in _DDL  # before a query in a statement of DDL
         self._kinds = {token.text for token in self._tokens[1:6] if token.kind == "word"}
         self._deletes = any(a.is_word("delete") and b.is_word("from") for a, b in itertools.pairwise(self._tokens))
 
     def names(self) -> Iterator[Sequence[SqlToken]]:
-        """Give the names that have a schema, each as its parts."""
+        """Yield the names with a schema, each as its parts."""
         at = self._start()
         while at < len(self._tokens):
             token = self._tokens[at]
@@ -108,7 +108,7 @@ class _NameFinder:
             at += 1
 
     def _start(self) -> int:
-        """Begin behind the verb, or behind the options of a statement in which a table follows the verb."""
+        """Return the first index: for a verb before a table, the one after the verb and its options."""
         if self._statement.verb not in _TABLE_FOLLOWS:
             return 0
         at = 1
@@ -138,7 +138,7 @@ class _NameFinder:
         return bool(self._expected and len(parts) >= self._expected) or behind.is_symbol("(") or self._is_type(at)
 
     def _is_type(self, at: int) -> bool:
-        """Say whether a token is the type of a column, of an argument, or of a variable of PL/pgSQL."""
+        """Whether a token is the type of a column, of an argument, or of a variable of PL/pgSQL."""
         before, second_before = self._at(at - 1), self._at(at - 2)
         if self._statement.declares:
             return at == 1 or (at == 2 and before.is_word("constant"))
@@ -196,7 +196,7 @@ class _NameFinder:
                 is_comparison = before.is_word("distinct") and self._at(at - 2).is_word("is", "not")
                 return not is_comparison and self._levels[-1].opener not in _FROM_IS_NO_CLAUSE
             case "into":
-                # in PL/pgSQL a variable follows, whose fields have a dot too
+                # in PL/pgSQL a variable follows, whose fields are written with a dot too
                 return before.is_word("insert", "merge") or not self._statement.in_body
             case "using":
                 return self._deletes or self._statement.verb == "merge"
@@ -220,7 +220,7 @@ class _NameFinder:
 
 
 def _parts(tokens: Sequence[SqlToken], at: int) -> tuple[list[SqlToken], int]:
-    """Give the parts of the name at an index, and the index behind it."""
+    """Return the parts of the name at an index, and the index after it."""
     parts, at = [tokens[at]], at + 1
     while at < len(tokens) and tokens[at].is_symbol("."):
         at += 1
@@ -231,7 +231,7 @@ def _parts(tokens: Sequence[SqlToken], at: int) -> tuple[list[SqlToken], int]:
 
 
 def _names_in_strings(tokens: Sequence[SqlToken]) -> Iterator[Sequence[SqlToken]]:
-    """Find names in strings that the server reads as names, as in `'a.b'::regclass` and `nextval('a.b')`."""
+    """Yield names in strings that the server reads as names, as in `'a.b'::regclass` and `nextval('a.b')`."""
     for at, token in enumerate(tokens):
         if token.kind != "string" or "." not in token.text:
             continue

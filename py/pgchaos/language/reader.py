@@ -1,8 +1,7 @@
-"""Reads a file: gives a Scenario, or everything that is wrong with it."""
+"""Reads a file: returns a Scenario, or raises all its problems."""
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pgchaos.language.assembly import build_scenario, title_of
 from pgchaos.language.constants import Constants
 from pgchaos.language.directives import find_directive
 from pgchaos.language.file_text import Unreadable, text_of
+from pgchaos.language.header_model import combinations
 from pgchaos.language.lexemes import Command, Comment, Lexeme, Mistake, Sql
 from pgchaos.language.model import Scenario
 from pgchaos.language.parser import Parser
@@ -20,7 +20,7 @@ from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.source import Source
 
 _COMMENT = re.compile(r"--[^\n\r]*")
-# Commands that read another file, which may hold the directives.
+# commands that include another file, which may contain the directives
 _INCLUDES = re.compile(r"^[ \t]*\\(?:i|ir|include|include_relative)\b", re.MULTILINE)
 _CODE_LINE = re.compile(r"^[ \t\r\ufeff]*(?!--)[^ \t\r\n\ufeff]", re.MULTILINE)
 
@@ -37,18 +37,19 @@ def read(
     r"""Read a file and the files that it includes.
 
     Args:
-        path: of the file; \i looks beside it first, then in the current directory.
-        shown: the path as users see it; `path` by default.
-        extra_tags: tags of the project, beside slow, concurrent, destructive and smoke.
-        raw: the content of the file, where it was read before.
-        root: of the project: \copy reads files below it. By default the current directory, and the folder of each file.
+        path: the file. \i searches its folder first, then the current directory.
+        shown: the path in messages; `path` by default.
+        extra_tags: tags of the project, in addition to the predefined ones.
+        raw: the content of the file, if it was read before.
+        root: the directory of the project; \copy reads only files in it. By default the current directory, and the
+            folder of each file.
         constants: psql variables that are set before the file is read (--chaos-set).
 
     Returns:
         The scenario. A file without a directive is a plain pgTAP file: all of it is one check section.
 
     Raises:
-        ScenarioError: with everything that is wrong with the file.
+        ScenarioError: the file has problems; all of them are in the error.
     """
     shown = str(path) if shown is None else shown
     try:
@@ -59,60 +60,55 @@ def read(
     given = Constants(constants or {})
     source = Source(lambda place, what: problems.append(Problem(place, what)), root, constants=given)
     source.add(path, shown, text)
-    if _holds_directive(source.lexemes):
+    if _has_directive(source.lexemes):
         parser = Parser(shown, source, extra_tags, problems)
         parser.parse()
         scenario = build_scenario(path, parser)
     else:
         scenario = _plain(path, shown, source, problems)
     if problems:
-        # sorted() keeps the order within a line: a misspelt directive comes before what follows from it
+        # sorted() keeps the order within a line: a misspelt directive comes before its consequences
         raise ScenarioError(tuple(sorted(dict.fromkeys(problems), key=lambda one: (one.whole, one.place))))
     return scenario
 
 
 def is_scenario(text: str, path: Path | None = None) -> bool:
-    """Whether a file holds a directive, or one that is clearly misspelt, outside quotes, block comments and data.
+    """Whether a file contains a directive, perhaps misspelt, outside quotes, block comments and COPY data.
 
-    With the `path` of the file, the files that it includes count too.
+    With the `path` of the file, a directive in the files that it includes counts too.
     """
     found = next((match for match in _COMMENT.finditer(text) if find_directive(match[0].rstrip())), None)
-    # most files begin with comments: nothing above this one could quote it
-    if found and (_CODE_LINE.search(text, 0, found.start()) is None or _holds_directive(scan(text, ""))):
+    # if only comments precede it, as in most files, it cannot be in a quote
+    if found and (_CODE_LINE.search(text, 0, found.start()) is None or _has_directive(scan(text, ""))):
         return True
     if path is None or _INCLUDES.search(text) is None:
         return False
     source = Source(lambda _place, _what: None)
     source.add(path, str(path), text)
-    return _holds_directive(source.lexemes)
+    return _has_directive(source.lexemes)
 
 
-def _holds_directive(lexemes: Iterable[Lexeme]) -> bool:
+def _has_directive(lexemes: Iterable[Lexeme]) -> bool:
     return any(type(lexeme) is Comment and find_directive(lexeme.text) for lexeme in lexemes)
 
 
 def tags_in(text: str) -> set[str]:
-    """The words of a file's `tags`, also where it has mistakes."""
+    """Return the words of a file's `tags` directives, even if the file has mistakes."""
     found = (find_directive(match[0].rstrip()) for match in _COMMENT.finditer(text))
     lines = (one.text for one in found if one is not None and one.word == "tags")
     return {word for line in lines for word in line.replace(",", " ").split()}
 
 
 def variants(scenario: Scenario) -> tuple[dict[str, str], ...]:
-    """List the values of each item that the matrices of a scenario make; the last matrix changes fastest.
-
-    Without a matrix, there is one empty dict.
-    """
-    names = [matrix.name for matrix in scenario.matrix]
-    values = itertools.product(*(matrix.values for matrix in scenario.matrix))
-    return tuple(dict(zip(names, chosen, strict=True)) for chosen in values)
+    """Return the matrix values of each item of a scenario, see `combinations`."""
+    return tuple(combinations(scenario.matrix))
 
 
 def _plain(path: Path, shown: str, source: Source, problems: list[Problem]) -> Scenario:
     body = SectionBuilder("check", Place(shown, 1), source.complain)
     for lexeme in source.lexemes:
         if isinstance(lexeme, Sql):
-            # psql sends the last statement without its semicolon too
+            # psql also sends a last statement without a semicolon
             body.add_statement(lexeme)
         elif isinstance(lexeme, Command):
             body.add_command(lexeme)

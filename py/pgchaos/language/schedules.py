@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from pgchaos.language.arguments import Args
+from pgchaos.language.arguments import SESSION_PATTERN, Args
 from pgchaos.language.header_model import Schedule, StepName
 from pgchaos.language.model import Session
 from pgchaos.language.problems import Problem
@@ -15,17 +15,17 @@ from pgchaos.language.section_items import Barrier, WaitBlocked, WaitFor
 from pgchaos.language.suggestions import suggest
 
 MOST = 5000
-"""Interleavings that `schedule all` may have without `up to`."""
+"""The maximum number of interleavings of `schedule all` without `up to`."""
 COUNTED = 10**12
-"""How far interleavings are counted for messages."""
+"""Interleavings are counted up to this number, for messages."""
 
 _Positions: TypeAlias = Mapping[str, Mapping[str, int]]  # of steps in their session, by session and step
 
-_STEP = re.compile(r"([^\W\d][\w-]*)(?:\[([1-9][0-9]{0,8})\])?\.([\w-]+)(?:#([1-9][0-9]{0,8}))?")
+_STEP = re.compile(rf"{SESSION_PATTERN}\.([\w-]+)(?:#([1-9][0-9]{{0,8}}))?")
 
 
 def parse_schedule(args: Args) -> Schedule:
-    """Parse a schedule. Its steps are not compared with the sessions yet."""
+    """Parse a schedule; `resolve` compares its steps with the sessions."""
     if args.accept("free"):
         args.end()
         return Schedule("free", place=args.place)
@@ -61,7 +61,7 @@ def _step(args: Args, number: int) -> StepName:
 
 
 def format_step(step: StepName, session: Session) -> str:
-    """Write a step as a schedule does: `a.1`, or `a[2].1#3` with several connections and iterations."""
+    """Format a step as in a schedule: `a.1`, or `a[2].1#3` with several connections and iterations."""
     worker = f"[{step.worker}]" if session.count > 1 else ""
     iteration = f"#{step.iteration}" if session.repeat > 1 else ""
     return f"{step.session}{worker}.{step.step}{iteration}"
@@ -73,11 +73,11 @@ def format_step(step: StepName, session: Session) -> str:
 def count_interleavings(lengths: Iterable[int], most: int) -> int:
     """Count the ways to interleave sequences of these lengths: their multinomial coefficient.
 
-    The number may have millions of digits: where it is greater than `most`, some number greater than `most` is given.
+    The number may have millions of digits. If it is greater than `most`, some number greater than `most` is returned.
     """
     number, total = 1, 0
     for length in lengths:
-        # the members of one more sequence are put between those of the sequences before
+        # the members of one more sequence are inserted between those of the previous sequences
         for member in range(1, min(total, length) + 1):
             number = number * (total + length + 1 - member) // member
             if number > most:
@@ -87,7 +87,7 @@ def count_interleavings(lengths: Iterable[int], most: int) -> int:
 
 
 def interleavings(sessions: Iterable[Session], most: int) -> int:
-    """Count the interleavings of sessions if none ever waited, as `count_interleavings` does."""
+    """Count the interleavings of sessions as if none waited; `most` is as for `count_interleavings`."""
     return count_interleavings((length for session in sessions for length in _lengths(session)), most)
 
 
@@ -97,7 +97,7 @@ def _lengths(session: Session) -> Iterable[int]:
 
 
 def too_many_interleavings(schedule: Schedule, sessions: Iterable[Session]) -> str | None:
-    """Say that `schedule all` would run more than anybody can have meant; None where it does not."""
+    """Return a message if `schedule all` has too many interleavings, else None."""
     if schedule.kind != "all" or schedule.limit is not None:
         return None
     number = interleavings(sessions, COUNTED)
@@ -114,7 +114,7 @@ def too_many_interleavings(schedule: Schedule, sessions: Iterable[Session]) -> s
 
 
 def resolve(schedule: Schedule, sessions: Mapping[str, Session]) -> tuple[Schedule, list[Problem]]:
-    """Give each step of a schedule its connection and iteration in the sessions of the file, and the problems."""
+    """Return the schedule with the connection and iteration of each step, and the problems of its steps."""
     if schedule.place is None:
         return schedule, []
     if schedule.kind != "exact":
@@ -139,7 +139,7 @@ def steps_by_session(steps: Iterable[StepName]) -> dict[str, list[StepName]]:
 
 
 def mutant_mismatch(steps: Sequence[StepName], session: Session) -> str | None:
-    """Compare a mutant's session with its steps in the exact schedule of the file; gives what does not fit."""
+    """Compare a mutant's session with its steps in the exact schedule of the file; return a difference or None."""
     positions = {session.name: _positions(session)}
     for step in steps:
         if _unknown_step(step, {session.name: session}, positions) is not None:
@@ -152,7 +152,7 @@ def mutant_mismatch(steps: Sequence[StepName], session: Session) -> str | None:
 
 
 def refused_waits(sessions: Iterable[Session]) -> list[Problem]:
-    """Report the waits that an exact schedule refuses."""
+    """Return a problem for each wait, because an exact schedule allows none."""
     words = {Barrier: "barrier", WaitBlocked: "wait blocked", WaitFor: "wait for"}
     return [
         Problem(
@@ -188,7 +188,7 @@ def _unknown_step(step: StepName, sessions: Mapping[str, Session], positions: _P
 
 
 def _wrong_order(steps: Iterable[StepName], sessions: Mapping[str, Session], positions: _Positions) -> Iterator[str]:
-    """Yield the first step that is listed twice or too early, or else the first that is missing in its session."""
+    """Yield a message about the first step that is listed twice or too early, or else about a missing step."""
     seen: set[StepName] = set()
     last: dict[tuple[str, int], tuple[tuple[int, int], StepName]] = {}
     for step in steps:

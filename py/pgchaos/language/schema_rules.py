@@ -1,4 +1,4 @@
-"""What `sandbox schema` refuses: statements and functions with an effect outside the schema, each with its reason."""
+"""The rules of `sandbox schema`: statements and functions with an effect outside the schema, each with its reason."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _OPTIONS = r"(?: verbose)?(?: \( [^()]* \))?"
 class Rule:
     """A statement or function that is refused."""
 
-    pattern: re.Pattern[str]  # of a statement, or of a function's name
+    pattern: re.Pattern[str]  # matches a statement, or the name of a function
     subject: str  # its name in the message; `{}` is the first group of the pattern in capitals
     reason: str
 
     @property
     def concerns_neighbours(self) -> bool:
-        """Whether only other scenarios in the database are the reason, and nothing of it remains there."""
+        """Whether it only affects other scenarios that run in the database, and leaves nothing there."""
         return self.reason in (_CHANNEL, _SERIALIZABLE, _ADVISORY)
 
 
@@ -38,8 +38,8 @@ def _rules(*rows: tuple[str, str, str]) -> tuple[Rule, ...]:
     return tuple(Rule(re.compile(pattern), subject, reason) for pattern, subject, reason in rows)
 
 
-# Statements, matched from their beginning, as tokens with a space between: words in lower case, quoted identifiers as
-# `"_name"`, strings as `'_text'`, both without spaces inside and cut short.
+# Statements, matched from their beginning, as tokens separated by a space: words in lower case, quoted identifiers as
+# `"_name"`, strings as `'_text'`, both shortened and without spaces.
 STATEMENTS = _rules(
     (r"vacuum\b", "VACUUM", "what it can remove depends on the snapshots of other scenarios"),
     (rf"analy[sz]e{_OPTIONS}$", "ANALYZE without a table", "it reads every table of the database"),
@@ -91,7 +91,7 @@ STATEMENTS = _rules(
     (r"lock\b.*? (pg_(?!temp\b)\w+)", "LOCK of a system catalog", "every session needs it"),
 )
 
-# Functions of the server and its extensions, by name
+# functions of the server and its extensions, by name
 FUNCTIONS = _rules(
     (r"pg_(?:try_)?advisory_\w+", "{}()", _ADVISORY),
     (r"pg_notify", "{}()", _CHANNEL),
@@ -112,7 +112,7 @@ FUNCTIONS = _rules(
     ),
 )
 
-# Functions of the schema chaos, by name; the others distinguish the sessions of scenarios
+# functions of the schema chaos, by name; its other functions affect only the sessions of their scenario
 TOOLKIT = _rules(
     (r"snapshot|unchanged", "chaos.{}()", "snapshots of all scenarios in the database are kept in one place, by name"),
     (r"clear_faults", "chaos.{}()", "without a table it clears the faults of all scenarios in the database"),

@@ -1,7 +1,7 @@
-r"""What `sandbox schema` refuses: statements with an effect outside the one schema of a scenario.
+r"""Finds what `sandbox schema` refuses: statements with an effect outside the schema of a scenario.
 
-Decided from the text alone, at collection. Statements that exist only at run time are not seen: those of \gexec, those
-in a variable of \set, and those that a function builds.
+It decides from the text, at collection. It does not see statements that exist only at run time: those of \gexec, in a
+variable of \set, or built by a function.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from pgchaos.language.assertion_functions import own_functions
-from pgchaos.language.header_model import Matrix
+from pgchaos.language.header_model import Matrix, combinations
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Replace, Scenario
 from pgchaos.language.mutant_texts import text_match
@@ -22,12 +22,12 @@ from pgchaos.language.psql_scanner import scan
 from pgchaos.language.qualified_names import Qualified, qualified
 from pgchaos.language.schema_rules import FUNCTIONS, STATEMENTS, TOOLKIT, Rule
 from pgchaos.language.section_builder import SectionBuilder
-from pgchaos.language.section_items import Variable
+from pgchaos.language.section_items import variable_names
 from pgchaos.language.sql_tokens import SqlStatement, SqlToken, all_statements, function_calls, token_at
 from pgchaos.language.substitution import TooLong, render
 
 _WAY_OUT = "leave the directive out to get a database of its own"
-_LONGEST = 40  # characters of a string that rules see
+_LONGEST = 40  # characters of a string that the rules match
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,16 @@ class Refusal:
 
     line: int  # from 0 at the beginning of the text
     text: str  # what is wrong, and what to write instead
-    neighbours: bool = False  # the reason is only that other scenarios use the database; nothing of it remains there
+    neighbours: bool = False  # see Rule.concerns_neighbours
 
 
 def refusals(text: str, own: frozenset[str] = frozenset(), extensions: frozenset[str] = frozenset()) -> list[Refusal]:
-    """Find what has an effect outside the schema, in order of line, each once.
+    """Return what has an effect outside the schema, in order of line, each once.
 
-    A function of the file (`own`) may have the name of a refused one, and a name in another schema may be that of a
-    required extension.
+    Args:
+        text: one or more statements.
+        own: the functions that the file creates; they may have the name of a refused function.
+        extensions: the required extensions, to which a name in another schema may belong.
     """
     found = {refusal for statement in all_statements(text) for refusal in _refused(statement, own, extensions)}
     return sorted(found, key=_order)
@@ -61,41 +63,34 @@ def check_schema_sandbox(
     skip: frozenset[Place],
     complain: Callable[[Place, str], None],
 ) -> None:
-    """Complain of effects outside the schema of `sandbox schema`, with each value of a matrix that a statement uses.
+    """Report effects outside the schema of `sandbox schema`, with each value of the matrices that a statement uses.
 
-    Statements in `skip` are run together with others by a missing `;`.
+    Statements in `skip` contain others because of a missing `;`. In `replaced` is each replacement of a mutant with its
+    statement.
     """
     everything = [sql for body in bodies for sql in body.sources if sql.place not in skip]
     own = own_functions(everything)
+
+    def refused(sql: Sql) -> set[Refusal]:
+        used = [matrix[name] for name in sorted(variable_names(sql.parts) & matrix.keys())]
+        try:
+            texts = [render(sql.parts, values) for values in combinations(used)]
+            return {refusal for text in texts for refusal in refusals(text, own, extensions)}
+        except TooLong as error:
+            return {Refusal(0, str(error))}
+
+    @cache
+    def messages(text: str) -> set[str]:
+        statements = (sql for sql in scan(f"{text}\n;", "") if isinstance(sql, Sql))
+        return {refusal.text for sql in statements for refusal in refused(sql)}
+
     for sql in everything:
-        for refusal in sorted(_of_statement(sql, own, matrix, extensions), key=_order):
+        for refusal in sorted(refused(sql), key=_order):
             complain(Place(sql.place.path, sql.place.line + refusal.line), refusal.text)
-    before = lru_cache(maxsize=None)(lambda text: _texts(f"{text}\n;", own, matrix, extensions))
-    for one, changed in replaced:
-        put = text_match([changed], one.old).replace(changed, one.new)
-        new = _texts(f"{put}\n;", own, matrix, extensions) - before(changed)
-        for text in sorted(new):
-            complain(one.place, text)
-
-
-def _of_statement(
-    sql: Sql, own: frozenset[str], matrix: Mapping[str, Matrix], extensions: frozenset[str]
-) -> set[Refusal]:
-    names = sorted({part.name for part in sql.parts if isinstance(part, Variable) and part.name in matrix})
-    values = itertools.product(*(matrix[name].values for name in names))
-    try:
-        return {
-            refusal
-            for chosen in values
-            for refusal in refusals(render(sql.parts, dict(zip(names, chosen, strict=True))), own, extensions)
-        }
-    except TooLong as error:
-        return {Refusal(0, str(error))}
-
-
-def _texts(text: str, own: frozenset[str], matrix: Mapping[str, Matrix], extensions: frozenset[str]) -> set[str]:
-    cut = (sql for sql in scan(text, "") if isinstance(sql, Sql))
-    return {refusal.text for sql in cut for refusal in _of_statement(sql, own, matrix, extensions)}
+    for one, statement in replaced:
+        changed = text_match([statement], one.old).replace(statement, one.new)
+        for message in sorted(messages(changed) - messages(statement)):
+            complain(one.place, message)
 
 
 def _refused(statement: SqlStatement, own: frozenset[str], extensions: frozenset[str]) -> Iterator[Refusal]:
@@ -109,14 +104,14 @@ def _by_statement(statement: SqlStatement) -> Iterator[Refusal]:
     for rule in STATEMENTS:
         found = rule.pattern.match(written)
         if found:
-            # a rule ends with the word that it refuses, which may be lines below the verb
+            # the pattern of a rule ends at the refused word, which may be lines below the verb
             last = next(token for end, token in zip(ends, statement.tokens, strict=True) if end >= found.end())
             groups = " ".join(filter(None, found.groups())).upper()
             yield Refusal(last.line, _rule_text(rule, groups), rule.concerns_neighbours)
 
 
 def _written(tokens: Sequence[SqlToken]) -> tuple[str, list[int]]:
-    """Write a statement in the form that the rules match, and give the end of each token in it."""
+    """Return a statement in the form that the rules match, and the end of each token in it."""
     texts = [_as_written(token) for token in tokens]
     ends = list(itertools.accumulate((len(text) + 1 for text in texts), initial=-1))[1:]
     return " ".join(texts), ends
@@ -145,7 +140,7 @@ def _rules_of(schema: str) -> tuple[Rule, ...]:
 
 
 def _is_harmless(name: str, arguments: Sequence[SqlToken]) -> bool:
-    """Say whether it is pg_terminate_backend(pg_backend_pid()) or the like, or clears the faults of one table."""
+    """Whether a call is pg_terminate_backend(pg_backend_pid()) or the like, or clears the faults of one table."""
     if name == "clear_faults":
         return not token_at(arguments, 0).is_symbol(")")
     is_own_backend = [token.text for token in arguments] == ["pg_backend_pid", "(", ")", ")"]
@@ -175,7 +170,7 @@ def _name_text(name: Qualified, extensions: frozenset[str]) -> str:
     )
 
 
-# What may show the schemas of other runs that are not removed yet
+# what may show schemas of other runs that are not removed yet
 _LOOKS_AROUND = re.compile(
     r"\b(?:pg_(?!sleep|backend_pid|(?:try_)?advisory_|blocking_pids|isolation_)\w+|information_schema)\b|\bchaos\s*\.\s*no_leaks\b",
     re.IGNORECASE,
@@ -183,9 +178,9 @@ _LOOKS_AROUND = re.compile(
 
 
 def fits_schema(scenario: Scenario, variables: Mapping[str, str]) -> bool:
-    """Say whether nothing of a run remains in its database once its schema is dropped and its sessions are reset.
+    """Whether nothing of a run remains in its database after its schema is dropped and its sessions are reset.
 
-    Decided from the text; the checks of a run find what the text does not show.
+    This is decided from the text; the checks of a run find what the text does not show.
     """
     statements = list(scenario.statements())
     own = own_functions(statements)

@@ -1,6 +1,6 @@
-"""What a search chooses beside the order of steps: values of `given`, and where faults `at any step` strike.
+"""What a search draws in addition to the order of steps: values of `given`, and positions of faults `at any step`.
 
-The choices belong to the sessions that run, not to the file: a mutant's sessions may have other faults or statements.
+They are determined by the sessions that run, not by the file: a mutant's sessions may have other faults or statements.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 
 
 def drawn_variables(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Given, ...]:
-    """List what is drawn for a run of a scenario, a mutant in it, with these values of the matrix.
+    """Return what is drawn for a run with these matrix values; `scenario` contains the mutant, if there is one.
 
     These are the variables of `given`, and for each fault `at any step` the number of its statement.
     """
@@ -27,7 +27,7 @@ def drawn_variables(scenario: Scenario, variables: Mapping[str, str]) -> tuple[G
 
 
 def possible_values(given: Given) -> float:
-    """Count the values from which a variable is drawn; infinity where they are more than any search draws."""
+    """Count the values from which a variable is drawn; infinity if no search could draw them all."""
     match given.kind:
         case "integer":
             return int(given.high or 0) - int(given.low or 0) + 1
@@ -49,20 +49,20 @@ def _fault_positions(sessions: Iterable[Session], variables: Mapping[str, str]) 
         for fault in faults:
             if applies(fault.when, variables):
                 statements = sum(isinstance(item, Statement) for item in session.items)
-                # those in an \if that is not taken count too: which they are is known only in the run
+                # those in a branch that is not taken count too: the branches are known only in the run
                 most = max(1, statements * session.count * session.repeat)
                 yield Given(fault.place, fault.choice, "integer", "1", str(most))
 
 
 def without_faults(values: Mapping[str, str]) -> dict[str, str]:
-    """Change drawn values so that no fault `at any step` strikes."""
-    # statements are counted from 1
+    """Return the drawn values changed so that no fault `at any step` strikes."""
+    # statements are numbered from 1
     return {name: "0" if name.startswith(CHOICE) else value for name, value in values.items()}
 
 
 def number_included_faults(scenario: Scenario) -> Scenario:
-    """Give each fault of an included file a name of its own: a line that is included twice is two faults."""
-    # named by the whole file, mutants too: a fault has the same name with a mutant and without
+    """Give each fault of an included file a unique name: a line that is included twice is two faults."""
+    # mutants are included, so that a fault has the same name with a mutant and without
     if not scenario.includes:
         return scenario
     sessions_of: dict[Place, set[str]] = {}

@@ -1,4 +1,4 @@
-r"""A section while it is read: its statements, the steps that they make, and its \if … \endif."""
+r"""A section during parsing: its statements, their steps, and its \if … \endif."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class SectionBuilder:
     place: Place  # the line that opens it
     complain: Complain  # called with each problem
     name: str = ""  # of a session
-    items: list[Item] = field(default_factory=list)  # in order
+    items: list[Item] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)  # the names of its steps, in order
     sources: list[Sql] = field(default_factory=list)  # the lexemes of its statements
     program: Program | None = None  # that a session runs, or None
-    _step: str = ""  # the step that is open
+    _step: str = ""  # the name of the open step
     _step_places: dict[str, Place] = field(default_factory=dict)
-    _ifs: list[tuple[Place, bool]] = field(default_factory=list)  # open \if, and whether it had \else
-    _need_statement: dict[str, Item] = field(default_factory=dict)  # items that say something of the next statement
-    _of_errors: list[Expect | Allow] = field(default_factory=list)  # those of them about its error, since the last \if
+    _ifs: list[tuple[Place, bool]] = field(default_factory=list)  # the line of each open \if, and whether it had \else
+    _need_statement: dict[str, Item] = field(default_factory=dict)  # items that apply to the next statement
+    _of_errors: list[Expect | Allow] = field(default_factory=list)  # of these, `expect` and `allow` since the last \if
 
     def add_statement(self, sql: Sql) -> None:
-        """Add a statement as the scanner read it."""
+        """Add a statement of the scanner."""
         self.sources.append(sql)
         step = self._step or str(len(self.sources))
         if not (self.steps and self.steps[-1] == step):
@@ -54,7 +54,7 @@ class SectionBuilder:
 
     def add_command(self, command: Command) -> None:
         r"""Add a meta-command; \if, \elif, \else and \endif must match."""
-        # psql looks for \endif to the end of the file; a section runs by itself, so they must match within it
+        # psql accepts \endif anywhere in the file; a section runs separately, so they must match within it
         name, ifs = command.name, self._ifs
         if name in ("if", "elif", "else", "endif"):
             self._of_errors.clear()
@@ -75,7 +75,7 @@ class SectionBuilder:
         self.items.append(Meta(command.place, name, command.args))
 
     def add(self, item: Item) -> None:
-        """Add the item that a directive makes."""
+        """Add the item of a directive."""
         self.items.append(item)
         if isinstance(item, Expect | Allow):
             self._check_others(item)
@@ -83,7 +83,7 @@ class SectionBuilder:
             self._need_statement[type(item).__name__.lower()] = item
 
     def _check_others(self, item: Expect | Allow) -> None:
-        """Complain of another directive about the error of the same statement: only one can be followed."""
+        """Report a second `expect` or `allow` for the same statement: only one can apply."""
         for other in self._of_errors:
             if may_both_apply(item.when, other.when):
                 word, first, line = type(item).__name__.lower(), type(other).__name__.lower(), other.place.line
@@ -96,7 +96,7 @@ class SectionBuilder:
         self._of_errors.append(item)
 
     def begin_step(self, name: str, place: Place) -> None:
-        """Begin a named step. Raises DirectiveError where a step of this session has the name."""
+        """Begin a named step. Raises DirectiveError if a step of this session has the name."""
         first = self._step_places.get(name)
         if first is not None:
             raise DirectiveError(
@@ -112,13 +112,13 @@ class SectionBuilder:
             self.complain(opened, "unterminated \\if: its \\endif is missing in this section")
         for word, item in self._need_statement.items():
             if self.program is not None:
-                # it is about the requests of the program
+                # it applies to the requests of the program
                 continue
             self.complain(item.place, f"`{word}`: no statement follows it in this section")
         self._check_step()
 
     def section(self) -> Section:
-        """Make the section of the model, for kinds without options."""
+        """Return the section of the model, for kinds without options."""
         return Section(self.place, tuple(self.items))
 
     def _check_step(self) -> None:
@@ -134,7 +134,7 @@ class SectionBuilder:
 
 
 def _writes(text: str) -> str | None:
-    """Find the word by which a query writes: of a statement within WITH or behind it, or INTO."""
+    """Return the word that makes a query write: INSERT and the like in WITH or after it, or INTO; else None."""
     tokens = tokenize(text)
     begins = ("(", ")") if tokens[0].is_word("with") else ("(",)
     for before, token in itertools.pairwise(tokens):

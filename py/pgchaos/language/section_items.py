@@ -1,10 +1,11 @@
 """The items of a section: statements, psql's commands, waits, expected errors and faults.
 
-Everything here is frozen. Times are in seconds, counts begin at 1.
+All classes are frozen. Times are in seconds, counts begin at 1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, TypeAlias
@@ -14,7 +15,7 @@ from pgchaos.language.problems import Place
 
 
 class Form(Enum):
-    """How psql was asked for the value of a variable."""
+    """How a text refers to a psql variable."""
 
     PLAIN = ":name"
     LITERAL = ":'name'"
@@ -24,19 +25,34 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A psql variable in a text. `raw` is its text as written; it is sent as it is where the variable is not set."""
+    """A reference to a psql variable in a text."""
 
     name: str
     form: Form
-    raw: str
+    raw: str  # as written; it is sent unchanged if the variable is not set
 
 
 Parts: TypeAlias = "tuple[str | Variable, ...]"
-"""A text split at its psql variables; joined with their `raw` it is the text as written."""
+"""A text split at its psql variables."""
+
+
+def as_written(parts: Iterable[str | Variable]) -> str:
+    """Join the parts of a text, with its variables as written."""
+    return "".join([part if isinstance(part, str) else part.raw for part in parts])
+
+
+def variable_names(parts: Iterable[str | Variable]) -> set[str]:
+    """Return the names of the variables in a text."""
+    return {part.name for part in parts if isinstance(part, Variable)}
+
+
+def literal_argument(parts: Parts) -> str | None:
+    """Return an argument of a meta-command; None if it contains a variable."""
+    return None if variable_names(parts) else as_written(parts)
 
 
 class Send(Enum):
-    """What ends a statement, which decides where its result goes."""
+    """The terminator of a statement, which decides where its result goes."""
 
     PLAIN = ";"
     GSET = "\\gset"
@@ -47,25 +63,25 @@ class Send(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    r"""One thing sent to the server: a statement, or a group joined by `\;`."""
+    r"""One query message: a statement, or a group joined by `\;`."""
 
-    place: Place  # the line where its SQL begins (after comments)
+    place: Place  # the line of its first word, after comments
     text: str  # as written, from its first word, without its terminator
-    parts: Parts  # the same, split at psql variables
-    verb: str  # its first word in capitals; '' if there is none
+    parts: Parts  # the text split at psql variables
+    verb: str  # its first word in upper case, or ''
     step: str  # its name in a schedule, without the session: the name of its `step`, else its number in the section
-    send: Send = Send.PLAIN  # what ends it
+    send: Send = Send.PLAIN  # its terminator
     prefix: Parts = ()  # the argument of `\gset`
-    copy: str | None = None  # the inline data of a COPY … FROM STDIN without its `\.`, else None
+    copy: str | None = None  # the inline data of COPY … FROM STDIN without its `\.`, else None
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    r"""A psql meta-command that has an effect at run time, such as \set, \if or \echo; in plain files \o and \c too."""
+    r"""A psql meta-command with an effect at run time, such as \set, \if or \echo; in plain files also \o and \c."""
 
     place: Place
     name: str  # without the backslash
-    args: tuple[Parts, ...]  # its arguments, unquoted by psql's rules, each split at its variables
+    args: tuple[Parts, ...]  # unquoted by psql's rules, each split at its variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +134,10 @@ class WaitFor:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An error as an author names it: a SQLSTATE or a condition name."""
+    """An error in a directive: a SQLSTATE or a condition name."""
 
     name: str  # as written
-    sqlstates: tuple[str, ...]  # that it means; ('unknown',) for `retry unknown`
+    sqlstates: tuple[str, ...]  # the SQLSTATEs of that name; ('unknown',) for `retry unknown`
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +160,7 @@ class Allow:
 
 @dataclass(frozen=True, slots=True)
 class AllowExit:
-    """`allow exit 1` in a session that is a program: it may end with one of these exit statuses."""
+    """`allow exit 1` in a session with a program: it may end with one of these exit statuses."""
 
     place: Place
     statuses: tuple[int, ...]
@@ -152,7 +168,7 @@ class AllowExit:
 
 
 CHOICE = "fault of line "
-"""How the name of a choice begins (see Fault.choice); no variable's name does."""
+"""The beginning of the name of a drawn fault position (see Fault.choice); no variable's name begins with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,28 +177,28 @@ class Fault:
 
     place: Place
     kind: str  # one of fault_kinds.KINDS
-    argument: str = ""  # what follows the kind: a way to stop, a time, a rate, a relation, or a thing to fill; else ''
+    argument: str = ""  # after the kind: a way to stop, a time, a rate, a relation, or what to fill; else ''
     target: str | None = None  # a session's name, 'server', a process of the server, or None for its own session
     worker: int | None = None  # one connection of the target, or None for all
-    moment: Literal["before", "during", "after"] = "before"  # before, during or after the next statement
-    when_blocked: bool = False  # only once the target waits for a lock
-    after: float | None = None  # seconds to wait in addition
-    nth: int | None = None  # at this execution only, from 1; 0 means each one. None (not written) means the first.
+    moment: Literal["before", "during", "after"] = "before"  # in relation to the next statement
+    when_blocked: bool = False  # only when the target waits for a lock
+    after: float | None = None  # seconds of additional delay
+    nth: int | None = None  # at this execution only, from 1; 0 means every one. None (not written) means the first.
     when: When | None = None
-    anywhere: bool = False  # at one statement of its session, which a search chooses
-    # for a fault of an included file, that file, and which of several; '' for the scenario's own file
+    anywhere: bool = False  # `at any step`: at one statement of its session, which a search chooses
+    # for a fault in an included file: that file, and which of several occurrences; '' for the scenario's own file
     included: str = ""
-    statement: str = ""  # in a session that is a program, the pattern of LIKE of the requests that count; '' for all
+    statement: str = ""  # in a session with a program: the LIKE pattern of the requests that count; '' for all
 
     @property
     def choice(self) -> str:
-        """The name of the drawn value that says at which statement it strikes."""
+        """The name of the drawn value that is the number of its statement."""
         line = f"{CHOICE}{self.place.line}"
         return f"{line} of {self.included}" if self.included else line
 
 
 STEERS = (Barrier, Fault, Signal, WaitBlocked, WaitFor)
-"""Items that tie the steps of a session to those of others."""
+"""Items that coordinate the steps of a session with other sessions."""
 
 Item: TypeAlias = (
     "Statement | Meta | Delay | Barrier | WaitBlocked | Signal | WaitFor | Expect | Allow | AllowExit | Fault"

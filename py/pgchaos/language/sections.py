@@ -1,4 +1,4 @@
-"""The sections of a file while it is read: which one is open, and the directives that open one."""
+"""The sections of a file during parsing: the open section, and the directives that open one."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class Sections:
     plain: dict[str, list[SectionBuilder]] = field(default_factory=lambda: {kind: [] for kind in _PLAIN_KINDS})
     invariants: list[tuple[InvariantOptions, SectionBuilder]] = field(default_factory=list)  # with their options
     sessions: dict[str, tuple[SessionOptions, SectionBuilder]] = field(default_factory=dict)  # by name
-    # sessions with the name of another one; only searched for mistakes
+    # sessions with the name of an earlier one; they are only checked for mistakes
     duplicates: list[SectionBuilder] = field(default_factory=list)
-    mutants: list[MutantBuilder] = field(default_factory=list)  # of the file
+    mutants: list[MutantBuilder] = field(default_factory=list)
     mutant_places: dict[str, Place] = field(default_factory=dict)  # the first mutant of each id
     body: SectionBuilder | None = None  # the open section
     mutant: MutantBuilder | None = None  # the open mutant
     first: Place | None = None  # the line of the first section
-    incomplete: bool = False  # something could not be read that other parts of the file may refer to
+    incomplete: bool = False  # a part could not be parsed that other parts of the file may refer to
 
     def bodies(self) -> Iterator[SectionBuilder]:
-        """Yield every section that holds SQL, those of mutants too."""
+        """Yield all sections with SQL, including those of mutants."""
         yield from self.own_bodies()
         yield from self.mutant_bodies()
 
     def written_sessions(self) -> Iterator[tuple[SessionOptions, SectionBuilder]]:
-        """Yield the sessions as they are written, those of mutants too."""
+        """Yield the sessions as written, including those of mutants."""
         yield from self.sessions.values()
         for mutant in self.mutants:
             yield from mutant.sessions
@@ -68,7 +68,7 @@ class Sections:
         self.body = None
 
     def open(self, kind: Kind, place: Place) -> SectionBuilder:
-        """Open a section; one that is not a session ends the mutant that is open."""
+        """Open a section. Any section but a session ends the open mutant."""
         self.close()
         self.first = self.first or place
         if kind not in ("session", "mutant"):
@@ -83,12 +83,12 @@ class Sections:
         return self.body
 
     def replaced_program(self, name: str) -> Program | None:
-        """Give the program of the session that a session of the open mutant replaces."""
+        """Return the program of the session that a session of the open mutant replaces, or None."""
         replaced = self.sessions.get(name) if self.mutant is not None else None
         return replaced[0].program if replaced is not None else None
 
     def add_session(self, options: SessionOptions, body: SectionBuilder) -> Place | None:
-        """Add a session of the file or of the open mutant; gives the line of an earlier one with the same name."""
+        """Add a session to the file or the open mutant; return the line of an earlier one with its name, or None."""
         if self.mutant is not None:
             self.mutant.sessions.append((options, body))
             first = self.mutant.session_places.setdefault(options.name, body.place)
@@ -100,8 +100,8 @@ class Sections:
         return None
 
 
-# The functions below read the directives that open a section; they raise DirectiveError. The section is opened before
-# its line is parsed: where that fails, the SQL below still belongs to it.
+# The functions below parse the directives that open a section; they raise DirectiveError. The section is opened before
+# its line is parsed, so that the SQL below belongs to it even if the line has a mistake.
 
 
 def plain(sections: Sections, args: Args) -> None:

@@ -1,4 +1,4 @@
-"""Parses the lines that open a session or an invariant, and the directives inside a session.
+"""Parses the options of a session or an invariant, and the directives inside a session.
 
 The functions raise DirectiveError.
 """
@@ -11,30 +11,31 @@ from dataclasses import dataclass, replace
 from pgchaos.language.arguments import Args, DirectiveError
 from pgchaos.language.error_codes import take_codes
 from pgchaos.language.fault_kinds import PROCESSES
-from pgchaos.language.model import Program, Repeat, Retry
+from pgchaos.language.model import Program, Repeat, Retry, Session
 from pgchaos.language.network_faults import connect_parameters
 from pgchaos.language.programs import take_command, take_statuses
+from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Allow, AllowExit, Barrier, Code, Delay, Expect, Signal, WaitBlocked, WaitFor
 from pgchaos.language.suggestions import suggest
 
 MOST_CONNECTIONS = 262_143
 """The largest max_connections (MAX_BACKENDS in postmaster.h)."""
-_WITHOUT_END = 1_000_000_000  # iterations of `repeat while`: the time-out ends it long before
+_WITHOUT_END = 1_000_000_000  # iterations of `repeat while`; the time-out ends the session long before
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _COUNT_UNSPACED = re.compile(r"x[0-9]+")
-# Words that end a list of errors.
+# words that end a list of errors
 _STOPS = ("x", "repeat", "retry", "allow", "up", "backoff", "run", "grace")
 RESERVED_NAMES = {
     "setup": "`in setup` of a mutant means the setup sections",
     "server": "`of server` of a fault means the whole server",
     **{name: f"`of {name}` of a fault means that process of the server" for name in PROCESSES},
 }
-"""The names that no session can have, and why."""
+"""Names that no session can have, and why."""
 
 
 @dataclass(slots=True)
 class SessionOptions:
-    """The line of a session. None means not written: a mutant's session inherits it."""
+    """The options of a session. None means not written: a mutant's session inherits it."""
 
     name: str = ""
     count: int | None = None
@@ -47,7 +48,7 @@ class SessionOptions:
     exits: tuple[int, ...] | None = None
 
     def program_or(self, base: Program | None) -> Program | None:
-        """Give the program with its options; where no command is written, that of the session that is replaced."""
+        """Return the program with its options; without a command, `base`, that of the replaced session."""
         program = self.program or base
         if program is None:
             return None
@@ -55,8 +56,29 @@ class SessionOptions:
         return replace(program, grace=grace, exits=program.exits if self.exits is None else self.exits)
 
 
+def build_session(options: SessionOptions, body: SectionBuilder, base: Session | None = None) -> Session:
+    """Build a session; what its options do not say is as in `base`, the session that a mutant replaces."""
+    base = base or Session(body.place, options.name, (), ())
+    repeat = options.repeat or Repeat(base.repeat, base.until, base.repeat_while)
+    return Session(
+        place=body.place,
+        name=options.name,
+        items=tuple(body.items),
+        steps=tuple(body.steps),
+        count=options.count or base.count,
+        repeat=repeat.count,
+        retry=base.retry if options.retry is None else options.retry,
+        allow=base.allow if options.allow is None else options.allow,
+        connect=base.connect if options.connect is None else options.connect,
+        until=repeat.until,
+        repeat_while=repeat.repeat_while,
+        # a body of SQL replaces the program too
+        program=options.program_or(None if body.sources else base.program),
+    )
+
+
 def session_options(args: Args, options: SessionOptions) -> None:
-    """Read the line of a session into the options, as far as it can be understood; its name first."""
+    """Parse the line of a session into `options`, its name first. After an error, they have what precedes it."""
     options.name = args.name("the session")
     if options.name in RESERVED_NAMES:
         raise DirectiveError(f"`session`: `{options.name}` cannot be its name: {RESERVED_NAMES[options.name]}")
@@ -116,7 +138,7 @@ def _retry(args: Args) -> Retry:
 
 @dataclass(slots=True)
 class InvariantOptions:
-    """The line of an invariant; see Invariant."""
+    """The options of an invariant; see Invariant."""
 
     every: float = 0.01
     may_be_empty: bool = False
@@ -124,7 +146,7 @@ class InvariantOptions:
 
 
 def invariant_options(args: Args, options: InvariantOptions) -> None:
-    """Read the line of an invariant into the options, as far as it can be understood."""
+    """Parse the line of an invariant into `options`. After an error, they have what precedes it."""
     every = False
     while args.has_more():
         if not every and args.accept("every"):
@@ -141,7 +163,7 @@ def invariant_options(args: Args, options: InvariantOptions) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`step NAME`: how the statements below it are called. Not an item: the engine sees the name at each statement."""
+    """`step NAME`: the name of the statements below. It is not an item, because each statement has its step's name."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""Statements that do something else where another session holds a lock (SKIP LOCKED, NOWAIT): no serial order does."""
+"""Statements whose result depends on other sessions' locks (SKIP LOCKED, NOWAIT), which no serial order has."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pgchaos.language.sql_tokens import NO_TOKEN, SqlToken, all_statements
 
 @dataclass(frozen=True, slots=True, order=True)
 class SkipsLocked:
-    """A line of the file, and what it holds: SKIP LOCKED, NOWAIT, lock_timeout or a function that tries a lock."""
+    """A line of the file with SKIP LOCKED, NOWAIT, lock_timeout or a function that tries a lock."""
 
     line: int
     what: str
 
 
 def skips_locked(scenario: Scenario) -> list[SkipsLocked]:
-    """Find what avoids waiting for a lock, in sessions and setup's functions: each once, in order of line."""
+    """Return what avoids waiting for a lock in sessions and in setup's functions: each once, in order of line."""
     parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions)
     statements = (item for part in parts for item in part.items if isinstance(item, Statement))
     return sorted(
@@ -41,7 +41,7 @@ def _find(text: str) -> Iterator[tuple[SqlToken, str]]:
 
 
 def advice(found: list[SkipsLocked]) -> tuple[str, ...]:
-    """Say what a difference from every serial order may be due to, in lines; none where nothing was found."""
+    """Return lines of advice about the possible cause of a difference from every serial order; () without a find."""
     if not found:
         return ()
     lines: dict[str, list[str]] = {}

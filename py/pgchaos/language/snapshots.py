@@ -1,19 +1,18 @@
-"""Waits of the toolkit that take the snapshot of their transaction.
+"""Finds waits of the toolkit that take the snapshot of their transaction.
 
-At repeatable read and serializable, the first query of a block takes the snapshot for all of it. If that query is a
-wait, the block sees the rows as they were before the wait, which is hardly ever meant.
+At repeatable read and serializable, the first query of a block takes the snapshot for the whole block. If that query is
+a wait, the block sees the rows as they were before the wait, which is rarely meant.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pgchaos.language.header_model import Matrix
+from pgchaos.language.header_model import Matrix, combinations
 from pgchaos.language.problems import SNAPSHOT_WAIT, Place, Problem
 from pgchaos.language.section_builder import SectionBuilder
-from pgchaos.language.section_items import Variable
+from pgchaos.language.section_items import variable_names
 from pgchaos.language.sql_tokens import SqlStatement, SqlToken, function_calls, top_statements
 from pgchaos.language.substitution import TooLong, render
 
@@ -25,7 +24,7 @@ _DIRECTIVES = {
     "jitter": "jitter 5ms",
 }
 _WAITS = _DIRECTIVES.keys() | {"eventually", "terminate"}
-# Statements that take no snapshot, or that of their cursor (PlannedStmtRequiresSnapshot in PostgreSQL's pquery.c)
+# statements that take no snapshot, or use that of their cursor (PlannedStmtRequiresSnapshot in PostgreSQL's pquery.c)
 _TAKE_NONE = frozenset(
     {"lock", "set", "reset", "show", "savepoint", "release", "listen", "unlisten", "notify", "checkpoint", "fetch"}
 )
@@ -34,14 +33,14 @@ _ENDS = frozenset({"commit", "end", "rollback", "abort"})
 
 @dataclass(slots=True)
 class _Transaction:
-    """The transaction of a connection at one place of its text."""
+    """The state of a connection's transaction, followed statement by statement."""
 
-    default: str = ""  # the level of the next blocks, '' where it was not set
-    level: str = ""  # of the open block, '' at a level where each statement has its own snapshot
+    default: str = ""  # the level of the next blocks, '' if it was not set
+    level: str = ""  # of the open block, '' for a level at which each statement has its own snapshot
     awaits_snapshot: bool = False  # a block is open that has no snapshot yet
 
     def read(self, statement: SqlStatement) -> SqlToken | None:
-        """Run a statement; gives the wait of the toolkit that takes the snapshot of a block by it."""
+        """Follow a statement; return the wait of the toolkit in it that takes the snapshot of a block, or None."""
         words = [token.text.lower() for token in statement.tokens]
         verb = words[0]
         if verb == "begin" or words[:2] == ["start", "transaction"]:
@@ -68,22 +67,20 @@ class _Transaction:
 
 
 def snapshot_notes(bodies: Iterable[SectionBuilder], matrix: Mapping[str, Matrix]) -> tuple[Problem, ...]:
-    """Find waits of the toolkit that are the first query of a block with one snapshot, in order of place."""
+    """Return notes on waits of the toolkit that are the first query of a block with one snapshot, in order of place."""
     return tuple(sorted({note for body in bodies if _may_wait(body) for note in _notes(body, matrix)}))
 
 
 def _may_wait(body: SectionBuilder) -> bool:
-    # most sections hold none, and tokens are slow
+    # a fast test, without tokens, which excludes most sections
     texts = (text for sql in body.sources if "chaos" in (text := sql.text.lower()))
     return any(wait in text for text in texts for wait in _WAITS)
 
 
 def _notes(body: SectionBuilder, matrix: Mapping[str, Matrix]) -> Iterator[Problem]:
-    parts = [part for sql in body.sources for part in sql.parts if isinstance(part, Variable)]
-    names = sorted({part.name for part in parts} & matrix.keys())
-    for values in itertools.product(*(matrix[name].values for name in names)):
+    names = {name for sql in body.sources for name in variable_names(sql.parts)}
+    for variables in combinations([matrix[name] for name in sorted(names & matrix.keys())]):
         transaction = _Transaction()
-        variables = dict(zip(names, values, strict=True))
         for sql in body.sources:
             try:
                 text = render(sql.parts, variables)
@@ -97,7 +94,7 @@ def _notes(body: SectionBuilder, matrix: Mapping[str, Matrix]) -> Iterator[Probl
 
 
 def _level(words: list[str], otherwise: str) -> str:
-    """Give the level that a statement names, '' for one at which each statement has its own snapshot."""
+    """Return the level that a statement names, '' for one at which each statement has its own snapshot."""
     text = " ".join(words)
     for level in ("repeatable read", "serializable"):
         if text.endswith(level) or f"isolation level {level}" in text:

@@ -1,4 +1,4 @@
-"""A file and the files that it includes, as one sequence of lexemes."""
+"""Reads a file and the files that it includes into one sequence of lexemes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pgchaos.language.constants import Constants, unset_in
 from pgchaos.language.directive_table import DIRECTIVES, SectionDirective
 from pgchaos.language.directives import find_directive
 from pgchaos.language.encodings import UTF8
-from pgchaos.language.file_text import Unreadable, encoding_of, plain, text_of
+from pgchaos.language.file_text import Unreadable, encoding_of, text_of
 from pgchaos.language.lexemes import Command, Comment, Lexeme, Sql
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_scanner import copy_statement, scan
+from pgchaos.language.section_items import as_written, literal_argument
 from pgchaos.language.substitution import evaluate
 from pgchaos.language.suggestions import suggest
 
@@ -27,23 +28,24 @@ _INCLUDES = {"i": False, "include": False, "ir": True, "include_relative": True}
 
 @dataclass(slots=True)
 class Source:
-    """A file with what it includes."""
+    """A file with the files that it includes."""
 
     complain: Callable[[Place, str], None]  # called with the place and text of each problem
-    # of the project, which must hold the files of `\copy`; None for the current and the file's directory
+    # the directory of the project, which must contain the files of `\copy`; None for the current directory and that of
+    # the file
     root: Path | None = None
-    constants: Constants = field(default_factory=Constants)  # set by options, and by the header so far
+    constants: Constants = field(default_factory=Constants)  # from options and the header so far
     texts: dict[str, str] = field(default_factory=dict)  # the text of each file, by its name in messages
     included: list[Path] = field(default_factory=list)  # the included files, in order
-    lexemes: list[Lexeme] = field(default_factory=list)  # of all, in the order in which psql reads them
+    lexemes: list[Lexeme] = field(default_factory=list)  # of all files, in the order in which psql reads them
     _open: list[Path] = field(default_factory=list)
     _encoding: str = UTF8
     _branches: int = 0
     _in_header: bool = True
-    _set_again: dict[str, Place] = field(default_factory=dict)  # the variables that sections set, with the first line
+    _set_again: dict[str, Place] = field(default_factory=dict)  # variables that sections set, with the first line
 
     def add(self, path: Path, shown: str, text: str) -> None:
-        """Scan a file, and the files that it includes in their places."""
+        """Scan a file, and each file that it includes at the place of the include command."""
         self.texts[shown] = text
         found = scan(text, shown)
         if not any(command in text for command in _READ_HERE):
@@ -51,7 +53,7 @@ class Source:
             self.lexemes += found
             return
         self._open.append(path)
-        within, outside = self._branches, self._encoding
+        outer_branches, outer_encoding = self._branches, self._encoding
         for lexeme in found:
             self._set(path, shown, lexeme)
             if isinstance(lexeme, Command):
@@ -63,15 +65,15 @@ class Source:
                     continue
                 self._encoding = encoding_of(lexeme) or self._encoding
                 self._branches += {"if": 1, "endif": -1}.get(lexeme.name, 0)
-                # psql ends this file only, not the one that includes it; in a branch only the run knows
-                if lexeme.name == "quit" and len(self._open) > 1 and self._branches <= within:
+                # in psql, \q ends only the included file; whether a branch is taken is known only in the run
+                if lexeme.name == "quit" and len(self._open) > 1 and self._branches <= outer_branches:
                     break
             self.lexemes.append(lexeme)
         self._open.pop()
-        self._branches, self._encoding = within, outside
+        self._branches, self._encoding = outer_branches, outer_encoding
 
     def _set(self, path: Path, shown: str, lexeme: Lexeme) -> None:
-        """Note what the header sets; below it, what may have another value than the header gave."""
+        """Record the variables that the header sets, and those that later lines may set to another value."""
         self._in_header = self._in_header and not _ends_header(lexeme)
         if isinstance(lexeme, Comment) and self._in_header and "chaos:default" in lexeme.text:
             found = find_directive(lexeme.text)
@@ -79,8 +81,7 @@ class Source:
                 self.constants.default(found.text, _folder(path, shown))
         elif isinstance(lexeme, Command) and lexeme.name in _SETS and lexeme.args:
             if not self._in_header or self._branches:
-                name = plain(lexeme.args[0])
-                self._set_again.setdefault(name or "", lexeme.place)
+                self._set_again.setdefault(literal_argument(lexeme.args[0]) or "", lexeme.place)
             elif lexeme.name == "unset":
                 self.constants.unset(lexeme.args)
             elif lexeme.name == "set":
@@ -90,14 +91,14 @@ class Source:
                     self.complain(lexeme.place, f"\\set: {error}")
 
     def _unreadable(self, command: Command, text: str) -> None:
-        r"""Report a file that cannot be read; in a branch of an \if only where that is taken, as psql does."""
+        r"""Report a file that cannot be read; in a branch of an \if, the run reports it if it takes the branch."""
         if self._branches > 0:
             self.lexemes.append(Command(command.place, "i", ((text,),)))
         else:
             self.complain(command.place, text)
 
     def _copy(self, path: Path, command: Command) -> None:
-        copy = client_copy("".join(map(str, command.args[0])))
+        copy = client_copy(as_written(command.args[0]))
         name = copy.file or ""
         try:
             found = data_file(name, path.parent, self.root)
@@ -133,7 +134,7 @@ class Source:
         self.add(inner, inner_shown, text)
 
     def _name_of(self, command: Command) -> tuple[str, tuple[Path, str] | None]:
-        """Give the name of an included file, and the folder of the file that set the variable in it."""
+        """Return the name of an included file, and the folder of the file that set the variable in the name."""
         parts = command.args[0] if len(command.args) == 1 else ()
         if not parts:
             raise _WrongName("needs the name of one file")
@@ -152,11 +153,11 @@ class Source:
 
 
 class _WrongName(Exception):
-    """What is wrong with the name of an included file."""
+    """The name of an included file is wrong; the text says how."""
 
 
 def _ends_header(lexeme: Lexeme) -> bool:
-    """Whether the header of a file ends with a lexeme: a statement, or a directive that opens a section."""
+    """Whether a lexeme ends the header of a file: a statement, or a directive that opens a section."""
     if isinstance(lexeme, Comment):
         found = find_directive(lexeme.text)
         return found is not None and isinstance(DIRECTIVES.get(found.word), SectionDirective)
@@ -186,7 +187,7 @@ def _found(path: Path, shown: str, name: str, *, beside_only: bool, first: tuple
 
 
 def _folder(path: Path, shown: str) -> tuple[Path, str]:
-    """Give the folder of a file, and its name in messages."""
+    """Return the folder of a file, and the folder's name in messages."""
     return path.parent, str(PurePosixPath(shown).parent)
 
 

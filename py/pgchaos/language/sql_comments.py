@@ -1,4 +1,4 @@
-"""Comments that say where a statement comes from: those of sqlcommenter and its like. Pure.
+"""Parses comments about the origin of a statement, as sqlcommenter and similar tools add them. Pure.
 
 `SELECT 1 /*application='shop',file='app.py%3A12'*/`: keys and URL-encoded values in single quotes (the specification of
 sqlcommenter, https://google.github.io/sqlcommenter/spec/).
@@ -19,16 +19,16 @@ _NOT_SHOWN = frozenset({*_FILES, *_LINES, "traceparent", "tracestate"})
 
 
 class Source(NamedTuple):
-    """Where a statement comes from."""
+    """The origin of a statement."""
 
-    statement: str  # without the comments that say so
-    file: str = ""  # of the program, or ''
-    line: int = 0  # in it, or 0
-    tags: tuple[str, ...] = ()  # what else they say, such as `application=shop`; without ids of traces
+    statement: str  # without these comments
+    file: str = ""  # the source file of the program, or ''
+    line: int = 0  # the line in it, or 0
+    tags: tuple[str, ...] = ()  # other keys, such as `application=shop`; without ids of traces
 
 
 def source_of(statement: str) -> Source:
-    """Read the comments of a statement that is sent by a program."""
+    """Parse the comments of a statement that a program sends."""
     if "/*" not in statement:
         return Source(statement)
     pairs: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""Cuts SQL into statements and comments, as psqlscan.l does (PostgreSQL 16 to 18, standard_conforming_strings on).
+"""Splits SQL into statements and comments, as psqlscan.l does (PostgreSQL 16 to 18, standard_conforming_strings on).
 
-Nothing here raises: what a scenario must not hold becomes a Mistake, also where psql would continue.
+Nothing here raises: what a scenario must not contain becomes a Mistake, even if psql would continue.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ COPY_CROWDED = (
 
 
 class SqlScanner(ABC):
-    """Reads a file once, from its beginning to its end; a subclass handles the commands of psql in it."""
+    """Scans a file in one pass; a subclass handles psql's commands."""
 
     __slots__ = ("_at", "_cuts", "_found", "_inside", "_lines", "_shown", "_statement", "_text")
 
@@ -50,11 +50,11 @@ class SqlScanner(ABC):
         self._at = 0
         self._cuts = 0
         self._found: list[Lexeme] = []
-        self._inside: list[Lexeme] = []  # comments and mistakes inside the unfinished statement, which they follow
+        self._inside: list[Lexeme] = []  # comments and mistakes inside the unfinished statement; they will follow it
         self._statement: StatementBuilder | None = None
 
     def scan(self) -> list[Lexeme]:
-        """Give all lexemes in order of line; comments and mistakes inside a statement follow it."""
+        """Return all lexemes in order of line; comments and mistakes inside a statement follow it."""
         more = True
         while more:
             more = self._between() if self._statement is None else self._within(self._statement)
@@ -100,7 +100,7 @@ class SqlScanner(ABC):
         self._mistake(start, text)
         self._at = len(self._text)
         if self._statement:
-            # finished: the mistake already says that something is missing
+            # as finished, because the mistake already says that something is missing
             self._close(self._statement, Send.PLAIN, self._at)
 
     def _within(self, statement: StatementBuilder) -> bool:
@@ -110,7 +110,7 @@ class SqlScanner(ABC):
             assert found  # its last alternatives match anything that is left
             kind = found.lastgroup
             begin, at = at, found.end()
-            # the most frequent kinds are handled in this loop, where a scan spends most of its time
+            # a scan spends most of its time in this loop, so it handles the most frequent kinds
             if kind == "open":
                 statement.depth += 1
             elif kind == "close":
@@ -204,7 +204,7 @@ class SqlScanner(ABC):
         return sql
 
     def _copy_data(self, statement: StatementBuilder, copies: int) -> str | None:
-        """Remove the data of COPYs from below the line of their terminator; gives that of a single one."""
+        """Skip the data of COPYs below the line of their terminator; return the data of a single COPY."""
         text = self._text
         begin = after = min(line_end(text, self._at) + 1, len(text))
         end = begin
@@ -223,7 +223,7 @@ class SqlScanner(ABC):
         text = self._text
         rest = text[self._at : begin].strip(SPACES)
         if not rest:
-            # nothing else is on the line of the terminator, as in nearly all files
+            # as in nearly all files, nothing follows the terminator on its line
             self._at = after
             return
         if rest.startswith("--") and "\r" not in rest:
@@ -231,7 +231,7 @@ class SqlScanner(ABC):
             self._inside.append(Comment(self._place(start), text[start : line_end(text, start)], None, False))
             self._at = after
             return
-        # the rest of the line continues below the data, as in psql, so the data is removed; this copies the text
+        # as in psql, the rest of the line continues below the data, so the data is removed; this copies the text
         self._cuts += 1
         if self._cuts > MOST_CUTS:
             self._inside.append(Mistake(self._place(self._at), COPY_CROWDED))
@@ -242,5 +242,5 @@ class SqlScanner(ABC):
 
 
 def match_end(found: re.Match[str] | None, otherwise: int) -> int:
-    """Give the end of a match, or another position where there is none."""
+    """Return the end of a match, or another position without a match."""
     return found.end() if found else otherwise

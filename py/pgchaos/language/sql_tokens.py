@@ -1,6 +1,6 @@
-"""The one token stream for everything that inspects SQL: tokens, statements, and the SQL in strings that is run.
+"""The token stream for all code that inspects SQL: tokens, statements, and SQL in strings that is executed.
 
-Nothing here raises, whatever the text. Where psql ends a statement is the psql scanner's matter.
+Nothing here raises, whatever the text. The psql scanner decides where psql ends a statement.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from pgchaos.language.psql_patterns import LETTER, SPACE, VARIABLE, WITHIN_NAME,
 
 Kind = Literal["word", "name", "string", "variable", "number", "symbol", "comment"]
 
-# The order matters: `E'…'` before the word E, `::` before a variable, `1..2` before a number with a point.
+# the order matters: `E'…'` before the word E, `::` before a variable, `1..2` before a number with a point
 _TOKEN = re.compile(
     rf"""(?P<space>[{SPACE}]+)
       | (?P<comment>--[^\n\r]*)
@@ -37,11 +37,11 @@ _TOKEN = re.compile(
 class SqlToken:
     """One token."""
 
-    kind: Kind  # what it is; `name` is an identifier in double quotes
-    text: str  # a word in lower case, the content of a name or string, a variable as written, else the characters
-    line: int  # of its first character, counted from that of the text
+    kind: Kind  # `name` is an identifier in double quotes
+    text: str  # a word in lower case, the content of a name or string, else as written
+    line: int  # of its first character
     start: int = 0  # its position in the text
-    end: int = 0  # the position behind it
+    end: int = 0  # the position after it
 
     @property
     def is_identifier(self) -> bool:
@@ -49,19 +49,19 @@ class SqlToken:
         return self.kind in ("word", "name")
 
     def is_word(self, *words: str) -> bool:
-        """Say whether it is one of these words (in lower case), not in quotes."""
+        """Whether it is one of these words (in lower case), not in quotes."""
         return self.kind == "word" and self.text in words
 
     def is_symbol(self, *symbols: str) -> bool:
-        """Say whether it is one of these symbols, such as `(`."""
+        """Whether it is one of these symbols, such as `(`."""
         return self.kind == "symbol" and self.text in symbols
 
 
-NO_TOKEN = SqlToken("symbol", "", 0)  # before the first token and behind the last
+NO_TOKEN = SqlToken("symbol", "", 0)  # before the first token and after the last
 
 
 def tokenize(text: str, line: int = 0, *, comments: bool = False) -> list[SqlToken]:
-    """Cut SQL, which begins in a line, into tokens; what is not closed reaches to the end of the text."""
+    """Split SQL, which begins in this line, into tokens. An unterminated one extends to the end of the text."""
     return list(_tokens(text, line, comments))
 
 
@@ -104,7 +104,7 @@ def _tokens(text: str, line: int, comments: bool) -> Iterator[SqlToken]:
 
 
 def _string_end(text: str, start: int, *, escapes: bool) -> int:
-    """Find the end of a string, past its doubled quotes; one beyond the text where it is not closed."""
+    """Return the end of a string with doubled quotes; one beyond the text if it is unterminated."""
     end = quoted_end(text, start, escapes)
     while not escapes and 0 < end < len(text) and text[end] == "'":
         end = quoted_end(text, end, escapes)
@@ -112,19 +112,28 @@ def _string_end(text: str, start: int, *, escapes: bool) -> int:
 
 
 def token_at(tokens: Sequence[SqlToken], at: int) -> SqlToken:
-    """Give the token at an index, NO_TOKEN outside of the sequence."""
+    """Return the token at an index, NO_TOKEN outside of the sequence."""
     return tokens[at] if 0 <= at < len(tokens) else NO_TOKEN
 
 
+def depths(tokens: Iterable[SqlToken]) -> Iterator[int]:
+    """Yield the depth of each token in parentheses and brackets, which do not count as within themselves."""
+    depth = 0
+    for token in tokens:
+        depth -= token.is_symbol(")", "]")
+        yield depth
+        depth += token.is_symbol("(", "[")
+
+
 def last_part(tokens: Sequence[SqlToken], at: int) -> int:
-    """Give the index of the last part of the name that begins at an index: schemas may qualify it."""
+    """Return the index of the last part of the qualified name that begins at an index."""
     while token_at(tokens, at + 1).is_symbol("."):
         at += 2
     return at
 
 
 def open_parenthesis(text: str, line: int, end: int = sys.maxsize) -> int | None:
-    """Find the line of the last parenthesis that was opened before line `end` and never closed; None without any."""
+    """Return the line of the last parenthesis that is opened before line `end` and never closed, or None."""
     opened: list[int] = []
     for token in tokenize(text, line):
         if token.is_symbol("("):
@@ -143,7 +152,7 @@ _NAMED_AFTER = frozenset(
 
 
 class FunctionCall(NamedTuple):
-    """A call of a function: the index of its name among the tokens, its name, and its schema or ''."""
+    """A call of a function: the index of its name token, its name, and its schema or ''."""
 
     at: int
     name: str
@@ -151,7 +160,7 @@ class FunctionCall(NamedTuple):
 
 
 def function_calls(tokens: Sequence[SqlToken]) -> Iterator[FunctionCall]:
-    """Find the calls in a statement: names and keywords before a parenthesis, not of what is made or filled."""
+    """Yield the calls in a statement: names and keywords before a parenthesis, unless they name a table or the like."""
     # CREATE INDEX … ON t (a), but JOIN … ON f(a)
     creates = token_at(tokens, 0).is_word("create")
     for at, token in enumerate(tokens):
@@ -165,7 +174,7 @@ def function_calls(tokens: Sequence[SqlToken]) -> Iterator[FunctionCall]:
 
 
 def call_arguments(tokens: Sequence[SqlToken], at: int) -> list[list[SqlToken]]:
-    """Give the arguments of the call whose name is at an index."""
+    """Return the arguments of the call whose name is at an index."""
     depth, found = 0, [list[SqlToken]()]
     for token in tokens[at + 1 :]:
         depth += token.is_symbol("(", "[") - token.is_symbol(")", "]")
@@ -180,7 +189,7 @@ def call_arguments(tokens: Sequence[SqlToken], at: int) -> list[list[SqlToken]]:
 
 # statements
 
-_DEEPEST = 8  # levels of SQL in strings in SQL
+_DEEPEST = 8  # nesting levels of SQL in strings
 _BEFORE_A_STATEMENT = ("begin", "then", "else", "loop", "declare", "atomic")
 _RUNS_FIRST_ARGUMENT = re.compile(
     "throws_(?:ok|like|ilike|matching|imatching)|lives_ok|performs_(?:ok|within)|(?:is|isnt)_empty|row_eq"
@@ -195,8 +204,8 @@ class SqlStatement:
     """One statement as tokens."""
 
     tokens: tuple[SqlToken, ...]  # without its `;`
-    in_body: bool = False  # it is part of the body of a function or DO
-    declares: bool = False  # it is between DECLARE and BEGIN there
+    in_body: bool = False  # it is in the body of a function or DO
+    declares: bool = False  # it is between DECLARE and BEGIN of such a body
 
     @property
     def verb(self) -> str:
@@ -206,12 +215,12 @@ class SqlStatement:
 
 
 def top_statements(text: str) -> list[SqlStatement]:
-    """Give the statements of a text with lines from 0, without those in its strings; empty ones are left out."""
+    """Return the non-empty statements of a text, without those in its strings; lines are counted from 0."""
     return [statement for statement in _split(tokenize(text), in_body=False) if statement.tokens]
 
 
 def all_statements(text: str) -> Iterator[SqlStatement]:
-    """Give the statements of a text with lines from 0, each followed by those in its strings that are run."""
+    """Yield the statements of a text, each followed by those in its strings that it executes; lines are from 0."""
     yield from _with_inner(tokenize(text), in_body=False, depth=0)
 
 
@@ -232,7 +241,7 @@ def _split(tokens: list[SqlToken], *, in_body: bool) -> Iterator[SqlStatement]:
             yield SqlStatement(tuple(found), in_body, declares)
             found, cases = [], 0
             continue
-        # the THEN and ELSE of a CASE expression begin no statement
+        # THEN and ELSE of a CASE expression begin no statement
         cases += token.is_word("case") and bool(found)
         cases -= token.is_word("end") and cases > 0
         found.append(token)
@@ -244,7 +253,7 @@ def _split(tokens: list[SqlToken], *, in_body: bool) -> Iterator[SqlStatement]:
 
 
 def _sql_strings(statement: SqlStatement) -> Iterator[tuple[SqlToken, bool]]:
-    """Give the strings of a statement that are run as SQL, and whether they are bodies."""
+    """Yield the strings of a statement that are executed as SQL, and whether they are bodies."""
     tokens = statement.tokens
     is_routine = statement.verb == "create" and any(token.is_word("function", "procedure") for token in tokens[:5])
     if statement.verb == "do" or is_routine:
@@ -270,7 +279,7 @@ def _language(tokens: tuple[SqlToken, ...]) -> str:
 
 
 def _is_run(tokens: tuple[SqlToken, ...], at: int) -> bool:
-    """Say whether a string is run by EXECUTE, or by the function whose argument it is."""
+    """Whether a string is executed by EXECUTE, or by the function whose argument it is."""
     before, function = token_at(tokens, at - 1), token_at(tokens, at - 2)
     if before.is_word("execute"):
         return True

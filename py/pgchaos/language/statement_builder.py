@@ -1,6 +1,6 @@
-"""A statement while the psql scanner reads it, and its skeleton: its text without the contents of quotes and comments.
+"""A statement during scanning, and its skeleton: its text without the contents of quotes and comments.
 
-Where a statement ends depends on the skeleton alone: on parentheses, BEGIN ATOMIC … END, and COPY … FROM STDIN.
+The end of a statement depends only on the skeleton: on parentheses, BEGIN ATOMIC … END, and COPY … FROM STDIN.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pgchaos.language.lexemes import Sql
 from pgchaos.language.meta_arguments import merged
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_patterns import LETTER, NAME, NOT_A_START, SPACES, WITHIN_NAME, WORD
-from pgchaos.language.section_items import Form, Parts, Send, Variable
+from pgchaos.language.section_items import Form, Parts, Send, Variable, as_written
 
-_GROUP = "\\;"  # `\;` in a skeleton, so that it differs from a `;` in a body or in parentheses
+_GROUP = "\\;"  # `\;` in a skeleton, different from a `;` in a body or in parentheses
 _COPY_VERB = re.compile(r"\s*copy\b", re.IGNORECASE)
 _COPY_STEP = re.compile(r"[()]|\bfrom\s+std(?:in|out)\b", re.IGNORECASE)
 _IDENTIFIER = re.compile(
@@ -60,7 +60,7 @@ class StatementBuilder:
         self._start = self._parts_end = self._skeleton_end = start
         self._parts: list[str | Variable] = []
         self._skeleton: list[str] = []
-        self._read = 0  # so many pieces of the skeleton were read to see whether a body is open
+        self._read = 0  # the number of skeleton pieces that `_body` has read
         self._dollar_variables: set[str] = set()
         self._has_plain_variable = False  # it may be the end of an array slice
         self._is_group = False
@@ -75,7 +75,7 @@ class StatementBuilder:
         self._has_plain_variable |= variable.form is Form.PLAIN
 
     def escape(self, start: int, end: int) -> None:
-        r"""Add `\;` or `\:`, of which the backslash is not sent."""
+        r"""Add `\;` or `\:`, whose backslash is not sent."""
         sent = self._text[start + 1]
         self._parts += (self._text[self._parts_end : start], sent)
         self._parts_end = end
@@ -86,18 +86,18 @@ class StatementBuilder:
         self.hide(start, end, _GROUP if sent == ";" else " ")
 
     def leave_out(self, start: int, end: int) -> None:
-        """Leave out what is not sent: a meta-command without effect."""
+        """Omit a meta-command without effect, which is not sent."""
         self._parts.append(self._text[self._parts_end : start])
         self._parts_end = end
         self.hide(start, end, " ")
 
     def hide(self, start: int, end: int, instead: str) -> None:
-        """Put something else into the skeleton for a quote or a comment."""
+        """Replace a quote or a comment in the skeleton."""
         self._skeleton += (self._text[self._skeleton_end : start], instead)
         self._skeleton_end = end
 
     def dollar_quote(self, start: int, end: int) -> None:
-        """Note what looks like a psql variable in the content of a dollar quote, outside its comments."""
+        """Record what looks like a psql variable in a dollar quote, outside the comments in it."""
         body = self._text[start:end]
         if ":" in body:
             self._dollar_variables |= {
@@ -105,7 +105,7 @@ class StatementBuilder:
             }
 
     def ends_at(self, at: int) -> bool:
-        """Say whether psql sends the statement at the `;` at a position: outside parentheses and BEGIN ATOMIC … END."""
+        """Whether psql sends the statement at the `;` at a position: outside parentheses and BEGIN ATOMIC … END."""
         if self.depth:
             return False
         if self.verb not in ("CREATE", "") and not self._is_group:
@@ -124,20 +124,20 @@ class StatementBuilder:
             self._body.read(piece)
 
     def copies(self, end: int) -> int:
-        """Count the blocks of COPY data that follow the statement if it ends at a position."""
+        """Count the blocks of COPY data that follow the statement, if it ends at a position."""
         if self.verb != "COPY" and not self._is_group:
             return 0
         return sum(map(_copies_from_stdin, self._skeleton_to(end).split(_GROUP)))
 
     def sql(self, end: int, send: Send, prefix: Parts, copy: str | None, finished: bool) -> Sql:
-        """Make the lexeme of a statement whose terminator is at a position."""
+        """Return the lexeme of the statement, whose terminator is at a position."""
         rest = self._text[self._parts_end : end].rstrip(SPACES)
         parts: Parts = (rest,)
         text = rest
         if self._parts:
             *before, last = merged([*self._parts, rest])
             parts = merged([*before, last.rstrip(SPACES) if isinstance(last, str) else last])
-            text = "".join([part if isinstance(part, str) else part.raw for part in parts])
+            text = as_written(parts)
         slices = _slice_variables(self._skeleton_to(end)) if self._has_plain_variable and "[" in text else frozenset()
         dollars = frozenset(self._dollar_variables)
         return Sql(self.place, text, parts, self.verb, send, prefix, copy, finished, slices, dollars)
@@ -147,7 +147,7 @@ class StatementBuilder:
 
 
 def _copies_from_stdin(skeleton: str) -> bool:
-    # the server takes STDOUT there for STDIN (copy_file_name in gram.y), so it counts too
+    # the server accepts STDOUT for STDIN there (copy_file_name in gram.y)
     if not _COPY_VERB.match(skeleton):
         return False
     depth = 0
@@ -163,7 +163,7 @@ def _copies_from_stdin(skeleton: str) -> bool:
 
 
 def _slice_variables(skeleton: str) -> frozenset[str]:
-    """Find what psql takes for a variable though it ends an array slice, as `b` in `x[a:b]`, not in `x[:b]`."""
+    """Find names that end an array slice and that psql reads as variables: `b` in `x[a:b]`, but not in `x[:b]`."""
     names = set()
     depth = 0
     for found in _SLICE_STEP.finditer(skeleton):
@@ -181,7 +181,7 @@ def _slice_variables(skeleton: str) -> frozenset[str]:
 class _Body:
     """The BEGIN … END of a CREATE FUNCTION or PROCEDURE, by psql's own heuristic.
 
-    It reads the skeleton piece by piece, so that a long body is read once.
+    It reads the skeleton piece by piece, so that each piece is read only once.
     """
 
     __slots__ = ("_depth", "_parentheses")
@@ -209,7 +209,7 @@ class _Body:
 
 
 def _begins_routine(skeleton: str) -> bool:
-    """Say by its first identifiers, as psql does, whether a statement is CREATE [OR REPLACE] FUNCTION or PROCEDURE."""
+    """Whether the first identifiers, which psql looks at, are CREATE [OR REPLACE] FUNCTION or PROCEDURE."""
     lower = skeleton.lower()
     if "function" not in lower and "procedure" not in lower:
         return False

@@ -1,4 +1,4 @@
-r"""psql's variables in statements and in arguments of meta-commands, as pure functions.
+r"""Replaces psql's variables in statements and in arguments of meta-commands. Pure.
 
 Sources: psqlscan.l, psqlscanslash.l, common.c (psql_get_variable) and command.c of psql, fe-exec.c of libpq.
 """
@@ -14,7 +14,7 @@ from pgchaos.language.lexemes import Sql
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_patterns import NAME, VALUE, quoted_end, variable
 from pgchaos.language.psql_scanner import scan
-from pgchaos.language.section_items import Form, Parts, Variable
+from pgchaos.language.section_items import Form, Parts, Variable, as_written
 from pgchaos.language.sql_tokens import SqlToken, tokenize
 
 LONGEST = 64_000_000  # characters of a text with the values of its variables
@@ -22,13 +22,13 @@ MOST_PARTS = 200_000  # variables, and texts between them, that values of variab
 
 
 class TooLong(ValueError):
-    """A text is too long with the values of its variables: each value may hold the one before it twice."""
+    """A text is too long with the values of its variables, for example if each value contains another one twice."""
 
 
 def render(parts: Parts, variables: Mapping[str, str]) -> str:
-    """Put the values of those variables that are set into a statement, cut at its variables.
+    """Return a statement with the values of the variables that are set.
 
-    As in psql, variables in the value of a plain one are replaced too, each name once. Raises TooLong.
+    As in psql, variables in the value of a plain one are replaced too, but not within their own value. Raises TooLong.
     """
     if len(parts) == 1 and isinstance(parts[0], str):
         return parts[0]
@@ -36,9 +36,9 @@ def render(parts: Parts, variables: Mapping[str, str]) -> str:
 
 
 def render_words(parts: Parts, variables: Mapping[str, str]) -> str | None:
-    """Put the values of variables into a statement, where they are only letters and digits: most are.
+    """Return a statement with the values of variables if these are only letters and digits, as most are; else None.
 
-    Gives what `render_to_send` gives, one text that `find_misread` finds nothing in; None where it takes them to tell.
+    This is a fast form of `render_to_send`: the result is its only text, and `find_misread` finds nothing in it.
     """
     texts = []
     for part in parts:
@@ -53,16 +53,16 @@ def render_words(parts: Parts, variables: Mapping[str, str]) -> str | None:
 
 
 def render_to_send(parts: Parts, variables: Mapping[str, str]) -> list[str]:
-    r"""Give what is sent for a statement: several texts where the value of a variable holds a `;`.
+    r"""Return the texts that are sent for a statement: several if the value of a variable contains a `;`.
 
     psql's lexer continues in the value, and sends at each `;` outside quotes (psqlscan.l). A `\;` group, or a statement
-    that holds a `;` itself, stays one. Raises TooLong.
+    that itself contains a `;`, remains one text. Raises TooLong.
     """
     if len(parts) == 1 and isinstance(parts[0], str):
         return [parts[0]]
     text = render(parts, variables)
     has_plain = any(isinstance(part, Variable) and part.form is Form.PLAIN for part in parts)
-    # a value may hold another variable, so the `;` may be in the value of any
+    # a value may contain another variable, so any value may have the `;`
     if ";" not in text or not (has_plain and any(";" in value for value in variables.values())):
         return [text]
     found = scan(text, "")
@@ -72,13 +72,13 @@ def render_to_send(parts: Parts, variables: Mapping[str, str]) -> list[str]:
 
 
 def evaluate(args: tuple[Parts, ...], variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Put the values of variables into the arguments of a meta-command; variables in values stay. Raises TooLong."""
+    """Return the arguments of a meta-command with the values of variables, not of those in values. Raises TooLong."""
     renderer = _Renderer(variables)
     return tuple(["".join([p if isinstance(p, str) else renderer.value(p) for p in parts]) for parts in args])
 
 
 class _Renderer:
-    """Replaces variables by their values, within the limits of a text."""
+    """Replaces variables by their values, within the limits of the length."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
@@ -86,7 +86,7 @@ class _Renderer:
         self._parts = 0
 
     def render(self, parts: Iterable[str | Variable]) -> Iterator[str]:
-        # a stack of its own, for values within values may be deeper than Python nests calls
+        # an explicit stack, because values within values may be nested deeper than Python's calls
         within: dict[str, None] = {}
         stack: list[Iterator[str | Variable]] = [iter(parts)]
         while stack:
@@ -113,7 +113,7 @@ class _Renderer:
                 stack.append(_cut(value))
 
     def value(self, wanted: Variable, within: Iterable[str] = ()) -> str:
-        """Give the value of a variable in its form, as written where it is not set."""
+        """Return the value of a variable in its form; the text as written if it is not set."""
         return self._counted(_quoted(wanted, self._variables.get(wanted.name)), within or (wanted.name,))
 
     def _counted(self, text: str, within: Iterable[str]) -> str:
@@ -152,7 +152,7 @@ def _quoted(wanted: Variable, value: str | None) -> str:
 
 
 def literal(value: str) -> str:
-    r"""Quote a value as PQescapeLiteral does: `'…'`, or ` E'…'` (with the space) where it holds a backslash."""
+    r"""Quote a value as PQescapeLiteral does: `'…'`, or ` E'…'` (with the space) if it contains a backslash."""
     quoted = "'" + value.replace("'", "''") + "'"
     return " E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
 
@@ -161,9 +161,9 @@ def literal(value: str) -> str:
 
 
 def assignment(words: tuple[str, ...]) -> tuple[str, str]:
-    r"""Read the name and the value, the other arguments joined, from the evaluated arguments of \set.
+    r"""Return the name and the value, which is the other arguments joined, from the evaluated arguments of \set.
 
-    Raises ValueError, with psql's text, where no variable may have that name.
+    Raises ValueError, with psql's text, if the name is not valid.
     """
     name = words[0] if words else ""
     if not valid_name(name):
@@ -172,18 +172,18 @@ def assignment(words: tuple[str, ...]) -> tuple[str, str]:
 
 
 def valid_name(name: str) -> bool:
-    """Say whether a variable may have a name: letters, digits and underscores (valid_variable_name in variables.c)."""
+    """Whether a name is valid for a variable: letters, digits and underscores (valid_variable_name in variables.c)."""
     return re.fullmatch(NAME, name) is not None
 
 
 def echo_text(words: tuple[str, ...]) -> str:
-    r"""Make the text that \echo, \qecho and \warn write: with a newline, unless the first argument is `-n`."""
+    r"""Return the text that \echo, \qecho and \warn print: with a newline, unless the first argument is `-n`."""
     return " ".join(words[1:]) if words[:1] == ("-n",) else " ".join(words) + "\n"
 
 
-# values that change how the server reads the text around them: `100 -:delta` with -5 is a comment
+# values that change how the server reads the text around them: `100 -:delta` with -5 contains a comment
 
-_MAY_BE_MISREAD = re.compile(r"['\"$*/-]")  # a value must hold one of these, or be beside it
+_MAY_BE_MISREAD = re.compile(r"['\"$*/-]")  # required in such a value, or in the text next to it
 _SHOWN = 40  # characters of a value in a message
 
 
@@ -195,16 +195,15 @@ class Misread:
     text: str  # what is wrong, and what to write instead
 
     def place(self, statement: Place) -> Place:
-        """Give the line of the variable, from the place of its statement."""
+        """Return the line of the variable, from the place of its statement."""
         return Place(statement.path, statement.line + self.line)
 
 
 def find_misread(parts: Parts, variables: Mapping[str, str]) -> Misread | None:
-    """Find the first variable whose value is read together with the text around it.
+    """Find the first variable whose value is read together with the text around it, or None.
 
-    A comment or a quoted text begins inside its value and ends outside of it, or the other way round. None where there
-    is none, as for `E:'name'` (an escape string on purpose). A `;` in a value is psql's: it sends two statements then.
-    Raises TooLong.
+    A comment or a quoted text begins inside its value and ends outside of it, or the other way round. `E:'name'` is not
+    such a case: the escape string is meant. Nor is a `;` in a value: psql sends two statements then. Raises TooLong.
     """
     if not _may_be_misread(parts, variables):
         return None
@@ -215,7 +214,7 @@ def find_misread(parts: Parts, variables: Mapping[str, str]) -> Misread | None:
     for token in tokenize(whole, comments=True):
         if token.kind not in ("comment", "string", "name"):
             continue
-        # the prefix of E'…' may be before the variable
+        # the prefix of E'…' may precede the variable
         opening = next(at for at in range(token.start, token.end) if whole[at] in "'\"$-/")
         while ends[number] <= opening:
             number += 1
@@ -225,7 +224,7 @@ def find_misread(parts: Parts, variables: Mapping[str, str]) -> Misread | None:
 
 
 def _may_be_misread(parts: Parts, variables: Mapping[str, str]) -> bool:
-    # every statement is tested by this, and nearly all of them end here
+    # a fast test of every statement, which excludes nearly all
     for number, part in enumerate(parts):
         if isinstance(part, str) or part.form is Form.TEST or (value := variables.get(part.name)) is None:
             continue
@@ -240,11 +239,11 @@ def _may_be_misread(parts: Parts, variables: Mapping[str, str]) -> bool:
 
 
 def _misread(parts: Parts, values: list[str], number: int, token: SqlToken) -> Misread:
-    # the variable is the part in which the token opens, else the one behind that text
+    # the variable is the part in which the token begins, or the one after that text
     at = number if isinstance(parts[number], Variable) else number + 1
     wanted = parts[at]
-    assert isinstance(wanted, Variable), "two texts are never side by side"
-    before = "".join(part if isinstance(part, str) else part.raw for part in parts[:at])
+    assert isinstance(wanted, Variable), "two neighbouring parts are never both texts"
+    before = as_written(parts[:at])
     value = values[at] if len(values[at]) <= _SHOWN else values[at][: _SHOWN - 1] + "…"
     subject = f"the value of {wanted.name} ({' '.join(value.split())})"
     if token.kind == "comment":
@@ -258,7 +257,7 @@ def _misread(parts: Parts, values: list[str], number: int, token: SqlToken) -> M
 
 
 def _advice(wanted: Variable, before: str, values: list[str], at: int) -> str:
-    """Say how to separate a value from the operator before or behind it."""
+    """Return how to separate a value from the operator before or after it."""
     line = before.rpartition("\n")[2]
     if line[-1:] in ("-", "/") and values[at][:1] in ("-", "*"):
         words = re.search(r"(?:[^\s,(]*\s*)[-/]\Z", line)

@@ -1,4 +1,4 @@
-"""Which known name was meant by one that is not known ("did you mean …?")."""
+"""Suggests known names for an unknown one ("did you mean …?")."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _KEYWORD_LIKE = 0.75
 _JOINTS = re.compile(r"[\s_-]+")
 
 MOST_COMPARED = 300
-"""Among more names than this the nearest is not looked for: the time would grow with their square."""
+"""With more names, no similar one is searched: the time would grow with their square."""
 
 
 def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | None:
-    """Find the known name that a word is most like, by difflib's measure from 0 to 1.
+    """Return the known name most similar to a word; `cutoff` is the least similarity, as difflib's ratio from 0 to 1.
 
-    None where none is near, or more than MOST_COMPARED are known.
+    None if none is similar, or if there are more than MOST_COMPARED names.
     """
     if len(known) > MOST_COMPARED:
         return None
@@ -26,7 +26,7 @@ def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | Non
 
 
 def suggest(word: str, known: Collection[str], *more: str, none: str = "") -> str:
-    """End a message about an unknown name: `, did you mean …?`, or `; there are: …`, or `none` where no name exists."""
+    """End a message about an unknown name: `, did you mean …?`, or `; there are: …`, or `none` if no name exists."""
     if len(known) > MOST_COMPARED:
         return f"; there are {len(known) + len(more):,} others"
     names = sorted([*known, *more])
@@ -39,7 +39,7 @@ def suggest(word: str, known: Collection[str], *more: str, none: str = "") -> st
 
 
 def misspelt_keyword(words: Sequence[str], keywords: Collection[str]) -> tuple[str, str] | None:
-    """Find the keyword of several words that was meant by `upto` or `maybe empty`; gives what was written, and it."""
+    """Find a misspelt keyword of several words, such as `upto`; return the words as written, and the keyword."""
     known = {join_words(keyword): keyword for keyword in keywords}
     found = []
     for count in range(1, min(len(words), 3) + 1):
@@ -55,5 +55,5 @@ def misspelt_keyword(words: Sequence[str], keywords: Collection[str]) -> tuple[s
 
 
 def join_words(words: str) -> str:
-    """Write words as one, in small letters, without spaces, hyphens and underscores."""
+    """Join words in lower case, without spaces, hyphens and underscores."""
     return _JOINTS.sub("", words).lower()

@@ -1,4 +1,4 @@
-"""The tags of scenarios. Loaded by every project that has pgchaos, and so without anything else."""
+"""The tags of scenarios. Every pytest run with pgchaos installed imports this module, so it imports nothing."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ TAGS = {
     "corruption": "amcheck checks its tables and indexes",
     "recovery": "crashes, and what survives them: amcheck checks too",
 }
-"""The tags of every project, each a marker of pytest, and their meaning."""
+"""The predefined tags, each also a pytest marker, with their meaning."""

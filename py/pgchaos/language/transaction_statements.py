@@ -1,6 +1,6 @@
-r"""What a statement does to the transaction block, by its text.
+r"""Decides from the text of a statement whether it begins or ends a transaction block.
 
-sqlparse finds its words. It does not cut a `\;` group where psql does, so the psql scanner does that.
+sqlparse splits it into words. It does not split a `\;` group as psql does, so the psql scanner does that.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _FIRST = 5  # words that decide what a statement does
 
 
 def opens_block(verb: str, text: str) -> bool:
-    r"""Say whether a statement begins a transaction block: BEGIN, START TRANSACTION, or one that ends one AND CHAIN.
+    r"""Whether a statement begins a transaction block: BEGIN, START TRANSACTION, or COMMIT AND CHAIN and the like.
 
-    As in all functions here, `verb` is its first word in capitals, and of a `\;` group the text is all of it.
+    As in all functions here, `verb` is its first word in upper case, and `text` is the whole statement or `\;` group.
     """
     return (verb in _CONTROL or ";" in text) and _control(text).opens
 
 
 def closes_block(verb: str, text: str) -> bool:
-    """Say whether a statement ends a transaction block: COMMIT, END, ROLLBACK, ABORT or PREPARE TRANSACTION.
+    """Whether a statement ends a transaction block: COMMIT, END, ROLLBACK, ABORT or PREPARE TRANSACTION.
 
     ROLLBACK TO, COMMIT PREPARED and ROLLBACK PREPARED do not.
     """
@@ -38,13 +38,13 @@ def closes_block(verb: str, text: str) -> bool:
 
 
 def continues_after_end(verb: str, text: str) -> bool:
-    r"""Say whether another transaction follows the end of a block: COMMIT AND CHAIN, or `COMMIT \; BEGIN`."""
+    r"""Whether another transaction follows the end of a block: COMMIT AND CHAIN, or `COMMIT \; BEGIN`."""
     statements = _first_words(verb, text)
     return any(_closes(words) and (_opens(words) or at < len(statements) - 1) for at, words in enumerate(statements))
 
 
 def prepares_transaction(verb: str, text: str) -> bool:
-    """Say whether a statement leaves its transaction prepared, for some session to end it."""
+    """Whether a statement has PREPARE TRANSACTION."""
     return any(words[:2] == ("PREPARE", "TRANSACTION") for words in _first_words(verb, text))
 
 
@@ -62,14 +62,14 @@ def _closes(words: tuple[str, ...]) -> bool:
 
 
 def _first_words(verb: str, text: str) -> tuple[tuple[str, ...], ...]:
-    """Give the first words of each statement of a text, in capitals; none where it controls no transaction."""
+    """Return the first words of each statement of a text, in upper case; () if none controls a transaction."""
     return _control(text).words if verb in _CONTROL or ";" in text else ()
 
 
 class _Control(NamedTuple):
-    """What a text does to transactions."""
+    """The effect of a text on transactions."""
 
-    words: tuple[tuple[str, ...], ...]  # the first ones of each statement
+    words: tuple[tuple[str, ...], ...]  # the first words of each statement
     opens: bool
     closes: bool
 
@@ -82,7 +82,7 @@ def _control(text: str) -> _Control:
 
 
 def _words(text: str) -> Iterator[str]:
-    # sqlparse gives some keywords with their neighbours as one token, hence the split
+    # split, because some tokens of sqlparse are several keywords
     for kind, value in sqlparse_lexer.tokenize(text):  # type: ignore[no-untyped-call]  # sqlparse has no annotations
         if kind not in tokens.Comment and kind not in tokens.Whitespace:
             yield from value.upper().split()

@@ -1,7 +1,7 @@
-"""Statements that do not end where their author ended them: a `;`, quote or parenthesis is missing.
+"""Statements that continue beyond the end that their author meant: a `;`, quote or parenthesis is missing.
 
-It runs statements and directives together. It is reported once, at the first sign of it; whatever else would be
-reported about such a statement may be wrong.
+Such a statement contains the statements and directives below it. It is reported once, at the first sign; other reports
+about it might be wrong and are suppressed.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _DIRECTIVE = "-- chaos:"
 class _QuotedDirective:
     """A directive in quotes, with nothing else on its line."""
 
-    quote: Place  # the place where the quote begins
+    quote: Place  # where the quote begins
     line: int  # of the directive
     word: str
-    attached: bool  # the quote directly follows a letter, as in `it's`, so it hardly begins a string
+    attached: bool  # the quote directly follows a letter, as in `it's`, so it probably does not begin a string
 
 
 def _quoted_directives(sql: Sql) -> Iterator[_QuotedDirective]:
-    """Find the first directive in each quote of a statement, dollar quotes excepted."""
+    """Yield the first directive in each quote of a statement, except dollar quotes."""
     if _DIRECTIVE not in sql.text:
         return
     for token in tokenize(sql.text, sql.place.line):
@@ -61,12 +61,12 @@ class UnterminatedStatements:
         self._quoted: list[_QuotedDirective] = []
 
     def sql(self, sql: Sql) -> bool:
-        """Check a statement, before the comments and mistakes in it; True where its quotes hold part of the file."""
+        """Check a statement, before the comments and mistakes in it; return whether its quotes contain directives."""
         self._latest = sql
         if not sql.finished:
             self._unfinished.append(sql)
         found = list(_quoted_directives(sql))
-        # a file may write directives into strings: that is a mistake only with another sign of one
+        # a file may have directives in strings on purpose: it is a mistake only with another sign of one
         self._quoted += found
         attached = [quoted for quoted in found if quoted.attached]
         for quoted in attached:
@@ -77,7 +77,7 @@ class UnterminatedStatements:
     def mistake(self, mistake: Mistake) -> None:
         """Report a mistake of the scanner, unless its cause was reported."""
         self._mistakes.append(mistake.place)
-        # a directive in the same unfinished statement has reported it
+        # it was reported if a directive is in the same unfinished statement
         if mistake.inside not in self._run_together and not self._reports_earlier_quote(mistake):
             self._complain(mistake.place, mistake.text)
 
@@ -92,7 +92,7 @@ class UnterminatedStatements:
         self._run_together.add(begun)
 
     def unclear(self, everything: Iterable[Sql]) -> frozenset[Place]:
-        """Find the statements of a file that may hold more than was meant, because a `;` or a quote is missing."""
+        """Return the statements of a file that may contain more than was meant, because a `;` or quote is missing."""
         unclear = set(self._run_together)
         if self._mistakes:
             mistakes = {(place.path, place.line) for place in self._mistakes}
@@ -103,7 +103,7 @@ class UnterminatedStatements:
         return frozenset(unclear)
 
     def report_unfinished(self, unclear: frozenset[Place]) -> None:
-        """Report the statements in which a file ends, but for those `unclear` ones that were reported."""
+        """Report the statements in which a file ends, except the `unclear` ones, which were reported."""
         for sql in self._unfinished:
             if sql.place not in unclear:
                 last = self._last_line(Place(sql.place.path, sys.maxsize), sql.place)
@@ -112,7 +112,7 @@ class UnterminatedStatements:
                 self._complain(sql.place, f"the file ends inside the statement that begins here: {cause}")
 
     def _reports_earlier_quote(self, mistake: Mistake) -> bool:
-        """Report the earlier quote with a directive in it that an unterminated quote is due to, if there is one."""
+        """If an earlier quote with a directive in it caused an unterminated quote, report that; return whether."""
         if mistake.text not in (OPEN_QUOTE, OPEN_NAME):
             return False
         path, line = mistake.place
@@ -134,14 +134,14 @@ class UnterminatedStatements:
         return f"missing {self._missing(word, end)} in line {self._last_line(end, begun)}?"
 
     def _missing(self, word: str, end: Place) -> str:
-        # at the end of a section nothing could use what \gset sets
+        # at the end of a section \gset would be useless
         if self._latest is None or isinstance(DIRECTIVES[word], SectionDirective):
             return "`;`"
         lines = self._latest.text.split("\n")
         return terminators("\n".join(lines[: end.line - self._latest.place.line]))
 
     def _last_line(self, end: Place, begun: Place) -> int:
-        """Give the last line before `end` that holds more than a comment: the `;` is missing there."""
+        """Return the last line before `end` that has more than a comment, where the `;` is missing."""
         lines = self._lines.get(end.path)
         if lines is None:
             lines = self._lines[end.path] = self._texts[end.path].split("\n")

@@ -1,4 +1,4 @@
-"""What a file defines that asserts, and that no statement of it runs."""
+"""Finds definitions of a file that assert, and that no statement of the file runs."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Statement
 from pgchaos.language.sql_tokens import tokenize
 
-# Functions of pgTAP that call functions, or find them, by a pattern, and the catalog in which a query finds them
+# functions of pgTAP that find or call functions by a pattern, and the catalog in which a query finds them
 _FINDS_BY_PATTERN = frozenset({"runtests", "do_tap", "findfuncs", "pg_proc"})
-# First words of statements that name a definition and do not run it
+# first words of statements that name a definition and do not run it
 _NAMES_ONLY = frozenset({"DROP", "ALTER", "COMMENT", "GRANT", "REVOKE", "DEALLOCATE", "CLOSE", "MOVE"})
 
 
 def unused_definitions(scenario: Scenario, asserting: Collection[str]) -> frozenset[str]:
-    """Find the asserting definitions that no statement runs, also by way of other definitions.
+    """Find the asserting definitions that no statement runs, directly or through other definitions.
 
-    A trigger does not count: nobody reads the TAP that its function prints.
+    A trigger does not count as a use: the TAP that its function prints is not read.
 
     Args:
         scenario: the file.
         asserting: the names of its functions, views, cursors and prepared statements that assert, in lower case.
 
     Returns:
-        Those of these names that nothing runs; none where functions are found by a pattern.
+        Those of these names that nothing runs; none if functions are found by a pattern.
     """
     if not asserting:
         return frozenset()
@@ -38,7 +38,7 @@ def unused_definitions(scenario: Scenario, asserting: Collection[str]) -> frozen
         if defined:
             words = set(_words(item.text))
             for name in defined:
-                # the name stands in its own definition
+                # the definition contains its own name
                 bodies.setdefault(name, set()).update(words - defined)
         elif not _only_names(item):
             waiting.update(_words(item.text))
@@ -58,6 +58,6 @@ def _only_names(item: Statement) -> bool:
 
 
 def _words(text: str) -> Iterator[str]:
-    """Give the words of SQL, those in strings too, without those in comments."""
+    """Yield the words of SQL, including those in strings, without those in comments."""
     for token in tokenize(text):
         yield from _words(token.text) if token.kind == "string" else words_of(token.text)

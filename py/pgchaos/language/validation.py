@@ -1,4 +1,4 @@
-"""Checks a file as a whole, in the order that keeps one mistake from being reported twice."""
+"""Checks a file as a whole. The order of the checks prevents that a mistake is reported twice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pgchaos.language.section_builder import SectionBuilder
 
 
 def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -> tuple[Problem, ...]:
-    """Report what is wrong with the file as a whole; gives notes on what may surprise."""
+    """Report problems of the file as a whole; return notes about what may be unexpected."""
     header, bodies = parser.header, list(parser.sections.bodies())
     declared = frozenset([*header.matrix, *header.given, *header.constants])
     for body in bodies:
@@ -49,7 +49,7 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
     if parser.stray is not None and not parser.incomplete:
         _report_stray(parser, parser.stray)
         return ()
-    # The checks below report what is missing. Where part of the file could not be read, it may be there.
+    # the checks below report what is missing, which may be in a part that could not be parsed
     if parser.incomplete:
         return ()
     check_faults(scenario, parser.complain)
@@ -63,7 +63,7 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
     check_repeats(scenario, parser.complain)
     _check_mutants(parser, scenario, sessions)
     if parser.problems:
-        # what could not be read may use a matrix
+        # a part that could not be parsed may use a matrix
         return ()
     check_constants_used(header.constants, parser.source.texts.values(), parser.complain)
     own, of_mutants = list(parser.sections.own_bodies()), list(parser.sections.mutant_bodies())
@@ -71,7 +71,7 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
 
 
 def _check_program_options(parser: Parser, scenario: Scenario) -> None:
-    """Report what is written on the line of a session for a program that it does not run."""
+    """Report options for a program on the line of a session that runs none."""
     programs = _programs(scenario)
     for options, body in parser.sections.written_sessions():
         for word, value in (("grace", options.grace), ("allow exit", options.exits)):
@@ -126,7 +126,7 @@ def _check_sections(parser: Parser, scenario: Scenario, bodies: list[SectionBuil
 def _check_sessions(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -> None:
     for name, session in sessions.items():
         check_targets(name, session, sessions, parser.complain)
-    free = scenario.schedule.kind != "exact"  # an exact schedule refuses the waits themselves
+    free = scenario.schedule.kind != "exact"  # an exact schedule allows no waits
     if free:
         check_signals(sessions.values(), frozenset(), parser.complain)
         check_barriers(sessions.values(), parser.complain)

@@ -1,7 +1,7 @@
-r"""All assertions of a scenario, so that one that was never evaluated can be reported.
+r"""Finds all assertions of a scenario, so that one that was never evaluated can be reported.
 
-They are the assertions that its checks call, each chaos.assert and each `expect`. If a file defines something that
-asserts, it must use it.
+They are the assertions that its checks call, each chaos.assert and each `expect`. A definition of the file that asserts
+must be used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pgchaos.language.assertions import (
     tap_calls,
 )
 from pgchaos.language.header_model import applies
-from pgchaos.language.model import Scenario, Section, Session, known
+from pgchaos.language.model import Scenario, Section, Session, cached_on_scenario
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Expect, Item, Meta, Send, Statement
 from pgchaos.language.sql_tokens import (
@@ -41,10 +41,10 @@ from pgchaos.language.unused_definitions import unused_definitions
 
 Kind: TypeAlias = Literal["tap", "assert", "expect"]  # a TAP line of a check's statement, chaos.assert, or an `expect`
 
-# An assertion that was evaluated: its kind, its place, and the description of a chaos.assert
+# an assertion that was evaluated: its kind, its place, and the description of a chaos.assert
 Evaluated: TypeAlias = tuple[Kind, Place | None, str]
 
-# For each \if around an item, its number in the scenario and which of its branches the item is in
+# for each \if around an item, its number in the scenario and the number of the item's branch
 Branch: TypeAlias = tuple[tuple[int, int], ...]
 
 _CONDITIONAL = ("if", "case", "when", "exception", "loop", "while", "coalesce")
@@ -53,15 +53,15 @@ _TODO = frozenset({"todo", "todo_start"})
 
 @dataclass(frozen=True, slots=True)
 class Excuses:
-    """Which directives of TAP excuse an assertion of a check."""
+    """Which TAP directives excuse an assertion of a check."""
 
     todo: bool = False  # the file calls pgTAP's todo() or todo_start()
-    skip: bool = False  # it calls skip()
+    skip: bool = False  # the file calls skip()
 
 
-@known
+@cached_on_scenario
 def excuses(scenario: Scenario) -> Excuses:
-    """Say which calls in the checks and functions of a file excuse an assertion."""
+    """Return which TAP directives the checks and functions of a file make by calls of pgTAP."""
     texts = [item.text for item in scenario.statements() if item.verb == "CREATE"]
     texts += [item.text for section in scenario.checks for item in section.items if isinstance(item, Statement)]
     called = frozenset().union(*map(called_functions, texts))
@@ -74,18 +74,18 @@ class Written:
 
     kind: Kind
     place: Place  # of its statement, or of the directive
-    # of a chaos.assert, of which one at least must be evaluated; None for one that is not a literal
+    # of a chaos.assert: at least one of them must be evaluated; None for one that is not a literal
     descriptions: tuple[str | None, ...] = (None,)
-    # it is in a function, so that any statement may evaluate it; of TAP, in a definition that nothing uses
+    # it is in a function, so any statement may evaluate it; for `tap`: it is in a definition that nothing uses
     anywhere: bool = False
     branch: Branch = ()  # the \if around it
-    needed: bool = True  # it must be evaluated; else it only shows that its branch was taken
+    needed: bool = True  # it must be evaluated; if False, it only shows that its branch was taken
 
 
 def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Written, ...]:
-    """List what must be evaluated at least once in all runs of an item together, in order of the file.
+    """Return what must be evaluated at least once in all runs of an item together, in order of the file.
 
-    A mutant is in the scenario already. Invariants are left out: their monitor reports them.
+    `scenario` contains the mutant, if there is one. Invariants are not included: their monitor reports them.
     """
     asserting = asserting_functions(scenario)
     names = function_names(scenario)
@@ -103,7 +103,7 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
                     needed = bool(tap_calls(item, asserting, names))
                     if needed or "skip" in called_functions(item.text):
                         found.append(Written("tap", item.place, branch=branch, needed=needed))
-                # what it includes may be a library, of which not all is used
+                # an included file may be a library, which need not be used completely
                 if item.place.path == scenario.shown and not unused.isdisjoint(defined_names(item)):
                     found.append(Written("tap", item.place, anywhere=True, branch=branch))
                 found += _chaos_asserts(item, branch, scenario.shown, names)
@@ -124,7 +124,7 @@ def _with_branches(items: Iterable[Item], numbers: Iterator[int]) -> Iterator[tu
 
 
 def _chaos_asserts(item: Statement, branch: Branch, shown: str, names: FunctionNames) -> Iterator[Written]:
-    """Find calls of chaos.assert; in functions only those of the file itself: what it includes may be a library."""
+    """Yield calls of chaos.assert. In functions only those of the file itself: an included file may be a library."""
     if "assert" not in item.text.lower():
         return
     defines = not runs_calls(tokenize(item.text))
@@ -135,7 +135,7 @@ def _chaos_asserts(item: Statement, branch: Branch, shown: str, names: FunctionN
 
 
 def _descriptions(item: Statement, names: FunctionNames) -> list[tuple[str | None, ...]]:
-    """Give the descriptions of each chaos.assert; one tuple of all where the statement chooses among them."""
+    """Return the descriptions of each chaos.assert; one tuple with all if the statement chooses among them."""
     found: list[str | None] = []
     is_conditional = False
     for statement in all_statements(item.text):
@@ -155,7 +155,7 @@ def _asserts(tokens: Iterable[SqlToken], names: FunctionNames) -> Iterator[Funct
     for call in function_calls(tuple(tokens)):
         if call.name.lower() == "assert" and (
             call.schema.lower() == "chaos"
-            # ASSERT (…) of PL/pgSQL begins a statement, and calls nothing
+            # ASSERT (…) at the beginning is PL/pgSQL's statement
             or (not call.schema and call.at > 0 and "assert" in names.unqualified)
         ):
             yield call
@@ -170,9 +170,9 @@ def _assert_description(found: list[list[SqlToken]]) -> str | None:
 
 
 def never_evaluated(written: Iterable[Written], evaluated: frozenset[Evaluated]) -> list[Written]:
-    r"""Find the assertions of one item that none of its runs evaluated.
+    r"""Return the assertions of one item that none of its runs evaluated.
 
-    Those in a branch of an \if are left out where another branch evaluated one.
+    Those in a branch of an \if are not included if an assertion in another branch was evaluated.
     """
     written = list(written)
     places = {(kind, place) for kind, place, _ in evaluated}
@@ -199,7 +199,7 @@ def never_evaluated(written: Iterable[Written], evaluated: frozenset[Evaluated])
 
 
 def _another_taken(branch: Branch, taken: set[tuple[int, int]]) -> bool:
-    r"""Say whether another branch of an \if was taken instead, and something was evaluated there."""
+    r"""Whether an assertion in another branch of an \if was evaluated instead."""
     return any(step not in taken and any(number == step[0] for number, _ in taken) for step in branch)
 
 
@@ -214,8 +214,9 @@ def unconditional_assertions(
 ) -> dict[str, tuple[Call, ...]]:
     """Find the assertions that functions of a file print in every call, if their loops have rows.
 
-    They are given by the name of the function in lower case. Functions that may end early, and those with one
-    assertion, are left out.
+    Returns:
+        The assertions by the name of the function, in lower case; without functions that may end early, and those with
+        one assertion.
     """
     found: dict[str, tuple[Call, ...]] = {}
     for item in scenario.statements():

@@ -1,20 +1,20 @@
-"""What the text of a statement says of its result: whether its rows have an order, and what changes by itself. Pure.
+"""Derives from the text of a statement whether its rows have an order, and which columns differ in each run. Pure.
 
-A column that comes straight from a table is known by the server's word (its table and number); a computed one only by
-the expression that it is written as.
+The server reports the origin of a column that comes directly from a table (its table and number). A computed column is
+known only from its expression in the text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise, takewhile
 
-from pgchaos.language.sql_tokens import NO_TOKEN, SqlToken, tokenize, top_statements
+from pgchaos.language.sql_tokens import NO_TOKEN, SqlToken, depths, tokenize, top_statements
 
-# functions that return another value in another run, whatever the tables hold
+# functions that return a different value in each run, whatever the tables contain
 _CALLS = re.compile(
     r"now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random|random_normal|gen_random_uuid"
     r"|gen_random_bytes|uuidv4|uuidv7|uuid_generate_v1|uuid_generate_v1mc|uuid_generate_v4|nextval|currval|lastval"
@@ -26,7 +26,7 @@ _CALLS = re.compile(
 _WORDS = re.compile(
     r"current_timestamp|localtimestamp|current_time|localtime|current_date|current_schema|current_catalog|xmin|xmax|cmin|cmax|ctid|tableoid"
 )
-# functions that pass on the values of a column
+# functions that return values of a column
 _AGGREGATES = re.compile(r"min|max|sum|avg|array_agg|string_agg|json_agg|jsonb_agg|json_object_agg|jsonb_object_agg")
 _QUERIES = frozenset({"select", "with", "values", "table", ""})
 _ENDS_LIST = re.compile(r"from|where|group|having|window|union|intersect|except|order|limit|offset|fetch|for|into")
@@ -34,34 +34,37 @@ _ENDS_LIST = re.compile(r"from|where|group|having|window|union|intersect|except|
 
 @dataclass(frozen=True, slots=True)
 class ParsedStatement:
-    """A statement as it is written."""
+    """A statement as written."""
 
-    ordered: bool  # its rows come in an order that it asks for, by ORDER BY outside of all brackets
-    # its columns as they are written; None where a `*` or the like hides how many there are
+    ordered: bool  # it orders its rows, by ORDER BY outside of all parentheses
+    # the expressions of its columns; None if their number is unknown, because of `*` or the like
     outputs: tuple[tuple[SqlToken, ...], ...] | None
-    complete_runs: tuple[SqlToken, ...]  # all of it
+    tokens: tuple[SqlToken, ...]  # of the whole statement
 
     def changes(self, column: int, width: int, drawn: Collection[str] = ()) -> bool:
-        """Whether a computed column changes by itself from one run to the next."""
+        """Whether a computed column differs in each run; `width` is the number of columns of the result.
+
+        `drawn` are the names of columns with values of a sequence.
+        """
         known = self.outputs is not None and len(self.outputs) == width
-        expression = self.outputs[column] if known and self.outputs is not None else self.complete_runs
+        expression = self.outputs[column] if known and self.outputs is not None else self.tokens
         return changes(expression) or _aggregates(expression, drawn)
 
 
 @lru_cache(maxsize=1024)
 def parse_statements(text: str) -> tuple[ParsedStatement, ...]:
-    """Parse what is sent: a statement, or a group of them."""
+    """Parse the text of a query message: a statement, or a group of them."""
     return tuple(_parsed(statement.verb, statement.tokens) for statement in top_statements(text))
 
 
 @lru_cache(maxsize=256)
 def changes_by_itself(text: str) -> bool:
-    """Whether an expression, such as the default of a column, gives another value in another run."""
+    """Whether an expression, such as the default of a column, has a different value in each run."""
     return changes(tokenize(text))
 
 
 def changes(expression: Sequence[SqlToken]) -> bool:
-    """Whether an expression gives another value in another run, whatever the tables hold."""
+    """Whether an expression has a different value in each run, whatever the tables contain."""
     for token, following in pairwise((*expression, NO_TOKEN)):
         if token.is_identifier and (_CALLS.fullmatch(token.text) and following.is_symbol("(")):
             return True
@@ -79,37 +82,27 @@ def _aggregates(expression: Sequence[SqlToken], drawn: Collection[str]) -> bool:
     return False
 
 
-def _parsed(verb: str, complete_runs: tuple[SqlToken, ...]) -> ParsedStatement:
-    flat = list(_with_depth(complete_runs))
+def _parsed(verb: str, tokens: tuple[SqlToken, ...]) -> ParsedStatement:
+    with_depth = list(zip(depths(tokens), tokens, strict=True))
     ordered = verb in _QUERIES and any(
-        depth == 0 and one.is_word("order") and other.is_word("by")
-        for (depth, one), (_, other) in pairwise([*flat, (0, NO_TOKEN)])
+        depth == 0 and token.is_word("order") and following.is_word("by")
+        for (depth, token), (_, following) in pairwise([*with_depth, (0, NO_TOKEN)])
     )
-    return ParsedStatement(ordered, _outputs(flat), complete_runs)
+    return ParsedStatement(ordered, _outputs(with_depth), tokens)
 
 
-def _with_depth(complete_runs: Sequence[SqlToken]) -> Iterator[tuple[int, SqlToken]]:
-    depth = 0
-    for token in complete_runs:
-        if token.is_symbol(")", "]"):
-            depth -= 1
-        yield depth, token
-        if token.is_symbol("(", "["):
-            depth += 1
-
-
-def _outputs(flat: Sequence[tuple[int, SqlToken]]) -> tuple[tuple[SqlToken, ...], ...] | None:
-    """Cut the list behind RETURNING, or else behind the first SELECT outside of brackets."""
-    words = {at: one.text for at, (depth, one) in enumerate(flat) if depth == 0 and one.kind == "word"}
+def _outputs(with_depth: Sequence[tuple[int, SqlToken]]) -> tuple[tuple[SqlToken, ...], ...] | None:
+    """Split the list after RETURNING, or after the first SELECT outside of parentheses, into its expressions."""
+    words = {at: token.text for at, (depth, token) in enumerate(with_depth) if depth == 0 and token.kind == "word"}
     start = max((at for at, word in words.items() if word == "returning"), default=-1)
     if start < 0:
         start = next((at for at, word in words.items() if word == "select"), -1)
     if start < 0:
         return None
     found: list[list[SqlToken]] = [[]]
-    for at in range(start + 1, len(flat)):
-        depth, token = flat[at]
-        if _ENDS_LIST.fullmatch(words.get(at, "")) and not flat[at - 1][1].is_symbol("."):
+    for at in range(start + 1, len(with_depth)):
+        depth, token = with_depth[at]
+        if _ENDS_LIST.fullmatch(words.get(at, "")) and not with_depth[at - 1][1].is_symbol("."):
             break
         if depth == 0 and token.is_symbol(","):
             found.append([])
