@@ -107,6 +107,17 @@ def test_what_did_not_fail_as_expected_fails() -> None:
         "XPASS(strict): an assertion was expected to fail, and did not: known None",
     ]
     assert came.failures[0].place == Place("sql/x.sql", 2)
+    assert came.failures[0].details == ()
+
+
+def test_a_misspelt_name_is_told() -> None:
+    held = RunResult(seed=1, assertions=[Assertion("sold once", ok=True, place=HERE)])
+    mutant = Mutant(Place("sql/x.sql", 8), "no lock", (), (), (), ("sold once", "sold onec"))
+    (unnoticed,) = judge_mutant(mutant, held).failures
+    meant = "no assertion or error is named 'sold onec', did you mean 'sold once'?"
+    assert unnoticed.details == ("nothing failed", meant)
+    (passed,) = judge(scenario(xfail("sold onec")), {}, held).failures
+    assert passed.details == (meant,)
 
 
 def test_every_xfail_must_come_true() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pgchaos.language.header_model import Xfail, applies
 from pgchaos.language.model import Mutant, Scenario
+from pgchaos.language.suggestions import nearest
 from pgchaos.results import Failure, FailureKind, RunResult
 
 _WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout", "fault", "amcheck", "not run"})
@@ -39,7 +40,7 @@ def judge(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -
     counting = [failure for failure in failures if id(failure) not in known]
     # a run that ended early shows nothing about the assertions that it did not reach
     if not any(failure.kind in _ENDED_EARLY for failure in counting):
-        counting += [_unexpected_pass(xfail) for xfail, named in expected if not named]
+        counting += [_unexpected_pass(xfail, result) for xfail, named in expected if not named]
     matched = tuple((xfail, named) for xfail, named in expected if named)
     reason = "; ".join(dict.fromkeys(xfail.reason for xfail, _ in matched))
     if counting:
@@ -70,8 +71,17 @@ def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
         first, text = unplanted[0], f"mutant '{mutant.name}' was not planted: its own SQL failed"
         return Verdict("failed", (Failure("error", (), text, first.place, (first.text, *first.details)),))
     failed = [f"failed instead: {failure.text}" for failure in failures] or ["nothing failed"]
+    failed += _misspelt(missed, result)
     text = f"mutant '{mutant.name}' was not caught by {', '.join(map(repr, missed))}"
     return Verdict("failed", (Failure("assertion", (), text, mutant.place, tuple(failed)),))
+
+
+def _misspelt(names: Iterable[str], result: RunResult) -> list[str]:
+    known = {assertion.name for assertion in result.assertions}.union(*(failure.names for failure in result.failures))
+    near = {name: nearest(name, known) for name in names if name not in known}
+    return [
+        f"no assertion or error is named '{name}', did you mean '{meant}'?" for name, meant in near.items() if meant
+    ]
 
 
 def is_found(scenario: Scenario, mutant: Mutant | None, variables: Mapping[str, str], result: RunResult) -> bool:
@@ -98,7 +108,8 @@ def is_named(failure: Failure, name: str | None) -> bool:
     return name in failure.names or (name in _WORDS and failure.kind == name)
 
 
-def _unexpected_pass(xfail: Xfail) -> Failure:
+def _unexpected_pass(xfail: Xfail, result: RunResult) -> Failure:
     what = "an assertion" if xfail.name is None else f"'{xfail.name}'"
     text = f"XPASS(strict): {what} was expected to fail, and did not: {xfail.reason}"
-    return Failure("assertion", (), text, xfail.place)
+    names = [] if xfail.name is None else [xfail.name]
+    return Failure("assertion", (), text, xfail.place, tuple(_misspelt(names, result)))

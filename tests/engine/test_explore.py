@@ -374,9 +374,30 @@ def test_what_happens_inside_a_statement_is_said_not_to_be_interleaved(
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO t SELECT 1 WHERE NOT EXISTS (SELECT FROM t WHERE a = 1);",
+        "UPDATE t SET a = (SELECT max(a) + 1 FROM t);",
+        "BEGIN;\nCOMMIT;\nDELETE FROM public.t WHERE a = (SELECT min(a) FROM t);",
+    ],
+)
+def test_what_reads_and_changes_a_table_outside_a_block_is_said_not_to_be_interleaved(sql: str, play: Play) -> None:
+    result = play(INSIDE.format(schedule="all", more="", sql=sql))
+    assert result.failures == []
+    (remark,) = result.remarks
+    line = 11 + len(sql.splitlines())
+    assert f": line {line} reads and changes t in a transaction of its own, so no other session came" in remark
+    assert remark.endswith("Write BEGIN before the statement and COMMIT after it: then one can")
+
+
+@pytest.mark.parametrize(
     ("more", "sql"),
     [
         ("", "SELECT double(a), random(), now() FROM t;"),
+        ("", "BEGIN;\n    UPDATE t SET a = (SELECT max(a) + 1 FROM t);\n    COMMIT;"),
+        ("", "UPDATE t SET a = 2 WHERE a = (SELECT a FROM t LIMIT 1 FOR UPDATE SKIP LOCKED);"),
+        ("", "INSERT INTO log SELECT a FROM t;"),
+        ("", "UPDATE t SET a = a + 1;"),
         ("", "SELECT pg_advisory_xact_lock(1);"),
         (
             "CREATE TRIGGER sets BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION raises();",

@@ -146,3 +146,16 @@ def test_a_variable_that_is_set_to_itself_twice_does_not_grow_for_ever(play: Pla
     )
     assert [str(f.place).rpartition(":")[2] for f in result.failures] == ["28"]
     assert "the variable a expands to a text of more than 64,000,000 characters" in result.failures[0].text
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("SELECT NULL AS room \\gset", ": \\gset in line 3 got NULL for it"),
+        ("SELECT 1 AS rooms \\gset", ", did you mean `rooms`?"),
+        ("", "; there are: iteration, worker; each session has its own, and \\set in the header sets one for all"),
+    ],
+)
+def test_a_variable_that_is_not_set_is_told_with_the_reason(play: Play, line: str, why: str) -> None:
+    text = f"-- chaos:setup\n-- chaos:session a\n{line}\nSELECT :room;\n-- chaos:check\nSELECT pass('x');\n"
+    assert only(play(text)).details == (f"the variable room is not set{why}",)

@@ -134,7 +134,7 @@ def test_a_failed_free_run_gives_a_token_only_where_it_fails_again(project: Proj
     result.stdout.fnmatch_lines(
         [
             "Notes:",
-            "    no order of steps that replays it was looked for: it would wait again, * for pg_sleep in line 8 alone",
+            "    no token replays it: it would wait again, * for pg_sleep in line 8 alone",
         ]
     )
     result.stdout.no_fnmatch_line("*--chaos-replay*")

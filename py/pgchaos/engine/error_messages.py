@@ -92,12 +92,13 @@ def _pgtap(error: ServerError) -> Iterator[str]:
 
 
 def _of_a_dump(error: ServerError, about: About) -> Iterator[str]:
-    if about.emptied is not None and error.sqlstate in _NOT_FOUND:
+    is_role = error.sqlstate == "42704" and _TO_A_ROLE.search(about.text)
+    if about.emptied is not None and error.sqlstate in _NOT_FOUND and not is_role:
         yield (
             f"search_path is empty since {about.emptied} (pg_dump writes it so): write `RESET search_path;` behind the "
             "file, or name the schema"
         )
-    if error.sqlstate == "42704" and _TO_A_ROLE.search(about.text):
+    if is_role:
         yield (
             "the role is not on this server: dump by `pg_dump --no-owner --no-privileges`, or write CREATE ROLE before "
             "the file (and `-- chaos:leaves role REASON` in the header: it is dropped in the end)"

@@ -22,7 +22,7 @@ from pgchaos.language.substitution import (
     render_to_send,
     render_words,
 )
-from pgchaos.language.suggestions import suggest
+from pgchaos.language.suggestions import nearest, suggest
 
 _SHOWN = 60
 """Characters of a variable's value that the report shows."""
@@ -73,6 +73,7 @@ class Interpreter:
         self._passing = False
         self._environ: dict[str, str | None] = {}
         self._emptied: Place | None = None
+        self._null: dict[str, int] = {}  # the variables that \gset unset, with the line
         self.noted: tuple[str, ...] = ()
         """The variables that the last statement set, for the report."""
 
@@ -193,7 +194,17 @@ class Interpreter:
     def _unset(self, parts: Iterable[str | Variable]) -> Iterator[str]:
         for part in parts:
             if isinstance(part, Variable) and part.form is not Form.TEST and part.name not in {*self.variables, *NAMES}:
-                yield f"the variable {part.name} is not set{suggest(part.name, self.variables)}"
+                yield f"the variable {part.name} is not set{self._why_unset(part.name)}"
+
+    def _why_unset(self, name: str) -> str:
+        if name in self._null:
+            return f": \\gset in line {self._null[name]} got NULL for it"
+        own = (
+            ""
+            if nearest(name, self.variables)
+            else "; each session has its own, and \\set in the header sets one for all"
+        )
+        return suggest(name, self.variables) + own
 
     def render(self, parts: Parts) -> str:
         """Put the variables into a text.
@@ -240,12 +251,12 @@ class Interpreter:
         self.noted = ()
         self._emptied = emptied_search_path(statement.text, statement.place, self._emptied)
         if statement.send is Send.GSET:
-            self._gset(self.render(statement.prefix), answer)
+            self._gset(self.render(statement.prefix), answer, statement.place.line)
         elif statement.send is Send.GEXEC and answer.results:
             return [cell for row in answer.results[-1].rows() for cell in row if cell is not None]
         return []
 
-    def _gset(self, prefix: str, answer: Answer) -> None:
+    def _gset(self, prefix: str, answer: Answer, line: int) -> None:
         result = answer.results[-1] if answer.results else None
         if result is None or result.height == 0:
             raise Wrong("no rows returned for \\gset", hint=_maybe_none(prefix, result))
@@ -254,6 +265,7 @@ class Interpreter:
         for column, value in zip(result.columns(), next(result.rows()), strict=True):
             if value is None:
                 self.variables.pop(prefix + column, None)
+                self._null[prefix + column] = line
             else:
                 self.variables[prefix + column] = value
             self.noted += (f"{prefix}{column} = {'NULL' if value is None else value[:_SHOWN]}",)

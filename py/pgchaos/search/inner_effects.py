@@ -1,4 +1,4 @@
-"""Finds statements with several effects, by triggers and functions: a search runs no other session between these."""
+"""Finds statements with several effects, or that read before they write: a search runs no other session in between."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from psycopg import sql
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.run import DatabaseInspector
 from pgchaos.language.model import Scenario
+from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
 from pgchaos.language.sql_tokens import SqlStatement, function_calls, top_statements
+from pgchaos.language.transaction_statements import closes_block, opens_block
+from pgchaos.search.touched_tables import changed_tables, locks_rows, named_tables
 
 _WRITES = ("insert", "update", "delete", "merge", "copy", "truncate")
 _PATIENCE = 30.0  # seconds for the answer
@@ -44,27 +47,40 @@ class InnerEffects:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self._calls: dict[str, list[int]] = defaultdict(list)
-        self._tables: dict[str, list[int]] = defaultdict(list)
-        self._found: dict[int, str] = {}
+        self._calls: dict[str, list[Place]] = defaultdict(list)
+        self._tables: dict[str, list[Place]] = defaultdict(list)
+        self._found: dict[Place, str] = {}
+        self._unsplit: dict[Place, str] = {}  # the table that a statement outside a block reads before it changes it
         self._asked = False
         self.next: DatabaseInspector | None = None
         for session in scenario.sessions:
+            in_block = False
             for item in session.items:
                 if isinstance(item, Statement):
-                    self._read(item)
+                    self._read(item, in_block=in_block)
+                    in_block = opens_block(item.verb, item.text) or (
+                        in_block and not closes_block(item.verb, item.text)
+                    )
 
-    def _read(self, statement: Statement) -> None:
-        for parsed in top_statements(statement.text):
+    def _read(self, statement: Statement, *, in_block: bool) -> None:
+        parsed_statements = top_statements(statement.text)
+        for parsed in parsed_statements:
             line = statement.place.line + (parsed.tokens[0].line if parsed.tokens else 0)
+            place = Place(statement.place.path, line)
             for call in function_calls(parsed.tokens):
-                self._calls[call.name].append(line)
+                self._calls[call.name].append(place)
             if any(token.is_word(*_WRITES) for token in parsed.tokens):
                 for token in parsed.tokens:
                     if token.is_identifier:
-                        self._tables[token.text].append(line)
+                        self._tables[token.text].append(place)
             if _locks_in_where(parsed):
-                self._found[line] = f"line {line} takes an advisory lock in WHERE"
+                self._found[place] = f"{self._line(place)} takes an advisory lock in WHERE"
+            table = _read_before_change(parsed)
+            if table and not in_block and len(parsed_statements) == 1:
+                self._unsplit[place] = table
+
+    def _line(self, place: Place) -> str:
+        return f"line {place.line}" if place.path == self._scenario.shown else str(place)
 
     def before(self, connection: Connection) -> None:
         """Call the next inspector."""
@@ -83,24 +99,44 @@ class InnerEffects:
         # an error is ignored: this only produces a remark, and the runs report it
         for kind, name, trigger in (row for result in answer.results for row in result.rows()):
             lines = self._calls if kind == "function" else self._tables
-            for line in lines[str(name)]:
-                self._found[line] = (
-                    f"line {line} calls {name}(), a volatile function"
+            for place in lines[str(name)]:
+                self._found[place] = (
+                    f"{self._line(place)} calls {name}(), a volatile function"
                     if kind == "function"
-                    else f"line {line} fires trigger {trigger} of {name}, which may write"
+                    else f"{self._line(place)} fires trigger {trigger} of {name}, which may write"
                 )
 
     def remarks(self) -> list[str]:
         """Report the statements whose effects were not interleaved."""
-        if not self._found:
-            return []
-        found = [text for _, text in sorted(self._found.items())]
-        more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
-        return [
-            f"{self._scenario.shown}: `schedule {self._scenario.schedule.kind}` puts whole statements in order: what"
-            f" happens inside one was not interleaved ({'; '.join((*found[:_SHOWN], *more))}). To have others come in"
-            " between, run freely, with chaos.jitter() called there, or chaos.inject_delay() on the table"
-        ]
+        whole = f"{self._scenario.shown}: `schedule {self._scenario.schedule.kind}` puts whole statements in order:"
+        remarks = []
+        if self._unsplit:
+            read = [f"{self._line(place)} reads and changes {table}" for place, table in sorted(self._unsplit.items())]
+            remarks.append(
+                f"{whole} {_some(read)} in a transaction of its own, so no other session came in between. Write BEGIN"
+                " before the statement and COMMIT after it: then one can"
+            )
+        if self._found:
+            found = [text for _, text in sorted(self._found.items())]
+            remarks.append(
+                f"{whole} what happens inside one was not interleaved ({_some(found)}). To have others come in"
+                " between, run freely, with chaos.jitter() called there, or chaos.inject_delay() on the table"
+            )
+        return remarks
+
+
+def _some(found: list[str]) -> str:
+    more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return "; ".join((*found[:_SHOWN], *more))
+
+
+def _read_before_change(parsed: SqlStatement) -> str | None:
+    """Name the table that a statement changes and has read in a query; None where that locks rows, or reads no such."""
+    query = next((at for at, token in enumerate(parsed.tokens) if token.is_word("select")), None)
+    if query is None or locks_rows(parsed.tokens):
+        return None
+    changed = set(changed_tables(parsed.tokens))
+    return next((name for name in named_tables(parsed.tokens[query:]) if name in changed), None)
 
 
 def _locks_in_where(parsed: SqlStatement) -> bool:

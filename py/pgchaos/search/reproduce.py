@@ -64,7 +64,7 @@ def reproduce(
         return Reproduction()
     reason = _reason_against(scenario, failed, len(order))
     if reason:
-        return Reproduction(notes=(f"no order of steps that replays it was looked for: {reason}",))
+        return Reproduction(notes=(f"no token replays it: {reason}",))
     announce()
     limit = max(failed.duration, _LEAST_LIMIT)
     with _with_time_limit(settings, limit) as limited:
@@ -76,14 +76,13 @@ def reproduce(
         return Reproduction()
     if not (late or _failure_keys(failed).isdisjoint(_failure_keys(again))):
         return Reproduction(again.decisions)
-    found = (
-        f"not found within the time of the run, {limit:.1f} s" if late else "there is none: run so, it does not fail"
-    )
-    note = (
-        "an order of steps that replays it was looked for, by its steps one at a time in the order in which they"
-        f" began; {found}"
-    )
-    return Reproduction(notes=(note,))
+    if late:
+        ending = f"does not end within the time of the run, {limit:.1f} s"
+    elif again.failures:
+        ending = f"fails in another way: {again.failures[0].text}"
+    else:
+        ending = "passes"
+    return Reproduction(notes=(f"no token replays it: the same order, one step at a time, {ending}",))
 
 
 def retry_without_fault(factory: RunFactory, failed: RunResult) -> str:

@@ -58,8 +58,8 @@ def touched(statement: SqlStatement, known: KnownDatabase) -> Footprint:
     found = calls(tokens, known)
     if found.anything or not _resolved(tokens, known):
         return ANYTHING
-    targets = set(_targets(tokens))
-    locks = statement.verb in _LOCKS or _locks_rows(tokens)
+    targets = set(changed_tables(tokens))
+    locks = statement.verb in _LOCKS or locks_rows(tokens)
     for token in tokens:
         if token.is_identifier and token.text in known.relations:
             relation = known.relations[token.text]
@@ -155,7 +155,7 @@ def _with_queries(tokens: Sequence[SqlToken]) -> set[str]:
     return found
 
 
-def _locks_rows(tokens: Sequence[SqlToken]) -> bool:
+def locks_rows(tokens: Sequence[SqlToken]) -> bool:
     """Whether there is a FOR UPDATE or the like: then all tables count as locked."""
     for at, token in enumerate(tokens):
         if token.is_word("for") and token_at(tokens, at + 1).is_word("update", "share", "no", "key"):
@@ -163,7 +163,7 @@ def _locks_rows(tokens: Sequence[SqlToken]) -> bool:
     return False
 
 
-def _targets(tokens: Sequence[SqlToken]) -> Iterator[str]:
+def changed_tables(tokens: Sequence[SqlToken]) -> Iterator[str]:
     """List the tables that are changed: after INTO, UPDATE and DELETE FROM."""
     for at, token in enumerate(tokens):
         deletes = token.is_word("from") and token_at(tokens, at - 1).is_word("delete")
@@ -179,10 +179,10 @@ def _targets(tokens: Sequence[SqlToken]) -> Iterator[str]:
 def _resolved(tokens: Sequence[SqlToken], known: KnownDatabase) -> bool:
     """Whether every table is known; a table that a session creates is not."""
     with_names = _with_queries(tokens)
-    return all(name in known.relations or name in with_names for name in _tables(tokens))
+    return all(name in known.relations or name in with_names for name in named_tables(tokens))
 
 
-def _tables(tokens: Sequence[SqlToken]) -> Iterator[str]:
+def named_tables(tokens: Sequence[SqlToken]) -> Iterator[str]:
     """List the names where the grammar expects tables."""
     openers, listing, awaited = [""], [False], False
     at = 0
