@@ -50,6 +50,7 @@ class InnerEffects:
         self._calls: dict[str, list[Place]] = defaultdict(list)
         self._tables: dict[str, list[Place]] = defaultdict(list)
         self._found: dict[Place, str] = {}
+        self._alone: set[Place] = set()  # statements outside a block
         self._unsplit: dict[Place, str] = {}  # the table that a statement outside a block reads before it changes it
         self._asked = False
         self.next: DatabaseInspector | None = None
@@ -67,6 +68,8 @@ class InnerEffects:
         for parsed in parsed_statements:
             line = statement.place.line + (parsed.tokens[0].line if parsed.tokens else 0)
             place = Place(statement.place.path, line)
+            if not in_block:
+                self._alone.add(place)
             for call in function_calls(parsed.tokens):
                 self._calls[call.name].append(place)
             if any(token.is_word(*_WRITES) for token in parsed.tokens):
@@ -118,9 +121,10 @@ class InnerEffects:
             )
         if self._found:
             found = [text for _, text in sorted(self._found.items())]
+            block = "write BEGIN before it and COMMIT after it, or " if self._alone.issuperset(self._found) else ""
             remarks.append(
                 f"{whole} what happens inside one was not interleaved ({_some(found)}). To have others come in"
-                " between, run freely, with chaos.jitter() called there, or chaos.inject_delay() on the table"
+                f" between, {block}run freely, with chaos.jitter() called there, or chaos.inject_delay() on the table"
             )
         return remarks
 
