@@ -82,6 +82,7 @@ def test_an_assertion_whose_result_goes_elsewhere_fails(play: Play, statement: s
 
 PARTS = {
     "union": "SELECT is(1, 1, 'one') UNION ALL SELECT is(state, 'done', 'two') FROM job;",
+    "a name with escapes": "SELECT is(1, 1, 'one') UNION ALL SELECT U&\"\\0069s\"(state, 'done', 'two') FROM job;",
     "union without descriptions": "SELECT is(1, 1) UNION ALL SELECT is(state, 'done') FROM job;",
     "more rows than parts": "SELECT is(1, 1, 'one') FROM generate_series(1, 3)"
     " UNION ALL SELECT ok(false, 'two') FROM job;",

@@ -16,6 +16,7 @@ from tests.language.scanning import only
     [
         ("SELECT a.b", ["word select", "word a", "symbol .", "word b"]),
         ('"A ""b""" u&"c"', ['name A "b"', "name c"]),
+        (r"""U&"\0069\+000073\\" U&"!006Fk" UESCAPE '!'""", ["name is\\", "name ok", "word uescape", "string !"]),
         ("'it''s' E'it\\'s' $x$ $y$ $x$", ["string it's", "string it\\'s", "string  $y$ "]),
         (
             "1 1.5 1e10 1ok 1..2",
@@ -66,6 +67,7 @@ def test_the_functions_that_a_statement_may_call(text: str, names: list[str]) ->
 def test_a_function_called_by_a_schema_is_none_of_pgtap() -> None:
     assert pgtap_calls('SELECT ok(true), mine.is(1, 1), "pass"()') == {"ok", "pass"}
     assert pgtap_calls("SELECT 'ok(true)'") == frozenset()
+    assert pgtap_calls(r"""SELECT U&"\006fk"(true)""") == {"ok"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgchaos.language.problems import Place
+from pgchaos.language.written_assertions import Excuses
 from pgchaos.results import Assertion
 from pgchaos.tap import TapParser, TapReport, diagnostics_of, failures_of
 
@@ -92,6 +93,20 @@ def test_todo_and_skip_do_not_fail() -> None:
 def test_what_failed_was_not_skipped_whatever_its_description_says() -> None:
     # as for pg_prove: ok(false, 'sold # skip none') must not pass
     assert [f.text for f in failures_of(parse("1..1\nnot ok 1 - sold # skip none"))] == ["sold"]
+
+
+CHANGED = "1..2\nok 1 - a\nok 2 - replace(is(1, 2), 'not ', '')\n# Looks like you failed 1 test of 2"
+
+
+def test_what_pgtap_counted_as_failed_must_have_been_printed_so() -> None:
+    parser = TapParser(Excuses())
+    parser.feed(CHANGED, HERE)
+    (problem,) = parser.close().problems
+    assert problem.text.startswith("pgTAP counted 1 test that failed, and 0 printed `not ok`")
+    assert problems(CHANGED) == [], "pg_prove looks at what is printed only"
+    parser = TapParser(Excuses())
+    parser.feed(CHANGED.replace("ok 1", "not ok 1"), HERE)
+    assert not parser.close().problems
 
 
 def test_the_plan_may_come_last() -> None:

@@ -47,6 +47,8 @@ FUNCTIONS = frozenset(
 TOOLKIT_TAP = frozenset({"unchanged", "eventually", "no_leaks", "blocked_by"})
 TOOLKIT = TOOLKIT_TAP | {"assert"}
 
+UNICODE_NAME = '&"'  # U&"\0069s"(…) calls is()
+
 _WORD = re.compile(r"\w+")
 _CREATES = re.compile("function|procedure", re.IGNORECASE)
 
@@ -98,7 +100,7 @@ def called_functions(text: str) -> frozenset[str]:
 def pgtap_calls(text: str) -> frozenset[str]:
     """Return the functions of pgTAP that a statement calls without schema, outside its strings."""
     # a fast test, without tokens, which excludes nearly all statements
-    if FUNCTIONS.isdisjoint(words_of(text)):
+    if FUNCTIONS.isdisjoint(words_of(text)) and UNICODE_NAME not in text:
         return frozenset()
     return FUNCTIONS.intersection(call.name.lower() for call in function_calls(tokenize(text)) if not call.schema)
 

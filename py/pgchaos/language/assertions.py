@@ -15,6 +15,7 @@ from pgchaos.language.assertion_functions import (
     FUNCTIONS,
     TOOLKIT,
     TOOLKIT_TAP,
+    UNICODE_NAME,
     command_arguments,
     is_toolkit_on_search_path,
     own_functions,
@@ -164,7 +165,7 @@ def tap_calls(statement: Statement, asserting: frozenset[str], names: FunctionNa
 
 def is_at_most_one_call(text: str) -> bool:
     """Whether a statement certainly calls at most one assertion; a fast test, without tokens."""
-    return sum(name.lower() in _ALL for name in _CALLED.findall(text)) <= 1
+    return sum(name.lower() in _ALL for name in _CALLED.findall(text)) <= 1 and UNICODE_NAME not in text
 
 
 def first_call(text: str, names: FunctionNames) -> str | None:

@@ -22,7 +22,7 @@ _TOKEN = re.compile(
       | (?P<comment>--[^\n\r]*)
       | (?P<block>/\*)
       | (?P<quote>(?:[eEnNbBxX]|[uU]&)?')
-      | (?:[uU]&)?"(?P<name>[^"]*(?:""[^"]*)*)"?
+      | (?P<unicode>[uU]&)?"(?P<name>[^"]*(?:""[^"]*)*)"?
       | (?P<tag>\$(?:{LETTER}{WORDLIKE}*)?\$)
       | (?P<long>::|:=|\.\.)
       | (?P<variable>{VARIABLE})
@@ -31,6 +31,9 @@ _TOKEN = re.compile(
       | (?P<symbol>.)""",
     re.VERBOSE | re.DOTALL,
 )
+
+
+_UESCAPE = re.compile(rf"[{SPACE}]*uescape[{SPACE}]*'([^'])'", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,8 @@ def _tokens(text: str, line: int, comments: bool) -> Iterator[SqlToken]:
                 at = close + len(raw) if close >= 0 else len(text)
                 yield SqlToken("string", content, line, start, at)
             case "name":
-                yield SqlToken("name", found["name"].replace('""', '"'), line, start, at)
+                name = found["name"].replace('""', '"')
+                yield SqlToken("name", _decoded(name, text, at) if found["unicode"] else name, line, start, at)
             case "word":
                 yield SqlToken("word", raw.lower(), line, start, at)
             case "variable":
@@ -101,6 +105,19 @@ def _tokens(text: str, line: int, comments: bool) -> Iterator[SqlToken]:
             case _:
                 yield SqlToken("symbol", raw, line, start, at)
         line += text.count("\n", start, at)
+
+
+def _decoded(name: str, text: str, end: int) -> str:
+    """Decode the escapes in U&"…", which ends at a position of a text; UESCAPE behind it names another character."""
+    uescape = _UESCAPE.match(text, end)
+    escape = re.escape(uescape[1] if uescape else "\\")
+    escapes = rf"{escape}(?:(?P<escape>{escape})|\+(?P<six>[0-9a-fA-F]{{6}})|(?P<four>[0-9a-fA-F]{{4}}))"
+
+    def character(found: re.Match[str]) -> str:
+        code = int(found["six"] or found["four"] or "0", 16)
+        return found["escape"] or (chr(code) if code <= sys.maxunicode else found[0])
+
+    return re.sub(escapes, character, name)
 
 
 def _string_end(text: str, start: int, *, escapes: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pgchaos.language.problems import Place
@@ -11,6 +12,7 @@ from pgchaos.tap.lines import COUNTS, HEADING, BailOut, Comment, Line, Nested, N
 
 _YAML_SINCE = 13
 TOTALS = ("Looks like you failed ", "Looks like you planned ")
+_FAILED = re.compile(r"Looks like you failed ([0-9]{1,9}) tests? of [0-9]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class TapParser:
         self._plan_place: Place | None = None
         self._plan_after = 0
         self._unread = 0
+        self._failed = 0
         self._version = 0
         self._yaml: int | None = None
         self._bailed_out = False
@@ -86,6 +89,7 @@ class TapParser:
         """End the stream. If an error `stopped` it, a broken plan is not a problem, because the error is reported."""
         if not stopped and not self._bailed_out:
             self._check_plan()
+            self._check_failed()
         plan = self._plan
         skipped = "" if plan is None or plan.skip is None else plan.skip or "no reason given"
         return TapReport(
@@ -147,6 +151,8 @@ class TapParser:
             self._results[-1].diagnostics.append(text)
         else:
             self._remarks.append(text)
+            if found := _FAILED.match(text):
+                self._failed = int(found[1])
 
     def _take_plan(self, plan: Plan, place: Place | None) -> None:
         if self._plan is not None:
@@ -167,6 +173,16 @@ class TapParser:
         ran += self._unread
         if self._plan.count != ran:
             self._problems.append(TapProblem(f"planned {_tests(self._plan.count)}, ran {ran}", place))
+
+    def _check_failed(self) -> None:
+        """Compare pgTAP's own count with what was printed; pg_prove does not, so it is not done for a plain file."""
+        printed = sum(not result.test.ok for result in self._results) + self._unread
+        if self._excuses is not None and self._failed > printed:
+            text = (
+                f"pgTAP counted {_tests(self._failed)} that failed, and {printed} printed `not ok`: something changes "
+                "what an assertion returns before it is printed"
+            )
+            self._problems.append(TapProblem(text))
 
 
 def _tests(count: int) -> str:
