@@ -94,6 +94,16 @@ def test_refusal_for_another_reason_than_access_is_not_blamed_on_the_password(fo
         open_server(ServerSettings(dsn=dsn))
 
 
+def test_a_role_whose_sessions_begin_as_another_is_refused(foreign_server: ForeignServer) -> None:
+    foreign_server.role("owner")
+    dsn = foreign_server.role("clerk", "LOGIN IN ROLE owner CREATEDB")
+    with foreign_server.connect() as conn:
+        conn.execute("ALTER ROLE clerk SET role = 'owner'")
+    with pytest.raises(ServerError, match=r"role clerk begin as role owner .*PGOPTIONS='-c role=none'"):
+        open_server(ServerSettings(dsn=dsn))
+    open_server(ServerSettings(dsn=make_conninfo(dsn, options="-c role=none"))).close()
+
+
 def test_databases_of_others_are_never_touched(foreign_server: ForeignServer) -> None:
     dsn = foreign_server.role("tester")
     with foreign_server.connect() as conn:

@@ -23,7 +23,7 @@ _QUICK_REFUSAL = 2.0  # seconds: slower refusals are not examined, as each furth
 
 _QUESTION = """
     SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('is_superuser') = 'on',
-           r.rolcreatedb, r.rolname, pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid()
+           r.rolcreatedb, r.rolname, SESSION_USER, pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid()
     FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER
 """
 
@@ -60,8 +60,9 @@ def inspect_server(base: str, choice: ServerChoice, ours: bool, in_place: bool) 
                 )
             hide(info.password or "", frozenset({info.user, info.dbname, info.host}))
             assert row is not None
-            version_text, superuser, createdb, role, standby, backend = row
+            version_text, superuser, createdb, role, authenticated, standby, backend = row
             _refuse_pooler(conninfo, info.backend_pid, backend)
+            _refuse_other_role(str(role), str(authenticated))
             address = f"{info.host or info.hostaddr}:{info.port}"
             database, version = info.dbname, info.server_version
             options = _session_options(conn)
@@ -118,6 +119,15 @@ def _refuse_pooler(conninfo: str, announced: int, backend: object) -> None:
     if backend != announced:
         raise ServerError(
             f"{pooler_message(announced, backend, pooler_version(conninfo))}. Use the server's own host and port"
+        )
+
+
+def _refuse_other_role(role: str, authenticated: str) -> None:
+    """Refuse a role whose sessions begin as another one: that one may not see or end them."""
+    if role != authenticated:
+        raise ServerError(
+            f"sessions of role {authenticated} begin as role {role} (ALTER ROLE or ALTER DATABASE … SET role), which "
+            f"may not see and end them: connect as {role}, or with PGOPTIONS='-c role=none'"
         )
 
 
