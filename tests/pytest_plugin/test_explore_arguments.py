@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pgchaos.pytest_plugin.fixtures.explore_arguments import asserts_nothing, named, wrong_arguments
+from pgchaos.pytest_plugin.fixtures.explore_arguments import asserts_nothing, name_sessions, wrong_arguments
 
 NUMBERS: dict[str, object] = {"runs": 5, "timeout": 60, "grace": 0.5, "seed": None}
 
@@ -165,7 +165,7 @@ def test_arguments_that_are_right_are_not_complained_of() -> None:
 
 def test_functions_are_sessions_by_their_names() -> None:
     shop = Shop()
-    found = named([buy, setup, buy, shop, shop, lambda _: None, partial(buy, "x")])
+    found = name_sessions([buy, setup, buy, shop, shop, lambda _: None, partial(buy, "x")])
     assert [(name, count) for name, (_, count) in found.items()] == [
         ("buy", 2),
         ("setup_", 1),

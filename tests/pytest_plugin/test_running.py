@@ -207,7 +207,7 @@ def test_the_duration_is_the_scenarios_own(project: Project) -> None:
         "def pytest_runtest_makereport(item, call):\n"
         "    report = yield\n"
         "    if report.when == 'call':\n"
-        "        print('took', 'none' if not report.duration else report.duration == item.took)\n"
+        "        print('took', 'none' if not report.duration else report.duration == item.duration)\n"
         "    return report\n"
     )
     result = project.run("-s")

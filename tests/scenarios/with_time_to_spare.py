@@ -27,5 +27,5 @@ def _look(item: pytest.Item) -> None:
         if not {"drawing", "searching"}.intersection(item.job.parts):
             # a search takes the time of all its runs, and the limit is of each
             limit = item.job.read()[0].timeout or RunSettings(0).timeout
-            assert item.took is not None
-            assert item.took < limit / 2, "it has half of its time-out to spare"
+            assert item.duration is not None
+            assert item.duration < limit / 2, "it has half of its time-out to spare"

@@ -1,4 +1,4 @@
-"""Which files a run of pytest collects, and their items. Loaded only for projects that have such files."""
+"""Decides which files pytest collects, and creates their items. Loaded only for projects with such files."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _FIRST_LINE = re.compile(r"^(?!#?[ \t]*$)[^\n]*", re.MULTILINE)  # the first lin
 
 
 class ScenarioFile(pytest.Module):
-    """A file of SQL: one item for each combination of values of its matrix, and for each mutant of these.
+    """A file of SQL, with an item for each combination of matrix values, and for each mutant of these.
 
-    It is a Module, although it holds no Python, so that autouse fixtures of module scope are set up for it.
+    It is a Module, although it contains no Python, so that autouse fixtures of module scope are set up for it.
     """
 
     run: Run
     shown: str  # the path as reports show it
-    raw: bytes | None = None  # its contents, until it is collected
-    summary: FileSummary | None = None  # as it is stored, until it is collected; None where the file must be read
+    raw: bytes | None = None  # its contents, until collect() is called
+    summary: FileSummary | None = None  # the cached one, until collect() is called; None if the file must be read
     plain: bool = False  # it has no directives
-    prints_tap: bool = True  # it has directives, or seems to print TAP
+    prints_tap: bool = True  # it has directives, or appears to print TAP
 
     def collect(self) -> Iterator[ScenarioItem]:
         """Read the file."""
@@ -48,7 +48,7 @@ class ScenarioFile(pytest.Module):
         raw, self.raw = self.raw, None
         summary, self.summary = self.summary, None
         if not self.prints_tap and options.server.in_place:
-            # the user's database must not be changed by a file that may not be a test
+            # a file that may not be a test must not change the user's database
             what = "has no `-- chaos:` directive and no TAP plan, so it is not run in place, in a database of yours"
             yield self._broken(f"{shown}:1: the file {what}", raw)
             return
@@ -78,7 +78,7 @@ class ScenarioFile(pytest.Module):
         if repetition:
             name = item_name(stem, job.variables, job.mutant, repetition)
         item = self.run.item(self, name, self.run.call, summary.tags)
-        item.name_once = once if repetition else None
+        item.unrepeated_name = once if repetition else None
         item.job = job
         item.title = summary.title
         item.user_properties += [(NOTE, one_line(note)) for note in summary.notes]
@@ -88,7 +88,7 @@ class ScenarioFile(pytest.Module):
     def _broken(self, text: str, raw: bytes | None) -> ScenarioItem:
         from pgchaos.language.reader import tags_in
 
-        # its tags, as far as they can be read, so that -m selects it too
+        # with the tags that can be read, so that -m selects it too
         return _broken(self, self.path.stem, text, tags_in(_decoded(raw)) & {*MARKERS, *self.run.options.tags})
 
 
@@ -112,7 +112,7 @@ class SpecFile(pytest.Module):
         first = _FIRST_LINE.search(spec.source)
         for repetition in self.run.repetitions:
             item = self.run.item(self, item_name(name, {}, "", repetition), call)
-            item.name_once = name if repetition else None
+            item.unrepeated_name = name if repetition else None
             item.job = spec_job(
                 spec, options.spec_timeout, accept=options.accept, load_extensions=options.load_extensions
             )
@@ -121,7 +121,7 @@ class SpecFile(pytest.Module):
 
 
 def _broken(file: ScenarioFile | SpecFile, name: str, text: str, tags: Collection[str] = ()) -> ScenarioItem:
-    """Make the item of a file that cannot be read; where pytest only collects, it fails at once."""
+    """Make the item of a file that cannot be read; with --collect-only, fail at once."""
     if file.config.getoption("collectonly"):
         raise file.CollectError(printable(text)) from None
     return file.run.item(file, name, broken_call(text), tags)
@@ -131,15 +131,15 @@ class _Kind(NamedTuple):
     """How a file is collected."""
 
     kind: Literal["scenario", "pgtap"]
-    raw: bytes | None  # its contents; None where it cannot be read
+    raw: bytes | None  # its contents; None if it cannot be read
     prints_tap: bool = True
-    summary: FileSummary | None = None  # as it is stored
+    summary: FileSummary | None = None  # the cached one
 
 
 def scenario_file(path: Path, parent: pytest.Collector, *, others: bool, pytest_pgtap: bool) -> ScenarioFile | None:
-    """The collector of a file of SQL, or None where the file is not collected.
+    """Return the collector of a file of SQL, or None if the file is not collected.
 
-    Other plugins may collect it too (`others`), among them pytest-pgtap, whose collector --chaos-pgtap replaces.
+    `others`: other plugins collect it too. --chaos-pgtap replaces the collector of pytest-pgtap.
     """
     run, shown = run_of(parent.config), shown_path(path, parent.config)
     kind = _kind(path, shown, parent.session, run)
@@ -157,16 +157,16 @@ def scenario_file(path: Path, parent: pytest.Collector, *, others: bool, pytest_
 
 
 def spec_file(path: Path, parent: pytest.Collector) -> SpecFile | None:
-    """The collector of an isolation spec, or None where the file is not collected.
+    """Return the collector of an isolation spec, or None if the file is not collected.
 
     A spec is collected if it is named itself, and with --chaos-pgtap wherever a scenario would be. A `.spec` file that
-    does not look like an isolation spec (RPM's, PyInstaller's) never is.
+    is not an isolation spec (such as RPM's and PyInstaller's) is never collected.
     """
     from pgchaos.isolation.grammar import is_spec
 
     options = parent.config.stash[OPTIONS]
     if not is_named(path, parent.session):
-        found = _is_below(path, parent.config) or (options.named and _is_in_named_folder(path, parent.session))
+        found = _is_below(path, parent.config) or (options.has_paths and _is_in_named_folder(path, parent.session))
         if not (options.pgtap_files and found):
             return None
     try:
@@ -181,14 +181,14 @@ def spec_file(path: Path, parent: pytest.Collector) -> SpecFile | None:
 
 
 def _kind(path: Path, shown: str, session: pytest.Session, run: Run) -> _Kind | None:
-    """How a file is collected, or None.
+    """Decide how a file is collected; None if it is not.
 
-    Installing the package must not run any SQL: a file with a directive is collected if it is below `chaos_paths`, is
-    named on the command line, or is below a named folder. Without a directive it is collected if it is named itself,
-    and with --chaos-pgtap if it seems to print TAP and a file with a directive would be collected there.
+    Installing the package must not make pytest run SQL. So a file with a directive is collected if it is below
+    `chaos_paths`, is an argument, or is below a folder that is an argument. A file without a directive is collected if
+    it is an argument, and with --chaos-pgtap if it appears to print TAP and a file with a directive would be collected.
     """
     named, options = is_named(path, session), run.options
-    if not (named or _is_below(path, session.config) or (options.named and _is_in_named_folder(path, session))):
+    if not (named or _is_below(path, session.config) or (options.has_paths and _is_in_named_folder(path, session))):
         return None
     try:
         raw = path.read_bytes()
@@ -198,7 +198,7 @@ def _kind(path: Path, shown: str, session: pytest.Session, run: Run) -> _Kind | 
     summary = run.cache.stored(path, shown, raw)
     if summary is not None and not summary.plain:
         return _Kind("scenario", raw, summary=summary)
-    # they take long to load: where every file is stored, nothing needs them
+    # imported here because it takes long: not needed if every file is cached
     from pgchaos.language.plain_files import prints_tap
     from pgchaos.language.reader import is_scenario
 
@@ -211,11 +211,11 @@ def _kind(path: Path, shown: str, session: pytest.Session, run: Run) -> _Kind | 
     return _Kind("pgtap", raw, prints, summary) if prints or (named and path.suffix in SQL_SUFFIXES) else None
 
 
-_PREFIXES = pytest.StashKey[tuple[str, ...]]()  # asked for each file that is collected
+_PREFIXES = pytest.StashKey[tuple[str, ...]]()  # cached, because it is needed for each file
 
 
 def _is_below(path: Path, config: pytest.Config) -> bool:
-    """Whether a file is below a folder whose scenarios are collected without being named."""
+    """Whether a file is below a folder whose scenarios are always collected."""
     if _PREFIXES not in config.stash:
         config.stash[_PREFIXES] = _prefixes(config.stash[OPTIONS].paths)
     return str(path).startswith(config.stash[_PREFIXES])
@@ -227,7 +227,7 @@ def _prefixes(folders: tuple[Path, ...]) -> tuple[str, ...]:
 
 
 def _is_in_named_folder(path: Path, session: pytest.Session) -> bool:
-    # `pytest .` is the same as `pytest`: it names no folder
+    # `pytest .` is the same as `pytest`
     start = session.config.invocation_params.dir
     return any(session.isinitpath(folder) for folder in path.parents if folder != start)
 

@@ -1,4 +1,4 @@
-"""Summaries of the files of a collection, cached between runs of pytest."""
+"""Caches summaries of collected files between runs of pytest."""
 
 from __future__ import annotations
 
@@ -20,37 +20,36 @@ import pgchaos
 from pgchaos.language.problems import ScenarioError
 from pgchaos.pytest_plugin.file_summary import FileSummary
 
-# Each worker of pytest-xdist collects everything; this one writes the cache.
+# Each worker of pytest-xdist collects all files; this one writes the cache.
 _WRITER = "gw0"
 
-# The rooms whose code decides what a summary holds, and the libraries that this code asks.
+# The packages whose code determines a summary, and the libraries that this code uses.
 _CODE = ("language", "schedule", "runner", "pytest_plugin")
 _LIBRARIES = ("psycopg", "sqlparse")
 
-# Commands that read another file, of which a branch of an \if may not have read any.
+# Commands that read another file: a branch of \if may skip them.
 _READS_OTHERS = re.compile(r"\\(?:i|ir|include|include_relative|copy)(?![^\W\d_])")
 
 
 @dataclass(slots=True)
 class _Folder:
-    """The cached files of one folder: for each name the digest of its text, and its summary."""
+    """The cached files of one folder: for each name the digest of the text, and the summary."""
 
     key: str  # in pytest's cache
-    before: dict[str, list[Any]]  # as the cache was
+    before: dict[str, list[Any]]  # from the cache
     now: dict[str, list[Any]] = field(default_factory=dict)  # of the files of this run
 
 
 class CollectionCache:
-    """Reads summaries from pytest's cache where they are still valid, and from the files else.
+    """Reads summaries from pytest's cache if they are still valid, else from the files.
 
-    A summary depends on the text of the file, its path (in notes), the project's tags and the code that reads it: it is
-    valid while all of these are the same. The text is compared by a hash of all of it, never by size and time, so that
-    no edit is missed. A file that reads others, or has a mistake, is not cached, so that both are seen in every run.
-    With `-p no:cacheprovider`, or variables of --chaos-set (`constants`), all files are read.
+    A summary depends on the text of the file, its path (in notes), the project's tags and the code that reads it. The
+    text is compared by a hash, not by size and time, so that no edit is missed. A file that reads other files, or has a
+    mistake, is not cached. With `-p no:cacheprovider`, or variables of --chaos-set (`constants`), all files are read.
     """
 
     def __init__(self, config: pytest.Config, tags: tuple[str, ...], constants: Mapping[str, str]) -> None:
-        # with variables a file may be another scenario, and each file is asked which of them it uses
+        # variables may change a scenario, and each file must be read to find out which of them it uses
         self._cache: pytest.Cache | None = None if constants else getattr(config, "cache", None)
         self._constants = constants
         self.unused = set(constants)
@@ -60,13 +59,13 @@ class CollectionCache:
         self._folders: dict[tuple[str, str], _Folder] = {}
 
     def stored(self, path: Path, shown: str, raw: bytes) -> FileSummary | None:
-        """Return the summary of a file with these contents, as reports show it; None where it must be read."""
+        """Return the cached summary of a file with these contents, whose path reports show as `shown`; else None."""
         if self._cache is None:
             return None
         name = path.name
         folder = self._folder(self._cache, path, shown)
         entry = folder.before.get(name, [])
-        # an entry that is damaged counts as missing
+        # a damaged entry counts as missing
         with suppress(ValueError, TypeError):
             digest, summary = entry
             if digest == _digest(raw):
@@ -76,11 +75,11 @@ class CollectionCache:
         return None
 
     def read(self, path: Path, shown: str, raw: bytes | None, *, plain: bool) -> FileSummary:
-        """Read a file, and store its summary; ScenarioError where it is not a valid scenario.
+        """Read a file, and store its summary; ScenarioError if it is not a valid scenario.
 
-        Its contents are None where they could not be read. `plain`: it is collected as a file without directives.
+        `raw` is None if its contents could not be read. `plain`: it is collected as a file without directives.
         """
-        # they take long to load: where every file is stored, nothing needs them
+        # imported here because it takes long: not needed if every file is cached
         from pgchaos.language.constants import names_used
         from pgchaos.language.reader import read
         from pgchaos.pytest_plugin.summarize import summarize, texts_of
@@ -89,7 +88,7 @@ class CollectionCache:
         try:
             scenario = read(path, shown, extra_tags=self._tags, raw=raw, root=self._root, constants=given)
         except ScenarioError:
-            # it may use them all
+            # it may use all of them
             self.unused.clear()
             raise
         if self.unused:
@@ -101,7 +100,7 @@ class CollectionCache:
         return summary
 
     def write(self) -> None:
-        """Write the summaries of this run, where any is new."""
+        """Write the summaries of this run, if any is new."""
         if self._cache is None or not self._writes:
             return
         for (path, _), folder in self._folders.items():
@@ -109,10 +108,10 @@ class CollectionCache:
                 continue
             others = {name: entry for name, entry in folder.before.items() if name not in folder.now}
             existing = {name: entry for name, entry in others.items() if Path(path, name).exists()}
-            # without the cache the next run is slower, which needs no warning
+            # if it cannot be written, the next run is only slower: no warning
             with warnings.catch_warnings(), suppress(UnicodeError):
                 warnings.simplefilter("ignore", pytest.PytestCacheWarning)
-                # a text, because pytest's own way to write lists is slow and spends a line on each value
+                # as text, because pytest writes lists slowly, with a line for each value
                 files = json.dumps({**existing, **folder.now}, ensure_ascii=False)
                 self._cache.set(folder.key, {"by": self._version, "files": files})
 
@@ -137,13 +136,13 @@ def _digest(raw: bytes) -> str:
 
 
 def code_files() -> list[Path]:
-    """The files of the package that decide what a summary holds."""
+    """Return the files of the package that determine a summary."""
     package = Path(pgchaos.__file__).parent
-    return sorted([*package.glob("*.py"), *(file for room in _CODE for file in package.glob(f"{room}/**/*.py"))])
+    return sorted([*package.glob("*.py"), *(file for part in _CODE for file in package.glob(f"{part}/**/*.py"))])
 
 
 def _code_version(tags: tuple[str, ...]) -> str:
-    # sizes and times too, as the code changes without its version while somebody works on it
+    # sizes and times too: during development the code changes without its version
     states = [(file.name, (state := file.stat()).st_mtime_ns, state.st_size) for file in code_files()]
     libraries = [version(name) for name in _LIBRARIES]
     text = repr((pgchaos.__version__, sys.hexversion, libraries, tags, states))

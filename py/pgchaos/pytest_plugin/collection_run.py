@@ -1,4 +1,4 @@
-"""What all files of a collection have in common, worked out once."""
+"""What all collected files of a run share, computed once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Run:
         self._marks: dict[tuple[str, ...], list[pytest.Mark]] = {}
 
     def item(self, file: pytest.Module, name: str, call: Call, tags: Collection[str] = ()) -> ScenarioItem:
-        """Make an item with these tags as markers, beside chaos."""
+        """Make an item with these tags and `chaos` as markers."""
         made: ScenarioItem = ScenarioItem.from_parent(file, name=name, callobj=call, fixtureinfo=shared_fixtures(file))
         marks = self._marks_of(tuple(tags))
         # as Node.add_marker does for each of them
@@ -41,7 +41,7 @@ class Run:
 
 
 def _repetitions(config: pytest.Config) -> list[str]:
-    """Say what is added to the names; pytest-repeat parametrizes functions, so it does not repeat these items."""
+    """Return a suffix for each repetition by pytest-repeat, which only repeats parametrized functions itself."""
     count = config.getoption("count", None)
     # another plugin may have an option of that name
     if config.getoption("repeat_scope", None) is None or not isinstance(count, int) or count < 2:
@@ -53,7 +53,7 @@ _RUN = pytest.StashKey[Run]()
 
 
 def run_of(config: pytest.Config) -> Run:
-    """Return the run of pytest; made for the first file, so that other projects load nothing for it."""
+    """Return the run, created for the first file, so that other projects need not load it."""
     run = config.stash.get(_RUN, None)
     if run is None:
         run = config.stash[_RUN] = Run(config)
@@ -63,7 +63,7 @@ def run_of(config: pytest.Config) -> Run:
 
 def check_constants(config: pytest.Config) -> None:
     """Raise pytest.UsageError for a variable of --chaos-set that no collected file uses."""
-    # those of the ini file are for the whole project
+    # only the command line's: the ini file is for the whole project
     unused = sorted(run_of(config).cache.unused) if config.getoption("chaos_set") is not None else []
     if unused:
         each = ", ".join(f"--chaos-set={name}=…" for name in unused)

@@ -1,4 +1,4 @@
-"""A test with `chaos_explore` as an entry of the files of a run: the run that its search reports, as of a scenario."""
+"""The entry of a test with `chaos_explore` in report files: the run that its search reports, like a scenario's."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 _FIXTURE = "chaos_explore"
 _OF_PYTEST = frozenset({"parametrize", "usefixtures", "filterwarnings", "skipif", "skip", "xfail"})
-"""Markers that are no tags."""
+"""Markers that are not tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExploredCall:
     """One call of chaos_explore, after its search."""
 
-    scenario: Scenario  # that was made of it
+    scenario: Scenario  # made from its arguments
     result: RunResult  # of the run that the search reports
     line: int  # of the call, from 1
     failed: bool  # it failed the test
@@ -36,14 +36,14 @@ class ExploredCall:
 
 
 class ExploredCalls:
-    """The calls of one test; of several, the first that failed is shown, else the last."""
+    """The calls of one test; the first failed one is shown, else the last."""
 
     def __init__(self) -> None:
         self.shown: ExploredCall | None = None
         self.made = 0
 
     def add(self, call: ExploredCall) -> None:
-        """Take a call that has been made."""
+        """Add a finished call."""
         self.made += 1
         if self.shown is None or not self.shown.failed:
             self.shown = call
@@ -52,8 +52,8 @@ class ExploredCalls:
 _CALLS = pytest.StashKey[ExploredCalls]()
 
 
-def note_calls(item: pytest.Item) -> ExploredCalls | None:
-    """Begin to note the calls of a test; None where no file takes them."""
+def record_calls(item: pytest.Item) -> ExploredCalls | None:
+    """Start to record the calls of a test; None if no report file is written."""
     if not item.config.pluginmanager.has_plugin("pgchaos files"):
         return None
     item.stash[_CALLS] = ExploredCalls()
@@ -72,7 +72,7 @@ def explores(item: pytest.Item) -> bool:
 
 
 def explored_data(item: pytest.Item, report: pytest.TestReport, verdict: str, text: str) -> Data:
-    """Write a test that uses the fixture as what `scenario` is in the schema, with its file as the source."""
+    """Convert a test that uses the fixture to `scenario` of the schema, with its file as the source."""
     calls = item.stash.get(_CALLS, ExploredCalls())
     call, source = calls.shown, _text_of(item.path)
     known = ItemData(
@@ -99,7 +99,7 @@ def explored_data(item: pytest.Item, report: pytest.TestReport, verdict: str, te
 
 
 def _raised(item: pytest.Item, report: pytest.TestReport) -> list[Data]:
-    """Return what failed the test beside its calls: an `assert` of its own, an exception, or a fixture."""
+    """Return the failure of the test outside its calls: an assertion, an exception, or a fixture."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None:
         return []

@@ -1,4 +1,4 @@
-"""The options that name files which a run writes, and what GitHub Actions asks for."""
+"""The options for report files, and GitHub Actions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pgchaos.pytest_plugin.stash import RUNNER
 
 
 def write_files(config: pytest.Config) -> None:
-    """Have the run write its files, and GitHub's annotations; where there are none of both, nothing is loaded.
+    """Register the writer of report files and GitHub's annotations, if there are any.
 
-    Raises pytest.UsageError where a file cannot be written, or is one that is run.
+    Raises pytest.UsageError if a file cannot be written, or is a scenario.
     """
     files = named_files(config)
     on_github = os.environ.get("GITHUB_ACTIONS") == "true"
@@ -32,13 +32,13 @@ def write_files(config: pytest.Config) -> None:
 
 
 def named_files(config: pytest.Config) -> dict[str, Path]:
-    """Return the files that the options name, by option."""
+    """Return the files of the options, by option."""
     return {name: path for name in FILE_OPTIONS if (path := _path(config, name)) is not None}
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:
     _, text = raw_value(config, name)
-    # a link stays, and what it leads to is written
+    # resolved: the target of a link is written
     return (folder_of(config, name) / Path(os.path.expandvars(str(text))).expanduser()).resolve() if text else None
 
 

@@ -1,4 +1,4 @@
-"""What collection needs to know of a file. Small to load: a file whose summary is kept is not read again."""
+"""What collection needs to know about a file. Fast to load, because cached files are not read again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DRAWING: tuple[Part, ...] = ("drawing", "searching")
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """What collection needs to know of a file with a scenario."""
+    """What collection needs to know about a file with a scenario."""
 
     plain: bool  # it has no directives
     title: str
@@ -22,11 +22,11 @@ class FileSummary:
     line: int  # that a skip points to
     notes: tuple[str, ...]
     connections: int  # of an item, at most
-    alone: bool  # nothing else may run on the server meanwhile
-    permutations: int  # interleavings of an item at most, where the file asks for all of them; else 0
+    alone: bool  # no other job may run on the server meanwhile
+    permutations: int  # interleavings of an item at most, if the file asks for all; else 0
     parts: tuple[Part, ...]  # of the engine that every item needs
     # for each combination of values of the matrix: the scenario ('') and the slugs of its mutants, each with its
-    # fingerprint, and whether values are drawn for it
+    # fingerprint, and whether it draws values
     items: tuple[tuple[Mapping[str, str], tuple[tuple[str, str, bool], ...]], ...]
 
     def jobs(
@@ -65,12 +65,12 @@ class FileSummary:
                 )
 
     def to_json(self) -> list[Any]:
-        """Return what JSON can hold of it, which is everything."""
+        """Return all fields, as JSON can store them."""
         return [getattr(self, name) for name in self.__slots__]
 
     @classmethod
     def from_json(cls, stored: list[Any]) -> FileSummary:
-        """Take what `to_json` gave, after it was written and read; ValueError or TypeError for anything else."""
+        """Read what `to_json` returned; ValueError or TypeError for anything else."""
         plain, title, tags, line, notes, connections, alone, most, parts, items = stored
         pairs = tuple([(values, tuple([(name, of, draws) for name, of, draws in names])) for values, names in items])
         return cls(plain, title, tuple(tags), line, tuple(notes), connections, alone, most, tuple(parts), pairs)

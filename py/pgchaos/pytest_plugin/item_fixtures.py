@@ -1,4 +1,4 @@
-"""The fixtures of items. Which ones an item has costs pytest more than all the rest of the item."""
+"""Shares the fixtures of items: finding them takes pytest longer than everything else for an item."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _KNOWN = pytest.StashKey[dict[tuple[pytest.Collector | None, tuple[str, ...]], F
 
 
 def shared_fixtures(file: pytest.Module) -> FixtureInfo | None:
-    """Return what pytest found out about the fixtures of an item, for another item with the same ones.
+    """Return pytest's fixture information of an earlier item, for another item with the same fixtures.
 
-    All items ask for the same fixtures by name. What else they have depends on the markers around them, on autouse
-    fixtures, and on fixtures of conftest.py files and plugins that replace others of the same name. None where pytest
-    must find them itself: markers are around the item, or this pytest works differently.
+    All items request the same fixtures by name. What else they use depends on markers of their collectors, on autouse
+    fixtures, and on conftest.py files and plugins that override fixtures. Returns None if pytest must find them itself:
+    a collector has markers, or this version of pytest works differently.
     """
     manager: Any = getattr(file.session, "_fixturemanager", None)
     if not all(hasattr(manager, name) for name in ("_getautousenames", "getfixturedefs", "getfixtureinfo")):
@@ -30,14 +30,14 @@ def shared_fixtures(file: pytest.Module) -> FixtureInfo | None:
     autouse = (file.parent, tuple(manager._getautousenames(file)))
     info = known.get(autouse)
     if info is None:
-        info = known[autouse] = manager.getfixtureinfo(file, _asks, None)
+        info = known[autouse] = manager.getfixtureinfo(file, _every_item, None)
     elif any(
         (manager.getfixturedefs(name, file) or None) != info.name2fixturedefs.get(name) for name in info.names_closure
     ):
         return None
-    # a plugin may add to the names of one item
+    # copied, because a plugin may add names for one item
     return replace(info, names_closure=[*info.names_closure], name2fixturedefs={**info.name2fixturedefs})
 
 
-def _asks(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:
-    """Ask for the fixtures that every item asks for."""
+def _every_item(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:
+    """Request the fixtures of every item."""

@@ -1,4 +1,4 @@
-"""Items: run a scenario or a spec, report its result to pytest, and say how to run it again."""
+"""Runs an item, reports its result to pytest, and writes the commands that run it again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pgchaos.runner.runner import Runner
 from pgchaos.safe_output import one_line, printable
 from pgchaos.server.settings import ServerError
 
-# projects without scenarios do not load what judges and reports them
+# projects without scenarios do not load the code that judges and reports them
 if TYPE_CHECKING:
     from pgchaos.language.model import Mutant
     from pgchaos.report.text import ReportedRun
@@ -31,7 +31,7 @@ Call = Callable[[pytest.FixtureRequest, pytest.Subtests], None]
 
 
 def scenario_call(runner: Runner, options: Options) -> Call:
-    """The function of a scenario's item."""
+    """Make the function of a scenario's item."""
 
     def run_scenario(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:
         from pgchaos.report.permutation import searched
@@ -42,7 +42,7 @@ def scenario_call(runner: Runner, options: Options) -> Call:
         done = _result_of(runner, item)
         assert isinstance(done, FinishedScenario), "specs have a function of their own"
         result = done.result
-        item.took = result.duration
+        item.duration = result.duration
         title = done.scenario.title or done.scenario.name
         item.user_properties += junit_properties(title, result, item.job.fingerprint if item.job else "")
         coverage = searched(result) if done.mutant is None and not result.failures else ""
@@ -64,7 +64,7 @@ def scenario_call(runner: Runner, options: Options) -> Call:
 
 
 def spec_call(runner: Runner) -> Call:
-    """The function of a spec's item."""
+    """Make the function of a spec's item."""
 
     def run_spec(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:  # noqa: ARG001 as of all calls
         from pgchaos.runner.specs import FinishedSpec, dependency_note, spec_text
@@ -73,7 +73,7 @@ def spec_call(runner: Runner) -> Call:
         assert isinstance(item, ScenarioItem)
         done = _result_of(runner, item)
         assert isinstance(done, FinishedSpec)
-        item.took = done.result.duration
+        item.duration = done.result.duration
         if done.written is not None:
             note = f"{done.spec.shown}: wrote {os.path.relpath(done.written)}"
             item.user_properties.append((NOTE, one_line(note)))
@@ -89,7 +89,7 @@ def spec_call(runner: Runner) -> Call:
 
 
 def broken_call(text: str) -> Call:
-    """The function of the item of a file that cannot be read: it fails with the text."""
+    """Make the function of the item of a file that cannot be read: it fails with the text."""
 
     def fail(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:  # noqa: ARG001 as of all calls
         pytest.fail(printable(text), pytrace=False)
@@ -98,7 +98,7 @@ def broken_call(text: str) -> Call:
 
 
 def _result_of(runner: Runner, item: ScenarioItem) -> FinishedScenario | FinishedSpec:
-    """Get an item's result; where it could not be run, fail with the reason."""
+    """Get an item's result; if it could not be run, fail with the reason."""
     from pgchaos.language.problems import ScenarioError
 
     assert item.job is not None, "an item without a job has another function"
@@ -140,16 +140,16 @@ def _report_scenario(item: ScenarioItem, subtests: pytest.Subtests, done: Finish
         pytest.skip(printable(verdict.reason))
     place = verdict.failures[0].place if verdict.failures else None
     if place is not None and item.job is not None and place.path == item.job.shown:
-        # JUnit's file takes the line of the item's first report, which is that of an assertion that held
+        # in JUnit's file an item has the line of its first report, which is that of an assertion that passed
         item.failed_at = place.line
-    # a subtest that fails would turn an xfail into a failure, and one that passes says nothing about it
+    # not for an xfail: a failed subtest would turn it into a failure
     if not xfails_in_force(done.scenario, variables):
         _report_assertions(item, subtests, done.result.assertions)
     if not verdict.failures:
         show_run(item, done, options)
     if verdict.outcome == "xfailed":
         pytest.xfail(printable(verdict.reason))
-        # with --runxfail pytest.xfail() returns: the expected failures count then
+        # with --runxfail pytest.xfail() returns: then the expected failures count
         verdict = replace(verdict, failures=tuple(f for _, failures in verdict.expected for f in failures), expected=())
     if verdict.failures:
         pytest.fail(failure_report(item, done, verdict, options), pytrace=False)
@@ -182,7 +182,7 @@ def _report_assertions(item: ScenarioItem, subtests: pytest.Subtests, assertions
 
 @contextmanager
 def _uncaptured(config: pytest.Config) -> Iterator[None]:
-    """Capture no output: each subtest would open a capture of its own, for which nothing is printed."""
+    """Disable capturing: each subtest would open a capture, and none of them prints anything."""
     manager, option = config.pluginmanager.get_plugin("capturemanager"), config.option
     before = getattr(option, "capture", "no")
     option.capture = "no"
@@ -198,7 +198,7 @@ def _report_assertion(item: ScenarioItem, subtests: pytest.Subtests, assertion: 
     if assertion.count:
         name = f"{name} ({assertion.count})"
     marked = assertion.directive == "skip" or (assertion.directive == "todo" and not assertion.ok)
-    # in JUnit's file a subtest that is skipped would mark the whole item as skipped
+    # in JUnit's file a skipped subtest would mark the whole item as skipped
     if marked and item.config.getoption("xmlpath", None):
         name, marked = f"{name} # {assertion.directive.upper()} {assertion.reason}".rstrip(), False
     with subtests.test(one_line(name)):
@@ -212,7 +212,7 @@ def _report_assertion(item: ScenarioItem, subtests: pytest.Subtests, assertion: 
 
 
 def failure_report(item: ScenarioItem, done: FinishedScenario, verdict: Verdict, options: Options) -> str:
-    """Write the text of a failure; where the terminal has box characters, the item keeps it with these too."""
+    """Write the text of a failure; if the terminal has box characters, store it with these in the item too."""
     from pgchaos.report.text import failure_text
 
     again, token = replay_lines(item, done, options)
@@ -252,16 +252,16 @@ def _reported(item: ScenarioItem, done: FinishedScenario, options: Options) -> R
 
 
 def replay_lines(item: ScenarioItem, done: FinishedScenario, options: Options) -> tuple[str, str]:
-    """Write the command that runs an item again, and the one that replays its interleaving, '' where none does."""
+    """Write the command that runs an item again, and the one that replays its interleaving, or ''."""
     from pgchaos.report.replay import replay_line
 
     result, token_line = done.result, ""
     if result.decisions is not None and item.job is not None:
-        from pgchaos.pytest_plugin.token_file import stored
+        from pgchaos.pytest_plugin.token_file import store_if_long
         from pgchaos.schedule.token import Token
 
         token = Token(item.job.fingerprint, result.seed, result.decisions, result.values)
-        token_line = replay_line(_target(item), stored(token, item.config), options.replay, options.command)
+        token_line = replay_line(_target(item), store_if_long(token, item.config), options.replay, options.command)
     return run_again(item, done, options), token_line
 
 
@@ -274,9 +274,9 @@ def run_again(item: ScenarioItem, done: FinishedScenario, options: Options) -> s
 
 def _target(item: ScenarioItem) -> str:
     path = item.job.shown if item.job else item.path.name
-    return f"{path}::{item.name if item.name_once is None else item.name_once}"
+    return f"{path}::{item.name if item.unrepeated_name is None else item.unrepeated_name}"
 
 
 def values_of(item: ScenarioItem, done: FinishedScenario) -> dict[str, str]:
-    """The values of an item's matrix, and those drawn for it."""
+    """Return the values of an item's matrix, and those drawn for it."""
     return {**(item.job.variables if item.job else {}), **done.result.values}

@@ -1,4 +1,4 @@
-"""The options of the plugin. Each has an ini key of the same name."""
+"""The options of the plugin, each with an ini key of the same name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pgchaos.schedule.token import Token
 
 _TAG = re.compile(r"[a-z][a-z0-9_]*")
-# An extension under test, and its version where one is required.
+# An extension under test, and the required version, if any.
 EXTENSION = re.compile(r"(?P<name>[\w-]+)(?:\s*(?P<operator>>=|<=|>|<|=)\s*(?P<version>[0-9][\w.-]*))?")
 _EXTENSION_NAME = re.compile(r"[\w-]+")
 _CONSTANT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
@@ -32,10 +32,10 @@ _LEAST_TIMEOUT = 0.001
 _TIMEOUT = 60.0
 _CLONES = 2
 
-# The markers of every project; those of ini `chaos_tags` are added.
+# The markers in every project; ini `chaos_tags` adds others.
 MARKERS = {"chaos": "a chaos scenario", **TAGS}
 
-# The files that a run writes, by option: the help, and what the value is.
+# The files that a run writes, by option: the help text, and the metavar.
 FILE_OPTIONS = {
     "report": ("write a page of all scenarios, with their timelines, into this file (HTML)", "FILE"),
     "json": ("write what the page shows as JSON into this file", "FILE"),
@@ -118,7 +118,7 @@ def read_options(config: pytest.Config) -> Options:
         paths=_folders(config),
         tags=_each(config, "tags", _TAG, "expected a word of a-z, 0-9 and _"),
         extensions=_each(config, "extensions", EXTENSION, "expected the name of an extension, or name >= version"),
-        named=config.args_source is config.ArgsSource.ARGS,
+        has_paths=config.args_source is config.ArgsSource.ARGS,
         jobs=jobs,
         mutants=_flag(config, "mutants"),
         token=token,
@@ -145,7 +145,7 @@ def _token(text: str, folder: Path) -> Token:
 
 
 def duration(text: str) -> float:
-    """Read a time such as `500ms` or `2min` in seconds; ValueError unless from a millisecond to a day."""
+    """Parse a time such as `500ms` or `2min` into seconds; ValueError unless from a millisecond to a day."""
     seconds = parse_duration(text.strip())
     if seconds is None:
         raise ValueError(f"invalid time '{text}': expected a number and its unit, such as 500ms, 30s or 2min")
@@ -155,7 +155,7 @@ def duration(text: str) -> float:
 
 
 def raw_value(config: pytest.Config, name: str) -> tuple[str, object]:
-    """The source of an option's value, for messages, and the value as it was written."""
+    """Return the source of an option's value, for messages, and the value as written."""
     given = config.getoption(f"chaos_{name}")
     if given is not None:
         return "--chaos-" + name.replace("_", "-"), given
@@ -195,7 +195,7 @@ def _draw_seed(config: pytest.Config) -> int | None:
 
 
 def _whole(what: str, least: int, most: int = 999) -> Callable[[str], int]:
-    """Make what reads a whole number."""
+    """Make a function that reads a whole number."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"0|[1-9][0-9]{0,5}", text) or not least <= int(text) <= most:
@@ -230,7 +230,7 @@ def _path(config: pytest.Config, name: str) -> Path | None:
 
 
 def folder_of(config: pytest.Config, name: str) -> Path:
-    """The folder that a path in an option, or in its ini key, is relative to."""
+    """Return the folder that a path in an option, or in its ini key, is relative to."""
     given = config.getoption(f"chaos_{name}") is not None
     return config.invocation_params.dir if given else _ini_folder(config)
 
@@ -248,7 +248,7 @@ def _ini_folder(config: pytest.Config) -> Path:
 
 
 def _each(config: pytest.Config, name: str, form: re.Pattern[str], expected: str) -> tuple[str, ...]:
-    """The values of an option that may be repeated, each once."""
+    """Return the values of a repeatable option, each once."""
     source, _ = raw_value(config, name)
     values = _list(config, name)
     for value in values:
@@ -258,7 +258,7 @@ def _each(config: pytest.Config, name: str, form: re.Pattern[str], expected: str
 
 
 def _constants(config: pytest.Config) -> dict[str, str]:
-    """The psql variables of --chaos-set; of two lines with one name the last counts, as with psql."""
+    """Return the psql variables of --chaos-set; the last value of a name counts, as in psql."""
     source, _ = raw_value(config, "set")
     found = {}
     for value in _list(config, "set"):
@@ -270,7 +270,7 @@ def _constants(config: pytest.Config) -> dict[str, str]:
     return found
 
 
-# Options that decide where and how a scenario is run.
+# Options that affect where and how a scenario runs.
 _REPLAYED = (
     "pg_bindir",
     "timeout",
@@ -310,7 +310,7 @@ def _may_be_shown(dsn: str) -> bool:
 
 
 def _called_as() -> str:
-    """How the user called pytest: by make, which sets a variable, by a path, or by name."""
+    """Return how the user called pytest: by make, which sets CHAOS_MAKE, by path, or by name."""
     if "CHAOS_MAKE" in os.environ:
         bindir = os.environ.get("PG_BINDIR")
         return f"PG_BINDIR={shlex.quote(bindir)} {MAKE}" if bindir else MAKE

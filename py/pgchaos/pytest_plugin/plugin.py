@@ -85,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Look at the terminal, which is there now."""
+    """Find out what the terminal can show, now that it exists."""
     config = session.config
     if not hasattr(config, "workerinput"):
         config.stash[OPTIONS] = config.stash[OPTIONS]._replace(boxes=has_boxes(config))
@@ -94,12 +94,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def _close(config: pytest.Config) -> None:
     """Close the server, and print what could not be removed from it."""
     for line in config.stash[RUNNER].close():
-        # on stderr: the summary is written already, and a worker of pytest-xdist has no terminal
+        # on stderr: the summary has been written, and a worker of pytest-xdist has no terminal
         print(one_line(f"pgchaos: {line}"), file=sys.stderr)
 
 
 def _is_main_program(config: pytest.Config) -> bool:
-    """Whether the process was started to run pytest, and does not go on after pytest.main()."""
+    """Whether the process was started to run pytest, and ends after pytest.main()."""
     program = Path(sys.argv[0])
     is_module = program.name == "__main__.py" and program.parent.name in ("pytest", "pgchaos")
     return (program.name in ("pytest", "py.test", "pgchaos") or is_module) and not config.invocation_params.plugins
@@ -107,7 +107,7 @@ def _is_main_program(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own type
-    """Send a worker of pytest-xdist the seed, and what it does not see of the terminal."""
+    """Send a worker of pytest-xdist the seed, and the properties of the terminal."""
     options = node.config.stash[OPTIONS]
     boxes = has_boxes(node.config)
     node.workerinput["pgchaos"] = {"seed": options.seed, "boxes": boxes, "width": terminal_width()}
@@ -119,7 +119,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
-    """Return how many interleavings would run, where pytest only collects."""
+    """With --collect-only, return how many interleavings would run."""
     return _permutation_lines(config, items) if _runs_nothing(config) else []
 
 
@@ -135,7 +135,7 @@ def _permutation_lines(config: pytest.Config, items: Sequence[pytest.Item]) -> l
 def pytest_collect_file(
     file_path: Path, parent: pytest.Collector
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-    """Collect a scenario or a spec; a file that pytest-pgtap collects too is left to one of the two plugins."""
+    """Collect a scenario or a spec; only one plugin collects a file that pytest-pgtap collects too."""
     others = yield
     if file_path.suffix == ".spec":
         return [*others, *_collected(file_path, parent)]
@@ -150,10 +150,10 @@ def pytest_collect_file(
 def _collected(
     path: Path, parent: pytest.Collector, *, others: bool = False, pytest_pgtap: bool = False
 ) -> list[pytest.Collector]:
-    # for each file named on the command line, pytest asks for all files of its folder again
+    # for each argument, pytest collects all files of its folder again
     found = parent.stash.setdefault(_FILES, {})
     if path not in found:
-        # projects without SQL need not load what collects it
+        # projects without SQL need not load this
         from pgchaos.pytest_plugin.collection import scenario_file, spec_file
 
         file: pytest.Collector | None
@@ -166,7 +166,7 @@ def _collected(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --chaos-replay, keep only the item of the token; with --chaos-set, refuse what no file uses."""
+    """With --chaos-replay, select the item of the token; with --chaos-set, reject variables that no file uses."""
     select_items(config, items)
 
 
@@ -177,7 +177,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     runner, interrupts = config.stash[RUNNER], config.stash[_INTERRUPTS]
     set_limits(session.items)
     try:
-        # not in a hook of collection: --fixtures and the like collect too, and run nothing
+        # not in a hook of collection: --fixtures and the like also collect, but run nothing
         if not _runs_nothing(config) and not session.testsfailed:
             with interrupts.handled():
                 _start(config, session.items)
@@ -202,7 +202,7 @@ def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             runner.open_server(contents=contents).prepare(contents)
         preload(jobs_of(items))
         own = sum("own server" in job.parts for job in jobs_of(items))
-        # a worker of pytest-xdist does not know which items it will get
+        # a worker of pytest-xdist does not know yet which items it will run
         if own and not hasattr(config, "workerinput"):
             runner.server.expect_own_servers(own)
         if may_run_in_parallel(config) and len(jobs := parallel_jobs(items)) > 1:
@@ -210,22 +210,22 @@ def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 
 
 def _open_server(config: pytest.Config, items: Sequence[pytest.Item], contents: Contents | None) -> None:
-    """Open the server if an item uses it, and write which one it is."""
+    """Open the server if an item uses it, and print which one it is."""
     has_scenarios = any(isinstance(item, ScenarioItem) for item in items)
     # a worker of pytest-xdist that fails here would be lost with the results of all its items
     if hasattr(config, "workerinput") or not (has_scenarios or any(map(fixtures.uses_database, items))):
         return
     try:
-        # the server and the imports take about as long
+        # starting the server and importing take about the same time
         server = config.stash[RUNNER].open_server(lambda: preload(jobs_of(items)), contents)
         lines = [f"server: {server.banner}", *server.notes, *suite_lines(items), *_permutation_lines(config, items)]
     except ServerError as error:
         if not has_scenarios:
-            return  # the tests that need the server report it, and others do not need it
+            return  # the tests that need the server report the error
         raise pytest.UsageError(printable(str(error))) from None
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
-        # without a terminal pytest assumes 80 columns, and cuts its summary of the failures
+        # without a terminal pytest assumes 80 columns, and truncates its summary of the failures
         config.get_terminal_writer().fullwidth = terminal_width()
         for line in lines:
             reporter.write_line(one_line(line))
@@ -233,7 +233,7 @@ def _open_server(config: pytest.Config, items: Sequence[pytest.Item], contents: 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Handle Ctrl-C while a scenario runs, so that the run ends in order."""
+    """Handle Ctrl-C while a scenario runs, so that the run ends cleanly."""
     # a debugger handles Ctrl-C itself
     if not isinstance(item, ScenarioItem) or item.config.getoption("usepdb"):
         return (yield)
@@ -245,7 +245,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Mask passwords; set the time of a scenario and the line that its report points to."""
+    """Mask passwords; set the duration of a scenario and the line that its report points to."""
     report = yield
     mask_passwords(report)
     if not isinstance(item, ScenarioItem):
@@ -257,8 +257,8 @@ def pytest_runtest_makereport(
         if item.in_subtest:
             report.duration = 0.0
             setattr(report, ASSERTION, report.passed)
-        elif item.took is not None:
-            report.duration = item.took
+        elif item.duration is not None:
+            report.duration = item.duration
         if isinstance(report.longrepr, tuple):
             report.longrepr = (str(item.path), item.line, report.longrepr[2])
         elif report.failed:
@@ -278,13 +278,13 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_timeout_set_timer(item: pytest.Item) -> bool | None:
-    """Replace the timer of pytest-timeout: the engine keeps its limit, reports who waited, and cleans up."""
+    """Replace the timer of pytest-timeout: the engine applies the limit, reports waiting sessions, and cleans up."""
     return True if isinstance(item, ScenarioItem) else None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
-    """There is no timer of pytest-timeout to cancel."""
+    """Cancel nothing: pytest-timeout has no timer for scenarios."""
     return True if isinstance(item, ScenarioItem) else None
 
 

@@ -1,7 +1,7 @@
 """Collects the data of each scenario's report, and writes the files of a run at its end.
 
-An item makes its data where it runs, which may be a worker of pytest-xdist: it travels as text with the report of the
-item. The main process puts the texts together.
+The data is made where the item runs, which may be a worker of pytest-xdist, and is sent as text with the item's report.
+The main process joins the texts.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from pgchaos.safe_output import one_line, printable
 
 # The attribute of a report with its item's data.
 _DATA = "chaos_data"
-# The attribute of the reports of a test with chaos_explore: by them the main process knows it.
+# The attribute that marks the reports of a test with chaos_explore for the main process.
 _EXPLORES = "chaos_explores"
-# In what a worker of pytest-xdist sends at its end: the ids of those that were collected.
+# The key in a worker's output with the ids of the collected tests with chaos_explore.
 _EXPLORING = "chaos_exploring"
 
 
@@ -46,9 +46,9 @@ class ReportFiles:
         self._begun = clock.now()
         self._texts: list[str] = []
         self._collected: dict[str, None] = {}
-        self._exploring: dict[str, int | None] = {}  # tests with chaos_explore, each with the number of its text
+        self._exploring: dict[str, int | None] = {}  # tests with chaos_explore, each with the index of its text
         self._reported: Counter[str] = Counter()
-        self._lines: list[str] = []  # that the terminal shows at the end
+        self._lines: list[str] = []  # to print at the end
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -68,28 +68,28 @@ class ReportFiles:
         return report
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note which items are to run."""
+        """Record which items are to run."""
         self._collected.update(dict.fromkeys(item.nodeid for item in session.items))
         self._exploring.update(dict.fromkeys(item.nodeid for item in session.items if explores(item)))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
-        """Note which items are to run, from a worker of pytest-xdist."""
+        """Record which items are to run, from a worker of pytest-xdist."""
         self._collected.update(dict.fromkeys(ids))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:  # noqa: ANN401  # pytest-xdist's own type
-        """Note which of them use chaos_explore, from a worker that has ended."""
+        """Record which of them use chaos_explore, from a worker that has ended."""
         for nodeid in getattr(node, "workeroutput", {}).get(_EXPLORING, ()):
             self._exploring.setdefault(nodeid, None)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Take a file that cannot be collected."""
+        """Add a file that cannot be collected."""
         if report.failed and not self._is_worker and _is_ours(report.nodeid):
             self._add_without_data(report.nodeid, "error", report.longreprtext)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the data of an item."""
+        """Add the data of an item."""
         if self._is_worker:
             return
         text = getattr(report, _DATA, None)
@@ -99,7 +99,7 @@ class ReportFiles:
             delattr(report, _DATA)
             self._add(report, text)
         elif report.failed and self._is_shown(report.nodeid) and report.when not in ("setup", "call", "teardown"):
-            # the worker that ran it has crashed
+            # its worker has crashed
             self._add_without_data(report.nodeid, "error", report.longreprtext)
 
     def _is_shown(self, nodeid: str) -> bool:
@@ -108,7 +108,7 @@ class ReportFiles:
     def _add(self, report: pytest.TestReport, text: str) -> None:
         nodeid, before = report.nodeid, self._exploring.get(report.nodeid)
         if nodeid in self._exploring and report.outcome not in ("passed", "failed", "skipped"):
-            # pytest-rerunfailures runs the test once more
+            # pytest-rerunfailures runs the test again
             return
         self._reported[nodeid] += 1
         if before is None:
@@ -116,7 +116,7 @@ class ReportFiles:
                 self._exploring[nodeid] = len(self._texts)
             self._texts.append(text)
         elif not github.has_failed(json.loads(self._texts[before])):
-            # a test is one entry: what failed first of its subtests, the test itself and its teardown
+            # a test has one entry: the first failure of its subtests, the test itself and its teardown
             self._texts[before] = text
 
     def _add_without_data(self, nodeid: str, verdict: str, text: str) -> None:
@@ -203,7 +203,7 @@ class ReportFiles:
                 self._lines.append(f"the job summary was not written: {error}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what was written."""
+        """Print which files were written."""
         for line in self._lines:
             terminalreporter.write_line(one_line(line))
 
@@ -217,14 +217,14 @@ def _data_of(item: ScenarioItem, report: pytest.TestReport) -> Data:
     done, path = item.finished, item.job.shown if item.job else item.nodeid.partition("::")[0]
     again, token = "", ""
     if isinstance(done, FinishedScenario) and _verdict(report) != "skipped":
-        # a token may be written into a file: only for what failed
+        # a token may be written into a file, so only for failed items
         again, token = replay_lines(item, done, options) if report.failed else (run_again(item, done, options), "")
     known = ItemData(
         id=item.nodeid,
         verdict=_verdict(report),
         file=path,
         line=item.failed_at or (item.line if report.skipped else 1),
-        seconds=report.duration if item.took is None else item.took,
+        seconds=report.duration if item.duration is None else item.duration,
         text=_text(report),
         again=again,
         token=token,
@@ -247,7 +247,7 @@ def _verdict(report: pytest.TestReport) -> str:
 
 def _text(report: pytest.TestReport) -> str:
     if hasattr(report, "wasxfail"):
-        # the traceback is the plugin's own
+        # the reason instead of the plugin's traceback
         return printable(str(report.wasxfail))
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2])

@@ -1,4 +1,4 @@
-"""Changes to pytest's reports: where a failure points to, JUnit's numbers, masked passwords."""
+"""Changes pytest's reports: the line that a failure points to, JUnit's counts, masked passwords."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 _FIRST_LINE = re.compile(r"(?P<path>[^\n]+?):(?P<line>[0-9]+): (?P<reason>[^\n]*)")
 _VALUES = re.compile(r"\n    have: (?P<have>[^\n]*)\n    want: (?P<want>[^\n]*)(?=\n|\Z)")
 _LEAST_WIDTH = 80
-_WIDTH_WITHOUT_TERMINAL = 160  # columns, where the output goes into a file or a log
+_WIDTH_WITHOUT_TERMINAL = 160  # columns of output into a file or a log
 _FAILED = "Failed: "  # pytest writes it before the text of pytest.fail()
 
 # The attribute of the report of one assertion of a scenario.
 ASSERTION = "chaos_assertion"
 _TESTS = re.compile(r'(<testsuite\b[^>]*?\btests=")([0-9]+)(?=")')
 
-# Levels of objects in a report that are searched: a chain of exceptions has entries, these have locals, these lines.
+# Levels of nested objects in a report that are searched: exceptions contain entries, these locals, these lines.
 _DEPTH = 12
 
 
 class Cause(NamedTuple):
     """The first line of a failure's text."""
 
-    path: str  # as reports show it; '' where the line names no file
+    path: str  # as reports show it; '' if the line names no file
     line: int  # from 1
     reason: str
 
     def summary(self, width: int) -> str:
-        """Write path, line and reason within a width; the path is cut from the left, the reason never."""
+        """Write path, line and reason within a width; the path is cut at its beginning, the reason never."""
         if not self.path:
             return self.reason
         rest = f":{self.line} {self.reason}"
@@ -48,7 +48,7 @@ class Cause(NamedTuple):
 
 
 def first_cause(text: str) -> Cause:
-    """Read the first line of a failure's text, with the values that it compares."""
+    """Parse the first line of a failure's text, with the values that it compares."""
     first = _FIRST_LINE.match(text)
     if first is None:
         return Cause("", 1, text.partition("\n")[0])
@@ -58,30 +58,30 @@ def first_cause(text: str) -> Cause:
 
 
 def terminal_width() -> int:
-    """The columns of the terminal, or of a log where there is none."""
+    """Return the columns of the terminal, or of a log if there is none."""
     return shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns
 
 
 def report_width(options: Options) -> int:
-    """The columns of a failure's text; a worker of pytest-xdist is told those of the terminal."""
+    """Return the columns of a failure's text; a worker of pytest-xdist receives those of the terminal."""
     return max(_LEAST_WIDTH, options.width or terminal_width())
 
 
 def set_line(report: pytest.TestReport, line: int) -> None:
-    """Let a report point to a line of the item's file, from 1."""
+    """Make a report point to a line of the item's file, from 1."""
     file, _, name = report.location
     report.location = (file, line - 1, name)
 
 
 def locate_failure(report: pytest.TestReport, item: pytest.Item, shown: str) -> int:
-    """Let the report of a failed item point to the scenario instead of the plugin's code; gives its line."""
+    """Make the report of a failed item point to the scenario instead of the plugin's code; return its line."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None:
         return 1
     cause = first_cause(crash.message.removeprefix(_FAILED))
     in_file = cause.path in ("", shown)
     line = cause.line if in_file else 1
-    # on CI pytest prints the whole message in its summary: one line is enough beside the failure itself
+    # on CI pytest's summary contains the whole message: one line is enough, besides the failure itself
     crash.message = cause.summary(terminal_width() - len(f"FAILED {report.nodeid} - "))
     crash.path = str(item.path if in_file else Path(item.config.invocation_params.dir, cause.path))
     crash.lineno = line if in_file else cause.line
@@ -89,23 +89,23 @@ def locate_failure(report: pytest.TestReport, item: pytest.Item, shown: str) -> 
 
 
 def shown_path(path: Path, config: pytest.Config) -> str:
-    """The path of a file as reports show it: relative to where pytest was called."""
+    """Return the path of a file as reports show it: relative to the folder where pytest was called."""
     return str(path).removeprefix(os.path.join(config.invocation_params.dir, ""))  # noqa: PTH118 a Path would drop the slash at the end
 
 
 def shorten_explored(report: pytest.TestReport, called_in: Path) -> None:
-    """Let the report of a test that chaos_explore failed name the line that failed, and begin with the reason."""
+    """Make the report of a test that chaos_explore failed point to the failed line, and begin with the reason."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None or not crash.message.startswith(_FAILED):
         return
     cause = first_cause(crash.message.removeprefix(_FAILED))
     if cause.path:
-        # the summary names the file already, with the name of the test
+        # the summary already contains the file, with the name of the test
         crash.message, crash.path, crash.lineno = cause.reason, str(called_in / cause.path), cause.line
 
 
 def junit_properties(title: str, result: RunResult, fingerprint: str) -> list[tuple[str, str]]:
-    """The properties of an item in JUnit's file."""
+    """Return the properties of an item in JUnit's file."""
     found = [("title", title), ("seed", str(result.seed)), ("server", result.server)]
     if result.decisions is not None and fingerprint:
         from pgchaos.schedule.token import Token
@@ -118,7 +118,7 @@ class ScenarioCount:
     """Corrects the number of tests in JUnit's file: pytest counts each assertion of a scenario too, as a subtest."""
 
     def __init__(self, path: str) -> None:
-        # expanded as pytest does it, before a test changes the current directory
+        # expanded as pytest does, before a test changes the current directory
         self._path = Path(os.path.expandvars(path)).expanduser().absolute()
         self._assertions = 0
 
@@ -128,7 +128,7 @@ class ScenarioCount:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        """Subtract them, after pytest has written the file."""
+        """Subtract them after pytest has written the file."""
         if not self._assertions or not self._path.is_file():
             return
         text = self._path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The item of a scenario or a spec, and what its reports carry."""
+"""The item of a scenario or a spec, and the keys of data in its reports."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ if TYPE_CHECKING:
     from pgchaos.runner.jobs import FinishedScenario, Job
     from pgchaos.runner.specs import FinishedSpec
 
-# Properties of a report, and of JUnit's file: a note on a scenario, what a search without a finding has covered, and
-# what the oracle found.
-NOTE = "chaos_note"
-SEARCHED = "chaos_explored"
-ORACLE = "chaos_oracle"
-REPEATED = "chaos_repeated"  # how many of its runs failed
-# The section of a report with the report of a run that passed.
+# Properties of a report, and of JUnit's file.
+NOTE = "chaos_note"  # on a scenario
+SEARCHED = "chaos_explored"  # what a search without a failure has covered
+ORACLE = "chaos_oracle"  # what the oracle found
+REPEATED = "chaos_repeated"  # how many runs failed
+# The section of a pytest report that contains the report of a run that passed.
 RUN = "chaos run"
 SQL_SUFFIXES = frozenset({".sql", ".pg", ".pgsql", ".psql"})
-# Of what is run by items of this kind.
+# Of files that items of this kind run.
 SCENARIO_SUFFIXES = SQL_SUFFIXES | {".spec"}
 
 
@@ -32,12 +31,12 @@ class ScenarioItem(pytest.Function):
     job: Job | None = None  # None for a file that cannot be read
     title: str = ""  # of the scenario
     line: int = 1  # that a skip points to
-    took: float | None = None  # seconds of the scenario itself; None while it was not run
-    failed_at: int | None = None  # the line that its failure points to, from 1; None where it did not fail
-    name_once: str | None = None  # without the number of the repetition; None where it is not repeated
+    duration: float | None = None  # seconds of the scenario itself; None before it has run
+    failed_at: int | None = None  # the line that its failure points to, from 1; None if it did not fail
+    unrepeated_name: str | None = None  # without the number of the repetition; None if it is not repeated
     in_subtest: bool = False  # one of its assertions is being reported
-    boxed: str | None = None  # the text of its report with box characters, where the terminal has them
-    # what ran, until it is reported; None where no file takes it
+    boxed: str | None = None  # the text of its report with box characters, if the terminal has them
+    # the result, until it is reported; None if no report file needs it
     finished: FinishedScenario | FinishedSpec | None = None
 
     if hasattr(pytest.Function, "id"):
@@ -46,7 +45,7 @@ class ScenarioItem(pytest.Function):
         def id(self) -> Any:  # noqa: ANN401 the type has no public name
             """The structured node id, as pytest (9.2 and newer) reads it from its cache.
 
-            pytest takes `x[level=a]` for a plain name in an item without parametrize, and for a name with parameters
+            pytest treats `x[level=a]` as a plain name in an item without parametrize, but as a name with parameters
             when it reads the cache. The two would differ, and --lf, --ff, --nf and --sw would find nothing.
             """
             return type(super().id).parse(self.nodeid)

@@ -1,4 +1,4 @@
-"""Which items are run, which of them in parallel, how long each may take, and what the header says of them."""
+"""Decides which items run, which of them in parallel, and their time limits; writes lines for pytest's header."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from pgchaos.language.plain_files import Contents
     from pgchaos.runner.jobs import Job
 
-# With more scenarios, their interleavings are summed up in one line.
+# With more scenarios, one line contains the total of their interleavings.
 _MOST_LINES = 10
 
-# The plugin's own fixtures, and one that pytest-asyncio adds to every item: it sets up nothing for these.
+# The plugin's own fixtures, and one that pytest-asyncio adds to every item, which sets up nothing for these.
 _OWN_FIXTURES = frozenset({"request", "subtests", "event_loop_policy"})
 
 
-_NAMED_PATHS = pytest.StashKey[frozenset[str]]()  # of the command line: asked for each file that is collected
+_NAMED_PATHS = pytest.StashKey[frozenset[str]]()  # of the command line; cached, because it is needed for each file
 
 
 def may_run_in_parallel(config: pytest.Config) -> bool:
-    """Whether scenarios may run in threads of this process: not with pytest-xdist, nor where somebody debugs."""
+    """Whether scenarios may run in threads of this process: not with pytest-xdist, nor in a debugging session."""
     if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
         return False
     interactive = ("usepdb", "trace", "setupshow", "setuponly", "setupplan")
@@ -36,7 +36,7 @@ def may_run_in_parallel(config: pytest.Config) -> bool:
 
 
 def is_named(path: Path, session: pytest.Session) -> bool:
-    """Whether a file is named on the command line, even where its folder is named too."""
+    """Whether a file is an argument of the command line, even if its folder is an argument too."""
     config = session.config
     if _NAMED_PATHS not in config.stash:
         config.stash[_NAMED_PATHS] = _named_paths(config.args, config.invocation_params.dir)
@@ -53,12 +53,12 @@ def _jobs(items: Iterable[pytest.Item]) -> Iterator[tuple[ScenarioItem, Job]]:
 
 
 def jobs_of(items: Iterable[pytest.Item]) -> list[Job]:
-    """The jobs of items."""
+    """Return the jobs of items."""
     return [job for _, job in _jobs(items)]
 
 
 def expected_contents(items: Iterable[pytest.Item]) -> Contents | None:
-    """What the databases of items will hold: PGTAP for plain pgTAP files alone, else TOOLKIT; None for specs."""
+    """Return the contents that items need in their databases: PGTAP for only plain pgTAP files; None for only specs."""
     jobs = jobs_of(items)
     if not jobs:
         return None
@@ -72,7 +72,7 @@ def expected_contents(items: Iterable[pytest.Item]) -> Contents | None:
 
 
 def parallel_jobs(items: Iterable[pytest.Item]) -> dict[str, Job]:
-    """The jobs that may run before pytest reaches their items: fixtures of the project may not be set up for them."""
+    """Return the jobs that may run before pytest reaches their items: those without fixtures of the project."""
     return {
         item.nodeid: job
         for item, job in _jobs(items)
@@ -81,19 +81,19 @@ def parallel_jobs(items: Iterable[pytest.Item]) -> dict[str, Job]:
 
 
 def suite_jobs(items: Iterable[pytest.Item]) -> dict[str, Job]:
-    """The jobs of plain pgTAP files that run in one database."""
+    """Return the jobs of plain pgTAP files that share one database."""
     return {item.nodeid: job for item, job in _jobs(items) if job.in_suite}
 
 
 def suite_lines(items: Iterable[pytest.Item]) -> list[str]:
-    """Say how many files run in one database."""
+    """Write how many files share one database."""
     count = len(suite_jobs(items))
     files = "1 plain pgTAP file" if count == 1 else f"{count} plain pgTAP files"
     return [f"one database for {files}, one after the other (--chaos-pgtap-keep)"] if count else []
 
 
 def permutation_lines(items: Iterable[pytest.Item]) -> list[str]:
-    """Say how many interleavings will run of scenarios that ask for all."""
+    """Write how many interleavings will run, of scenarios that ask for all."""
     counts = {item.nodeid: job.permutations for item, job in _jobs(items) if job.permutations}
     if len(counts) > _MOST_LINES:
         return [f"interleavings: at most {sum(counts.values()):,} of {len(counts)} scenarios"]
@@ -101,7 +101,7 @@ def permutation_lines(items: Iterable[pytest.Item]) -> list[str]:
 
 
 def select_items(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep only the item of the token of --chaos-replay; pytest.UsageError where there is none."""
+    """Select only the item of the token of --chaos-replay; pytest.UsageError if there is none."""
     if config.stash[OPTIONS].constants:
         # projects without scenarios do not load it
         from pgchaos.pytest_plugin.collection_run import check_constants
@@ -110,10 +110,10 @@ def select_items(config: pytest.Config, items: list[pytest.Item]) -> None:
     token = config.stash[OPTIONS].token
     if token is not None:
         chosen: list[pytest.Item] = [item for item, job in _jobs(items) if job.fingerprint == token.of]
-        # which call of a test in Python has a token is known only when it is made
+        # for a test in Python, the token is compared when it calls chaos_explore
         chosen = chosen or [item for item in items if "chaos_explore" in getattr(item, "fixturenames", ())]
-        kept = set(chosen)
-        others = [item for item in items if item not in kept]
+        selected = set(chosen)
+        others = [item for item in items if item not in selected]
         items[:] = chosen
         config.hook.pytest_deselected(items=others)
         if not items:
@@ -127,7 +127,7 @@ def select_items(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def _searched(config: pytest.Config) -> str:
-    """Name what was collected: the arguments; without any, only the folders of chaos_paths have scenarios."""
+    """Describe what was collected: the arguments, else the folders of chaos_paths."""
     if config.args_source is config.ArgsSource.ARGS:
         return ", ".join(dict.fromkeys(arg.partition("::")[0] for arg in config.args))
     return f"chaos_paths ({', '.join(path.name for path in config.stash[OPTIONS].paths)})"
@@ -142,7 +142,7 @@ def set_limits(items: Iterable[pytest.Item]) -> None:
 
 
 def _limit(item: pytest.Item) -> float | None:
-    """The limit in seconds, from where pytest-timeout takes it: marker, command line, environment, ini; 0 is none."""
+    """Return pytest-timeout's limit in seconds: from the marker, the command line, the environment, the ini file."""
     config = item.config
     if not (config.pluginmanager.hasplugin("timeout") or config.pluginmanager.hasplugin("pytest_timeout")):
         return None

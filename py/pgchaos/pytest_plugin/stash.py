@@ -1,4 +1,4 @@
-"""Where the plugin keeps what one run of pytest needs, for all its parts."""
+"""Keys of the data that the parts of the plugin share in one run of pytest."""
 
 from __future__ import annotations
 

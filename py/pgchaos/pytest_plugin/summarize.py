@@ -1,4 +1,4 @@
-"""Takes from a scenario what collection needs. Loaded only where a file is read."""
+"""Summarizes a scenario for collection. Loaded only if a file is read."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pgchaos.language.schedules import MOST, interleavings
 from pgchaos.language.search_choices import has_floating_fault
 from pgchaos.language.section_items import Fault
 from pgchaos.pytest_plugin.file_summary import FileSummary
-from pgchaos.runner.jobs import OWN_CONNECTIONS, Part
+from pgchaos.runner.jobs import ENGINE_CONNECTIONS, Part
 from pgchaos.schedule.token import Fingerprints
 
 
 def texts_of(scenario: Scenario) -> list[str]:
-    """Return the text of its file, and of those that it includes."""
+    """Return the text of a scenario's file, and of included files."""
     return [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
 
 
 def summarize(scenario: Scenario, given: Mapping[str, str] | None = None) -> FileSummary:
-    """Take from a scenario what collection needs; with other variables of --chaos-set it is another scenario."""
+    """Summarize a scenario for collection; `given` are the variables of --chaos-set, which identify it too."""
     fingerprints = Fingerprints([*texts_of(scenario), *([json.dumps(dict(given), sort_keys=True)] if given else ())])
     items = []
     for values in variants(scenario):
@@ -44,7 +44,7 @@ def summarize(scenario: Scenario, given: Mapping[str, str] | None = None) -> Fil
         tags=tuple(sorted(scenario.tags)),
         line=next((requirement.place.line for requirement in scenario.requires), 1),
         notes=tuple(map(str, scenario.notes)),
-        connections=OWN_CONNECTIONS + scenario.connections,
+        connections=ENGINE_CONNECTIONS + scenario.connections,
         # a scenario with its own server is alone on it anyway
         alone=(scenario.alone or "destructive" in scenario.tags) and scenario.sandbox != "server",
         permutations=permutations,

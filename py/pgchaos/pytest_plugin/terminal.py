@@ -1,4 +1,4 @@
-"""What the terminal shows of scenarios: failures with colours and box characters, and a summary at the end."""
+"""Shows scenarios on the terminal: failures with colours and box characters, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from pgchaos.pytest_plugin.stash import BANNERS, OPTIONS, RUNNER
 from pgchaos.report.look import BOXES
 from pgchaos.safe_output import one_line
 
-# The attribute of a report that is a scenario's or a spec's: the seconds it took, None where it was not run.
+# The attribute of a scenario's or spec's report with its duration in seconds; None if it did not run.
 SECONDS = "chaos_seconds"
 _SKIPPED = re.compile(r"Skipped: (?P<reason>[^\n]*)")
 _PLACE = re.compile(r"(?P<place>[^\n]+?:[0-9]+): (?P<text>.+)", re.DOTALL)
-_SLOW = 1.0  # seconds; quicker scenarios are not slow
+_SLOW = 1.0  # seconds
 _SLOWEST = 3
-_PLACES = 3  # of a note that several scenarios have
+_PLACES = 3  # that are listed for a note of several scenarios
 # The attribute of a report with the text of a failure, or of a run with --chaos-show, with box characters.
 _BOXED = "chaos_boxed"
 
 
 def mark_report(report: pytest.TestReport, item: ScenarioItem) -> None:
-    """Return the report of an item what the main process needs to show it."""
+    """Add to the report of an item what the main process needs to show it."""
     if item.in_subtest:
         return
-    setattr(report, SECONDS, item.took)
+    setattr(report, SECONDS, item.duration)
     if item.boxed is not None:
         setattr(report, _BOXED, item.boxed)
 
 
 def has_boxes(config: pytest.Config) -> bool:
-    """Whether the terminal has colours and box characters: not in a pipe, with NO_COLOR, nor in a bare encoding."""
+    """Whether the terminal has colours and box characters: not a pipe, NO_COLOR, or an encoding without these."""
     if not config.pluginmanager.has_plugin("terminalreporter"):
         return False
     writer = config.get_terminal_writer()
@@ -49,7 +49,7 @@ def has_boxes(config: pytest.Config) -> bool:
 
 
 class StyledFailure:
-    """The text of a failure for pytest's report: plain for whatever reads it, with colours on the terminal."""
+    """The text of a failure for pytest's report: with colours on the terminal, plain for all other readers."""
 
     def __init__(self, plain: Any, boxed: str) -> None:  # noqa: ANN401 pytest has no public name for it
         self._plain, self._boxed = plain, boxed
@@ -61,7 +61,7 @@ class StyledFailure:
         return str(self._plain)
 
     def toterminal(self, writer: Any) -> None:  # noqa: ANN401 pytest's TerminalWriter has no public name
-        """Write it, as pytest asks for it."""
+        """Write the text to the terminal."""
         if not writer.hasmarkup:
             self._plain.toterminal(writer)
             return
@@ -79,13 +79,13 @@ class TerminalReports:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Have the terminal show a failure with its colours, where it has any."""
+        """Make pytest show a failure with colours, if the terminal has any."""
         boxed = getattr(report, _BOXED, None)
         if boxed is not None and report.failed and hasattr(report.longrepr, "toterminal"):
             report.longrepr = StyledFailure(report.longrepr, boxed)  # type: ignore[assignment]  # it acts as one
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
-        """Write what was stopped, the workers' servers, runs that passed, the oracle's table, and the summary."""
+        """Write stopped items, the workers' servers, runs that passed, the oracle's table, and the summary."""
 
         def write(lines: Iterable[str]) -> None:
             for line in lines:
@@ -100,11 +100,11 @@ class TerminalReports:
         if config.get_verbosity() >= 0:
             lines = summary(stats, durations=config.getoption("durations", None) is not None)
             if lines and (stats.get("failed") or stats.get("error") or shown_runs(stats)):
-                lines.insert(0, "")  # they are not of the text before them
+                lines.insert(0, "")  # to separate them from the text before
             write(lines)
 
     def _show_passed(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Write the reports of runs that passed, which their items have with --chaos-show."""
+        """With --chaos-show, write the reports of runs that passed."""
         if "P" in terminalreporter.reportchars:
             return  # pytest itself writes them
         runs = shown_runs(terminalreporter.stats)
@@ -131,7 +131,7 @@ def properties(reports: Iterable[object]) -> list[tuple[str, str]]:
 
 
 def summary(stats: Mapping[str, Sequence[object]], *, durations: bool) -> list[str]:
-    """Sum up the reports of a run: searches, repeated runs, notes, what was skipped, and what was slow.
+    """Summarize the reports of a run: searches, repeated runs, notes, skipped and slow items.
 
     With `durations`, pytest itself lists the slowest tests.
     """
@@ -159,7 +159,7 @@ def oracle_lines(stats: Mapping[str, Sequence[object]]) -> list[str]:
 
 
 def note_lines(notes: Iterable[str]) -> list[str]:
-    """Write each note once; where several files have the same, with how many and where."""
+    """Write each note once; if several files have the same, with their number and their places."""
     places: dict[str, dict[str, None]] = {}
     for note in notes:
         found = _PLACE.fullmatch(note)
@@ -177,23 +177,23 @@ def note_lines(notes: Iterable[str]) -> list[str]:
 
 
 def skipped_lines(reports: Iterable[object]) -> list[str]:
-    """Say why items were skipped, one line for each reason, with how many and where."""
+    """Write why items were skipped: a line for each reason, with the number of items and their folder."""
     folders: dict[str, list[str]] = {}
     for report in reports:
         longrepr, nodeid = getattr(report, "longrepr", None), getattr(report, "nodeid", "")
         if not isinstance(longrepr, tuple) or not (found := _SKIPPED.match(str(longrepr[2]))):
             continue
-        # a test in Python is told of only where the server lacks something: pytest's -rs is for the others
+        # of tests in Python, only those for which the server lacks something: pytest's -rs shows the others
         if hasattr(report, SECONDS) or found["reason"].startswith("requires "):
             folders.setdefault(found["reason"], []).append(str(Path(nodeid.partition("::")[0]).parent))
     return [f"skipped: {len(found)} in {_common(found)}: {reason}" for reason, found in sorted(folders.items())]
 
 
 def slowest_lines(reports: Iterable[object]) -> list[str]:
-    """Name the slowest scenarios, where some are slow."""
+    """List the slowest scenarios, if some are slow."""
     took: dict[str, float] = {}
     for report in reports:
-        # an item has a report for each of its assertions, too
+        # an item also has a report for each assertion
         nodeid = getattr(report, "nodeid", "")
         took[nodeid] = max(took.get(nodeid, 0.0), getattr(report, SECONDS, None) or 0.0)
     slow = sorted(((seconds, nodeid) for nodeid, seconds in took.items() if seconds >= _SLOW), reverse=True)
@@ -201,7 +201,7 @@ def slowest_lines(reports: Iterable[object]) -> list[str]:
 
 
 def shown_runs(stats: Mapping[str, Sequence[pytest.TestReport]]) -> list[tuple[pytest.TestReport, str]]:
-    """Return the reports of runs that passed, which their items have with --chaos-show, with their texts."""
+    """Return the reports of items with --chaos-show, and the texts of their runs."""
     reports = [report for outcome in ("passed", "xfailed") for report in stats.get(outcome, ())]
     return [(report, text) for report in reports for name, text in report.sections if name == f"Captured {RUN} call"]
 

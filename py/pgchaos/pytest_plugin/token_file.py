@@ -1,4 +1,4 @@
-"""Tokens in files, for those that are too long for a command line."""
+"""Stores tokens that are too long for a command line in files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 from pgchaos.pytest_plugin.reports import shown_path
 from pgchaos.schedule.token import Token, parse
 
-# Characters of a token that is printed; a longer one is written to a file.
+# Characters of a token at most; a longer one is written to a file.
 LONGEST = 200
-# Where a token is expected, a name of a file begins with it.
+# The prefix of a file name in place of a token.
 MARK = "@"
 _FOLDER = "chaos_tokens"
 
 
-def stored(token: Token, config: pytest.Config) -> Token | Path:
-    """Write a long token to a file, relative to where pytest was called; a short one stays itself."""
+def store_if_long(token: Token, config: pytest.Config) -> Token | Path:
+    """Write a long token to a file, and return its path relative to where pytest was called; return a short token."""
     text = str(token)
     if len(text) <= LONGEST:
         return token
@@ -51,7 +51,7 @@ def _write(text: str, name: str, config: pytest.Config) -> Path:
 
 
 def read_token(text: str, folder: Path) -> Token:
-    """Read a token, or `@` and a file with it, relative to a folder; ValueError where that is no token."""
+    """Parse a token, or read it from a file after `@`, relative to a folder; ValueError if it is not a token."""
     if not text.startswith(MARK):
         return parse(text)
     path = folder / Path(text.removeprefix(MARK)).expanduser()

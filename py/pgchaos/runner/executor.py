@@ -1,4 +1,4 @@
-"""Runs jobs in threads, within a number of database connections."""
+"""Runs jobs in threads, within a limit of database connections."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-_LOOK = 1.0
-"""Seconds between looks for an interrupt that was lost."""
+_CHECK_INTERVAL = 1.0
+"""Seconds between checks for a lost interrupt."""
 
 
 class ConnectionSemaphore:
     """A fair semaphore: connections are granted in the order of the requests.
 
-    A request for many connections is not overtaken by requests for few, so it cannot starve.
+    A request for many connections is not overtaken by smaller ones, so it cannot starve.
     """
 
     def __init__(self, total: int) -> None:
@@ -31,7 +31,7 @@ class ConnectionSemaphore:
 
     @contextmanager
     def acquire(self, count: int) -> Iterator[None]:
-        """Wait for connections, and hold them within the context; more than there are means all."""
+        """Wait for connections, and hold them within the context; at most the total is acquired."""
         count = min(count, self._total)
         request = object()
         with self._changed:
@@ -63,7 +63,7 @@ class JobExecutor(Generic[Job, Result]):
         self._futures: dict[str, Future[Result]] = {}
 
     def start(self, jobs: Mapping[str, Job]) -> None:
-        """Submit jobs, by their keys, in the order in which they begin."""
+        """Submit jobs, by key, in the order in which they are to begin."""
         for key, job in jobs.items():
             self._futures[key] = self._pool.submit(self._run, job)
 
@@ -75,7 +75,7 @@ class JobExecutor(Generic[Job, Result]):
         future = self._futures.pop(key, None)
         if future is None:
             return self._run(job)
-        while not wait([future], _LOOK).done:
+        while not wait([future], _CHECK_INTERVAL).done:
             check()
         return future.result()
 

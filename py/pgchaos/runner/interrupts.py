@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while scenarios run: the first ends the run in order, further ones do not disturb the clean-up."""
+"""Handles Ctrl-C and SIGTERM: the first ends the run cleanly, further ones do not interrupt the clean-up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from types import FrameType
 # process at once: the supervisor then removes what the run created.
 _CLEANUP_TIME = 30.0
 
-# Python's own handlers, which are replaced; handlers that others have installed stay.
+# Python's own handlers are replaced; other handlers stay.
 _DEFAULT_HANDLERS: dict[signal.Signals, signal._HANDLER] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
@@ -22,7 +22,7 @@ _DEFAULT_HANDLERS: dict[signal.Signals, signal._HANDLER] = {
 
 
 class Interrupts:
-    """Signal handlers that let a run end in order; `exit_now` ends the process at once, with an exit code."""
+    """Signal handlers that let a run end cleanly; `exit_now` ends the process at once, with an exit code."""
 
     def __init__(self, exit_now: Callable[[int], object] = os._exit) -> None:
         self._exit_now = exit_now
@@ -42,19 +42,19 @@ class Interrupts:
                 self.restore()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt again where it was lost, as in a finalizer, whose exceptions Python drops."""
+        """Raise KeyboardInterrupt again if it was lost, as in a finalizer, whose exceptions Python ignores."""
         if self._first_at is not None and not self._ends:
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
-        """Ignore signals from now on: the user has interrupted the run, and the clean-up is running."""
+        """Ignore signals from now on: the run was interrupted, and cleans up."""
         self._ends = True
         if self._first_at is None:
             self._first_at = time.monotonic()
         self._install()
 
     def restore(self, *, at_exit: bool = False) -> None:
-        """Put Python's handlers back; `at_exit` they stay ignored after an interrupt, and print no traceback."""
+        """Restore Python's handlers; `at_exit`, signals stay ignored after an interrupt, to print no traceback."""
         for number in self._installed:
             ignored = at_exit and self._first_at is not None
             signal.signal(number, signal.SIG_IGN if ignored else _DEFAULT_HANDLERS[number])

@@ -1,4 +1,4 @@
-"""How far one item has run: the summary after an interrupt."""
+"""Counts the runs of one item, for the progress line and the summary after an interrupt."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ItemProgress:
     item: str
     fingerprint: str  # of its tokens
     interleavings: bool  # a run is one interleaving of a search
-    has_failed: Callable[[RunResult], bool]  # in a way that is not an expected failure
-    shrinks: bool = False  # after a failure it looks for the simplest form of that one
+    has_failed: Callable[[RunResult], bool]  # other than by an expected failure
+    shrinks: bool = False  # it simplifies a failure
     runs: int = 0
     limit: int = 0  # runs at most
     failed: int = 0
@@ -37,7 +37,7 @@ class ItemProgress:
             self.first_failed = self.first_failed or result
 
     def activity(self, runs: int, limit: int) -> str:
-        """Say in a few words what is done now, when a search has made so many runs of at most so many."""
+        """Describe in a few words what a search is doing, after `runs` runs of at most `limit`."""
         if self.shrinks and self.failed:
             return f"shrinking the failure, run {runs:,}"
         unit = "interleavings" if self.interleavings else "runs"
@@ -45,7 +45,7 @@ class ItemProgress:
         return f"searching {runs:,} of {limit:,} {unit}{failed}"
 
     def summary(self, seed: int) -> str:
-        """Say in one line that the item was stopped, what was known by then, and the token of the first failure."""
+        """Describe the stopped item in one line: what it had found, and the token of the first failure."""
         first = self.first_failed
         reason = f" ({first.failures[0].text})" if first is not None and first.failures else ""
         failed = f"{self.failed} failed{reason}" if self.failed else "none failed"

@@ -1,4 +1,4 @@
-"""What an item runs. A job is small, as there may be thousands: the file is read again when the job begins."""
+"""What an item runs. A job is small, as there may be thousands: it reads the file again when it runs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # Parts of the engine that only some items need.
 Part = Literal["drawing", "network", "oracle", "own server", "pooler", "programs", "searching", "spec"]
 
-# Connections of the engine beside the sessions: setup, check, monitors, faults and leak checks.
-OWN_CONNECTIONS = 5
+# Connections of the engine besides the sessions: setup, check, monitors, faults and leak checks.
+ENGINE_CONNECTIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Job:
     tags: tuple[str, ...] = ()  # further tags of the project
     variables: Mapping[str, str] = field(default_factory=dict)  # the values of its matrix
     mutant: str = ""  # the slug of the mutant, '' for none
-    connections: int = OWN_CONNECTIONS  # at most
-    alone: bool = False  # nothing else may run on the server meanwhile
-    fingerprint: str = ""  # a token with another one cannot replay this
-    permutations: int = 0  # interleavings at most, where the file asks for all of them; else 0
+    connections: int = ENGINE_CONNECTIONS  # at most
+    alone: bool = False  # no other job may run on the server meanwhile
+    fingerprint: str = ""  # that a token for this job has
+    permutations: int = 0  # interleavings at most, if the file asks for all; else 0
     draws: bool = False  # values are drawn for it
     parts: tuple[Part, ...] = ()
     limit: float | None = None  # seconds that its sessions may take, whatever the scenario says; None for no limit
@@ -42,7 +42,7 @@ class Job:
     in_suite: bool = False  # it runs in the one database of --chaos-pgtap-keep
 
     def read(self) -> tuple[Scenario, Mutant | None]:
-        """Read the scenario to run, and the mutant in it; ScenarioError where the file has changed and lacks it."""
+        """Read the scenario to run, and its mutant; ScenarioError if the changed file no longer contains them."""
         # projects without scenarios do not load these
         from pgchaos.language.mutation import mutants_in_force, mutated, slug
         from pgchaos.language.reader import read, variants
@@ -67,7 +67,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class FinishedScenario:
-    """A scenario that was run."""
+    """A scenario that was run, and its result."""
 
     scenario: Scenario  # as it was run, with the mutant in it
     mutant: Mutant | None

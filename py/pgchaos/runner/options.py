@@ -18,15 +18,15 @@ class Options(NamedTuple):
 
     server: ServerSettings
     seed: int
-    timeout: float  # seconds, of the sessions of a scenario without a timeout of its own
-    pgtap_files: bool = False  # collect pgTAP files without directives, and isolation specs, too
-    paths: tuple[Path, ...] = ()  # folders whose scenarios are collected without being named
-    tags: tuple[str, ...] = ()  # further ones
+    timeout: float  # seconds for the sessions of a scenario that sets no timeout
+    pgtap_files: bool = False  # also collect pgTAP files without directives, and isolation specs
+    paths: tuple[Path, ...] = ()  # folders whose scenarios are always collected
+    tags: tuple[str, ...] = ()  # of the project
     extensions: tuple[str, ...] = ()  # under test, each with the required version, if any
-    named: bool = False  # the command line names files or folders
-    jobs: int | None = None  # scenarios at once; None to choose
+    has_paths: bool = False  # the command line contains files or folders
+    jobs: int | None = None  # scenarios in parallel; None to choose
     mutants: bool = False
-    token: Token | None = None  # of the only run, which is replayed
+    token: Token | None = None  # of the one interleaving to replay
     selfcheck: bool = False
     amcheck: bool = False
     show: bool = False
@@ -41,6 +41,6 @@ class Options(NamedTuple):
     load_extensions: tuple[str, ...] = ()
     constants: Mapping[str, str] = MappingProxyType({})  # psql variables that are set before a file is read
     repeat: int = 1  # runs of each scenario
-    same_seed: bool = False  # of these runs
+    same_seed: bool = False  # in all of these runs
     boxes: bool = False  # the terminal has colours and box characters
-    width: int | None = None  # of the terminal, where a worker of pytest-xdist does not see it
+    width: int | None = None  # of the terminal, in a worker of pytest-xdist

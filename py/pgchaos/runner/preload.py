@@ -1,4 +1,4 @@
-"""Imports in the main thread what items need while they run, before the first of them begins.
+"""Imports in the main thread what items need, before the first item runs.
 
 A module that is being imported is already in sys.modules: a second thread would see it incomplete, and fail with an
 AttributeError or an ImportError. So other threads must never be the first to import anything. Modules that few items
@@ -75,7 +75,7 @@ _PARTS: dict[Part, tuple[str, ...]] = {
 
 
 def preload(jobs: Iterable[Job]) -> None:
-    """Import what jobs need; without any job, nothing. Call it in the main thread, before any of them runs."""
+    """Import what jobs need; without a job, nothing. Call it in the main thread, before a job runs."""
     jobs = list(jobs)
     if not jobs:
         return

@@ -1,4 +1,4 @@
-"""How many processors a run has, and whether some are idle."""
+"""Counts the processors of a run, and decides whether one is idle."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def processors() -> int:
 
 
 def runs_at_once(server: Server, *, parallel: bool) -> int:
-    """Say how many runs of one search may be made side by side: two on a server of ours that nothing else uses."""
+    """Return how many runs of one search may be made in parallel: two on a private server that nothing else uses."""
     idle = not parallel and _XDIST_WORKER not in os.environ and processors() > 1
     return 2 if idle and server.ours else 1

@@ -1,4 +1,4 @@
-"""How far items have run: the line on the terminal."""
+"""The progress line on the terminal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TextIO
 
 from pgchaos.safe_output import one_line
 
-_AFTER = 2.0  # seconds; what is done sooner is not shown
+_AFTER = 2.0  # seconds after which an item is shown
 _INTERVAL = 0.5  # seconds between two updates of the line
 _CLEAR = "\r\x1b[K"  # to the beginning of the line, and erase it (ECMA-48, EL)
-_WIDTH = 80  # columns, where the terminal does not say
+_WIDTH = 80  # columns, if the terminal's width is unknown
 
 # shown while a free run that failed is run again, one step at a time
 REPRODUCING = "looking for an order of steps that replays it"
@@ -22,14 +22,14 @@ REPRODUCING = "looking for an order of steps that replays it"
 
 @dataclass(slots=True)
 class _Item:
-    """What is done for an item."""
+    """What an item is doing."""
 
     begun: float  # on time.monotonic()
     text: str = "running"
 
 
 class ProgressLine:
-    """One line for all items that take long, overwritten at each update and erased in the end."""
+    """One line for all long-running items, overwritten at each update and erased at the end."""
 
     def __init__(self, terminal: TextIO | None) -> None:
         self._terminal = terminal
@@ -40,24 +40,24 @@ class ProgressLine:
         self._is_shown = False
 
     def begin(self, name: str) -> None:
-        """Note that an item begins; from some seconds on the line shows it."""
+        """Record that an item begins; after some seconds the line shows it."""
         with self._lock:
             if self._terminal is None:
                 return
             self._items[name] = _Item(time.monotonic())
             if self._thread is None:
-                # it lives only where there is a terminal, and ends with the line
+                # only with a terminal; the thread ends with the line
                 self._thread = threading.Thread(target=self._update_often, name="progress line", daemon=True)
                 self._thread.start()
 
     def show(self, name: str, text: str) -> None:
-        """Note in a few words what is done now for an item that has begun."""
+        """Describe in a few words what an item is doing."""
         item = self._items.get(name)
         if item is not None:
             item.text = one_line(text)
 
     def remove(self, name: str) -> None:
-        """Erase the line, which no longer shows this item from the next update on."""
+        """Erase the line; the next update shows the remaining items."""
         with self._lock:
             if self._items.pop(name, None) is not None and self._is_shown:
                 self._write(_CLEAR)
@@ -78,7 +78,7 @@ class ProgressLine:
             long = [(item.begun, name, item) for name, item in self._items.items() if now - item.begun >= _AFTER]
             if long and self._terminal is not None:
                 texts = (f"{one_line(name)}: {item.text}, {now - begun:.0f} s" for begun, name, item in sorted(long))
-                # a line that is wrapped could not be erased
+                # a wrapped line could not be erased
                 self._write(_CLEAR + shorten("; ".join(texts), self._width() - 1))
                 self._is_shown = True
 
@@ -107,7 +107,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def open_progress_line(wanted: bool) -> ProgressLine:
-    """Open the line on the terminal itself, past pytest's capture; where there is no terminal it writes nothing."""
+    """Open the line on the terminal itself, past pytest's capture; without a terminal it writes nothing."""
     if not wanted:
         return ProgressLine(None)
     try:

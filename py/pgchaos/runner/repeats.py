@@ -1,4 +1,4 @@
-"""Runs an item, once or several times, and looks for an order of steps that replays a free run that failed."""
+"""Runs an item, once or several times, and searches for an order of steps that replays a failed free run."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pgchaos.report.flakes import Repeats, common_length
 from pgchaos.results import RunResult
 from pgchaos.runner.progress import REPRODUCING
 from pgchaos.search.reproduce import reproduce
-from pgchaos.search.strategy import run
+from pgchaos.search.strategy import run as run_by_schedule
 from pgchaos.server import Server
 from pgchaos.server.settings import ServerError
 from pgchaos.verdict import judge, judge_mutant
 
 _SEED_BITS = 31
-_KEPT = 10  # runs that passed, from which the nearest to the first failed one is taken
+_MOST_PASSING = 10  # stored runs that passed, until one fails and the most similar is chosen
 
 
 class Repetition(NamedTuple):
     """How often each item is run."""
 
     runs: int = 1  # of an item
-    same_seed: bool = False  # each run has the seed of the first; else one that follows from it
+    same_seed: bool = False  # all runs have the first seed; else each has another one derived from it
 
     def seeds(self, first: int) -> Iterator[int]:
         """Return the seed of each run."""
@@ -44,25 +44,25 @@ class ItemRun(NamedTuple):
     variables: Mapping[str, str]
     server: Server
     settings: RunSettings
-    show: Callable[[str], None]  # what is done now, in a few words
+    show: Callable[[str], None]  # displays in a few words what is done now
 
     def fails(self, result: RunResult) -> bool:
-        """Whether the item fails with a result."""
+        """Whether the item fails with this result."""
         if self.mutant is not None:
             return bool(judge_mutant(self.mutant, result).failures)
         return judge(self.scenario, self.variables, result).outcome == "failed"
 
-    def once(self, seed: int) -> RunResult:
+    def run(self, seed: int) -> RunResult:
         """Run it with a seed."""
-        return run(self.scenario, self.variables, self.server, replace(self.settings, seed=seed))
+        return run_by_schedule(self.scenario, self.variables, self.server, replace(self.settings, seed=seed))
 
-    def with_order(self, result: RunResult) -> RunResult:
-        """Where a free run failed, look for an order of steps that fails too, for a token."""
+    def with_replay_order(self, result: RunResult) -> RunResult:
+        """For a failed free run, search for an order of steps that fails too, and add it for a token."""
         settings = replace(self.settings, seed=result.seed)
         is_free = self.scenario.schedule.kind == "free" and settings.replay is None
         if not is_free or self.mutant is not None or not self.fails(result):
             return result
-        # the failure is reported even where the server is lost meanwhile
+        # the failure is reported even if the server is lost meanwhile
         with suppress(ServerError):
             variables = {**self.variables, **result.values}
             again = reproduce(self.scenario, variables, self.server, settings, result, lambda: self.show(REPRODUCING))
@@ -71,16 +71,16 @@ class ItemRun(NamedTuple):
 
 
 def run_item(item: ItemRun, repetition: Repetition) -> tuple[RunResult, Repeats | None]:
-    """Run an item as often as it is asked for; gives the first failed result, else one, and what all runs gave."""
+    """Run an item as often as requested; return the first failed result, else the first, and a summary of all runs."""
     if repetition.runs == 1:
-        return item.with_order(item.once(item.settings.seed)), None
+        return item.with_replay_order(item.run(item.settings.seed)), None
     passing: list[tuple[int, RunResult]] = []
     failing: tuple[int, RunResult] | None = None
     seeds: list[int] = []
     number = 0
-    for number, seed in enumerate(repetition.seeds(item.settings.seed), 1):  # the last one counts
+    for number, seed in enumerate(repetition.seeds(item.settings.seed), 1):
         item.show(f"run {number} of {repetition.runs}" + (f", {len(seeds)} failed" if seeds else ""))
-        result = item.once(seed)
+        result = item.run(seed)
         if result.skipped and not result.failures:
             return result, None
         if item.fails(result):
@@ -92,13 +92,13 @@ def run_item(item: ItemRun, repetition: Repetition) -> tuple[RunResult, Repeats 
             break
     nearest = _nearest(passing, failing)[:1] if failing and item.scenario.schedule.kind in ("free", "exact") else []
     repeats = Repeats(repetition.runs, number, tuple(seeds), failing, nearest[0] if nearest else None)
-    return item.with_order(failing[1] if failing else passing[0][1]), repeats
+    return item.with_replay_order(failing[1] if failing else passing[0][1]), repeats
 
 
 def _nearest(
     passing: list[tuple[int, RunResult]], failing: tuple[int, RunResult] | None
 ) -> list[tuple[int, RunResult]]:
-    """Keep the run that went as the failed one for the longest; some, while none has failed."""
+    """Keep the run with the longest common beginning with the failed one; several, while none has failed."""
     if failing is None or not passing:
-        return passing[:_KEPT]
+        return passing[:_MOST_PASSING]
     return [max(passing, key=lambda one: common_length(one[1].records, failing[1].records))]

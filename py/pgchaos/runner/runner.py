@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pgchaos.server import Server
     from pgchaos.stop import Stop
 
-# Connections of one scenario, estimated where the number of parallel jobs is chosen.
+# Connections of one scenario, estimated to choose the number of parallel jobs.
 _CONNECTIONS_PER_JOB = 10
 _FORKED = "this process is a fork of the one that opened the server (--forked, os.fork), and cannot use it: do without"
 
@@ -55,12 +55,12 @@ class Runner:
         self._creating_lock = Lock()
         self._any_ran = False
         self.for_files = False  # as in RunSettings
-        self._refused = 0  # scenarios for which the server could not give a database
+        self._refused = 0  # scenarios for which the server provided no database
         self._parallel: _Parallel | None = None
         self._suite_files = SuiteFiles({})
         self._unfinished: dict[int, ItemProgress] = {}
         self.check_interrupt: Callable[[], None] = nothing
-        """Called while a result is waited for; raises KeyboardInterrupt where nobody has seen one."""
+        """Called while waiting for a result; raises KeyboardInterrupt if one was lost."""
 
     @property
     def server(self) -> Server:
@@ -71,8 +71,8 @@ class Runner:
         """Open the server at the first use, and return it.
 
         Args:
-            meanwhile: what to do here while a private server starts.
-            contents: of the databases that will be needed; None where it is not known.
+            meanwhile: called while a private server starts.
+            contents: of the databases that will be needed; None if unknown.
 
         Raises:
             ServerError: no server can be used; the same error at each further use.
@@ -96,21 +96,21 @@ class Runner:
 
     @property
     def _is_fork(self) -> bool:
-        # it has none of the threads that create databases and run scenarios, and would wait for them for ever
+        # a fork has no threads that create databases and run scenarios, and would wait for them forever
         return os.getpid() != self._process
 
     @property
     def banner(self) -> str:
-        """The server in one line, once it is open; else ''."""
+        """The server in one line; '' before it is open."""
         return "" if self._server is None else self._server.banner
 
     def start(self, jobs: Mapping[str, Job], parallel: int | None) -> None:
-        """Begin to run jobs in threads, before their results are asked for.
+        """Start to run jobs in threads, before their results are requested.
 
         Args:
-            jobs: by their keys, in the order of the items. Jobs that must run alone are left out; of isolation specs
-                the longest begin first.
-            parallel: jobs at once; None to choose by processors and free connections.
+            jobs: by key, in the order of the items. Jobs that must run alone are left out; among isolation specs, the
+                longest begin first.
+            parallel: jobs in parallel; None to choose by processors and free connections.
 
         Raises:
             ServerError: there is no server.
@@ -142,7 +142,7 @@ class Runner:
         return self._parallel.executor.result_of(key, job, self.check_interrupt)
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Wait until no job runs in a thread, and let none begin within the context."""
+        """Wait until no job runs in a thread; none begins within the context."""
         return nullcontext() if self._parallel is None else self._parallel.connections.acquire_all()
 
     def _run_in_thread(self, job: Job) -> FinishedScenario | FinishedSpec:
@@ -170,7 +170,7 @@ class Runner:
         return None if self._parallel is None else self._parallel.stop
 
     def lock_server(self, *, alone: bool) -> AbstractContextManager[None]:
-        """Lock the server for a run where other runs may use it: workers of pytest-xdist have a runner each."""
+        """Lock the server for a job if other runs may use it: each worker of pytest-xdist has a runner."""
         from pgchaos.runner.server_lock import ServerLock
 
         server = self.server
@@ -209,12 +209,12 @@ class Runner:
             show = partial(self._progress_line.show, name)
             item = ItemRun(scenario, mutant, job.variables, self.server, settings, show)
             result, repeats = run_item(item, Repetition(self._options.repeat, self._options.same_seed))
-            # what the user stops stays unfinished, and is reported with the interrupt
+            # a stopped item stays unfinished, and is reported with the interrupt
             if settings.stop is None or not settings.stop.is_set():
                 self._unfinished.pop(id(progress), None)
         except ServerError:
             self._unfinished.pop(id(progress), None)
-            # a server without an extension may still run the other scenarios
+            # a server that lacks an extension may still run other scenarios
             self._refused += not scenario.extensions and scenario.sandbox != "server"
             raise
         finally:
@@ -251,7 +251,7 @@ class Runner:
         )
 
     def _destructive_refusal(self, scenario: Scenario) -> str:
-        """Why a destructive scenario may not run on this server, or ''."""
+        """Explain why a destructive scenario may not run on this server, or return ''."""
         from pgchaos.language.header_model import Requirement
         from pgchaos.language.problems import Place
 
@@ -261,7 +261,7 @@ class Runner:
 
     @property
     def unfinished(self) -> list[str]:
-        """A line for each scenario that was stopped before its end: how many runs it had made."""
+        """One line for each scenario that was stopped before its end, with its number of runs."""
         return [progress.summary(self._options.seed) for progress in self._unfinished.values()]
 
     @property
@@ -271,7 +271,7 @@ class Runner:
 
         if self._server_error is not None or self._server is None:
             return False
-        # one scenario may ask for what the server has not, two in a row and none that ran are the server's fault
+        # one refused scenario may be its own fault; two, and none that ran, are the server's
         if (self._refused > 1 and not self._any_ran) or self._server.health.silent:
             return False
         try:
@@ -281,13 +281,13 @@ class Runner:
         return True
 
     def _stop_jobs(self) -> None:
-        """Stop the jobs that still run in threads: no item will ask for their results."""
+        """Stop the jobs that still run in threads: no item needs their results."""
         parallel, lock = self._parallel, self._server_lock
         if parallel is not None:
             parallel.stop.set()
         if lock is not None:
             lock.stop()
-        # the jobs use both until they have ended
+        # close both after the jobs that use them have ended
         if parallel is not None:
             parallel.executor.close()
             parallel.stop.close()
@@ -296,7 +296,7 @@ class Runner:
         self._parallel = self._server_lock = None
 
     def end(self) -> None:
-        """Run nothing more; what the runs created is dropped in the background."""
+        """Run nothing more; start to drop what the runs created."""
         if self._is_fork:
             return
         self._stop_jobs()

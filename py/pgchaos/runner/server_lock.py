@@ -1,7 +1,7 @@
 """A lock on a server that other runs may use too, such as the workers of pytest-xdist.
 
 Runs share it while they run scenarios; a scenario that must be alone holds it exclusively. It works between runs that
-use the same database: within one process, jobs wait for each other by their connections.
+use the same database. Within one process, jobs wait for each other in ConnectionSemaphore.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pgchaos.server.conninfo import NO_TIMEOUTS, for_version, with_settings
 from pgchaos.server.health import ServerHealth
 from pgchaos.stop import Stop
 
-# Of the advisory lock: `pgch` in ASCII, and 0.
+# The key of the advisory lock: `pgch` in ASCII, and 0.
 KEY = "1885823848, 0"
-_ATTEMPTS = 5  # connections that may be lost while the lock is waited for
+_ATTEMPTS = 5  # connections that may be lost while waiting for the lock
 _UNLOCK_LIMIT = 2.0  # seconds
-# Seconds to connect, and for the first answer. After that the run goes on without the lock, and reports the server.
+# Seconds to connect, and for the first response. After that the run continues without the lock, and reports the server.
 _ANSWER_LIMIT = 5.0
 
 
 class ServerLock:
     """The lock of one process: an advisory lock on a connection of its own, shared or exclusive.
 
-    The database of the connection is that of all runs, as such a lock counts in one database. A crash of the server
-    releases every lock: a scenario that must be alone is not alone any more then.
+    An advisory lock belongs to one database, so all runs must connect to the same one. A crash of the server releases
+    every lock: then a scenario that must be alone may not be alone any more.
     """
 
     def __init__(self, conninfo: str, version: int, health: ServerHealth) -> None:
@@ -44,7 +44,7 @@ class ServerLock:
 
     @contextmanager
     def acquire(self, *, alone: bool) -> Iterator[None]:
-        """Wait for the lock, and hold it within the context; `alone`, no other job of this process must hold it."""
+        """Wait for the lock, and hold it within the context; for `alone`, no other job of this process may hold it."""
         # the first holder locks for the whole process, the last one unlocks
         with self._lock:
             if not self._holders:
@@ -60,7 +60,7 @@ class ServerLock:
                     self._query("SELECT pg_catalog.pg_advisory_unlock_all()", _UNLOCK_LIMIT)
 
     def _wait(self, kind: str) -> None:
-        # the wait itself has no limit: first see that the server answers
+        # the wait has no limit: first check that the server answers
         if self._query(f"SELECT pg_catalog.pg_try_advisory_lock{kind}({KEY})", _ANSWER_LIMIT):
             return
         for _ in range(_ATTEMPTS):
@@ -68,9 +68,9 @@ class ServerLock:
                 return
 
     def _query(self, query: str, seconds: float = math.inf) -> bool:
-        """Send a query; False where it is to be sent again: it returned false, or the connection was lost.
+        """Send a query; return False if it must be repeated: it returned false, or the connection was lost.
 
-        A server that does not answer cannot be locked: the run goes on, and reports what is wrong with it.
+        A server that does not answer cannot be locked: the run continues without the lock, and reports the server.
         """
         if self._stop.is_set() or not self._health.answers():
             return True

@@ -1,4 +1,4 @@
-"""Runs isolation specs, compares their output with what is expected, and reports the differences."""
+"""Runs isolation specs, compares their output with the expected output, and reports the differences."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from pgchaos.server import Server
     from pgchaos.stop import Stop
 
-# Connections beside the sessions: control, detection of blocked sessions, the leak check, a reserve.
-_OWN_CONNECTIONS = 4
+# Connections besides the sessions: control, detection of blocked sessions, the leak check, a reserve.
+_ENGINE_CONNECTIONS = 4
 
-# Messages of twophase.c and logical.c, PostgreSQL 14 to 18, and what the server lacks.
+# Messages of twophase.c and logical.c in PostgreSQL 14 to 18, and the setting that the server lacks.
 _PREPARED = "requires more prepared transactions than this server has: raise max_prepared_transactions"
 _LOGICAL = "requires wal_level = logical, which this server has not"
 _MISSING_SETTINGS = {
@@ -42,7 +42,7 @@ class SpecJob(Job):
 
     step_timeout: float | None = None  # seconds; None for isolationtester's own
     accept: bool = False  # write the output as the expected output
-    effort: float = 0.0  # estimated seconds; infinite where it makes many others wait
+    effort: float = 0.0  # estimated seconds; infinite if it makes many other specs wait
     load_extensions: tuple[str, ...] = ()  # created in its database before it runs, in this order
 
 
@@ -54,7 +54,7 @@ class FinishedSpec:
     result: SpecResult
     expected: Expected | None
     differences: tuple[Difference, ...] = ()
-    # the permutation whose output needs what earlier ones left in their sessions, or ''
+    # the permutation whose output depends on session state that earlier ones left, or ''
     depends_on_earlier: str = ""
     written: Path | None = None  # the expected output that --chaos-accept wrote
 
@@ -66,7 +66,7 @@ class FinishedSpec:
 
     @property
     def skipped(self) -> str:
-        """The setting of the server without which the spec cannot run, or ''."""
+        """The setting that the server lacks for this spec, or ''."""
         return next((text for line, text in _MISSING_SETTINGS.items() if line in self.result.output), "")
 
 
@@ -77,7 +77,7 @@ def spec_job(spec: Spec, step_timeout: float | None, *, accept: bool, load_exten
     return SpecJob(
         spec.path,
         spec.shown,
-        connections=_OWN_CONNECTIONS + len(spec.sessions),
+        connections=_ENGINE_CONNECTIONS + len(spec.sessions),
         alone=sees_the_server(spec.source),
         parts=("spec",),
         step_timeout=step_timeout,
@@ -88,7 +88,7 @@ def spec_job(spec: Spec, step_timeout: float | None, *, accept: bool, load_exten
 
 
 def longest_specs_first(jobs: Mapping[str, Job]) -> dict[str, Job]:
-    """Sort the specs among jobs by their effort, as parallel runs end sooner so; other jobs keep their places."""
+    """Sort the specs among jobs by effort, so that parallel runs end sooner; other jobs keep their positions."""
     specs = [(job.effort, key) for key, job in jobs.items() if isinstance(job, SpecJob)]
     longest = (key for _, key in sorted(specs, key=lambda pair: -pair[0]))
     keys = [next(longest) if isinstance(job, SpecJob) else key for key, job in jobs.items()]
@@ -96,7 +96,7 @@ def longest_specs_first(jobs: Mapping[str, Job]) -> dict[str, Job]:
 
 
 def run_spec_job(job: SpecJob, server: Server, stop: Stop | None) -> FinishedSpec:
-    """Run a spec, and compare its output with what is expected."""
+    """Run a spec, and compare its output with the expected output."""
     from pgchaos.engine.specs import SpecSettings, run_spec, step_timeout
     from pgchaos.isolation.expected import expected_path, read_expected, write
     from pgchaos.isolation.grammar import read
@@ -105,7 +105,7 @@ def run_spec_job(job: SpecJob, server: Server, stop: Stop | None) -> FinishedSpe
     expected = read_expected(job.path)
     limit = step_timeout(job.step_timeout)
     settings = SpecSettings(limit, job.limit, stop, load_extensions=job.load_extensions, alone=job.alone)
-    # the run ends at the first output that cannot become any of the expected ones
+    # the run ends as soon as no expected output begins with its output
     useful = (lambda output: any(one.text.startswith(output) for one in expected)) if expected else None
     done = _compare(spec, run_spec(spec, server, replace(settings, useful=useful)), expected)
     if done.differences and done.result.reset and not done.result.problems:
@@ -129,7 +129,7 @@ def _compare(spec: Spec, result: SpecResult, expected: Sequence[Expected]) -> Fi
 def _run_without_reset(
     done: FinishedSpec, server: Server, settings: SpecSettings, expected: Sequence[Expected]
 ) -> FinishedSpec:
-    """Run a spec again as isolationtester does: sessions keep what a permutation leaves in them for the next."""
+    """Run a spec again as isolationtester does: without resetting the sessions between permutations."""
     from pgchaos.engine.specs import run_spec
 
     again = _compare(done.spec, run_spec(done.spec, server, replace(settings, leaks=True)), expected)
@@ -145,7 +145,7 @@ def _run_without_reset(
 
 
 def spec_text(done: FinishedSpec, *, everything: bool = False) -> str:
-    """Write the report of a spec that failed, the first cause first; with `everything`, all differences."""
+    """Write the report of a failed spec, the first cause first; with `everything`, all differences."""
     from pgchaos.isolation.model import encoded
 
     blocks = [
@@ -156,12 +156,12 @@ def spec_text(done: FinishedSpec, *, everything: bool = False) -> str:
     ]
     if not done.result.problems:
         blocks[-1].append(f"To accept this output as expected: run {done.spec.shown} again with --chaos-accept")
-    # a terminal takes no bytes that are not UTF-8
+    # the output may contain bytes that are not UTF-8
     return encoded("\n\n".join("\n".join(block) for block in blocks if block)).decode("utf-8", "replace")
 
 
 def dependency_note(done: FinishedSpec) -> str:
-    """Say in one line that a spec needs what an earlier permutation left in its sessions."""
+    """Report in one line that a spec depends on session state that an earlier permutation left."""
     return (
         f"{done.spec.shown}: permutation {done.depends_on_earlier} is as expected only with what earlier permutations"
         " leave in their sessions, so sessions were not reset between permutations"

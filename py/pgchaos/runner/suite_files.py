@@ -1,4 +1,4 @@
-"""Plain pgTAP files that build on each other (--chaos-pgtap-keep): they run in order in one database."""
+"""Plain pgTAP files that depend on each other (--chaos-pgtap-keep): they run in order in one database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SuiteFiles:
-    """Creates the database of the files at the first use, and drops it after the last file."""
+    """Creates the database of the files for the first one, and drops it after the last one."""
 
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         self._jobs = jobs
@@ -24,7 +24,7 @@ class SuiteFiles:
         self._stack = ExitStack()
 
     def database(self, server: Server) -> SuiteDatabase:
-        """The database, created for the first file; ServerError where it cannot be."""
+        """Return the database, created for the first file; ServerError if that fails."""
         from pgchaos.engine.suite_database import SuiteDatabase
 
         if self._database is None:
@@ -33,7 +33,7 @@ class SuiteFiles:
         return self._database
 
     def _contents(self) -> Contents:
-        """What the database must hold for all files: pgTAP is left out where one of them creates it."""
+        """Return what the database must contain for all files: no pgTAP if one of them creates it."""
         from pgchaos.language.plain_files import Contents, contents_for
         from pgchaos.language.problems import ScenarioError
 
@@ -47,7 +47,7 @@ class SuiteFiles:
         return Contents.TOOLKIT if Contents.TOOLKIT in found else Contents.PGTAP
 
     def finished(self, result: RunResult, earlier: int) -> list[str]:
-        """Count a file that was run after `earlier` others, and drop the database after the last; gives notes."""
+        """Count a file that ran after `earlier` others, and drop the database after the last; return notes."""
         notes = []
         if result.failures and earlier:
             files = "1 file" if earlier == 1 else f"{earlier} files"
@@ -60,7 +60,7 @@ class SuiteFiles:
         return notes
 
     def close(self) -> list[str]:
-        """Remove what the files left on the server, and drop the database; gives what could not be removed, and why."""
+        """Remove what the files left on the server, and drop the database; return what could not be removed."""
         database, self._database = self._database, None
         try:
             return [] if database is None else database.clean_up()
