@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from pgchaos.report.look import BOXES
+from pgchaos.report.formatting import BOXES
 from tests.pytest_plugin.conftest import BAD, Project
 
 WAITS = """\

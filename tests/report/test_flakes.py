@@ -10,7 +10,7 @@ import pytest
 
 from pgchaos.language.problems import Place
 from pgchaos.report.flakes import Repeats, common_length, flake_lines, rate_line, statement_text, wilson
-from pgchaos.report.look import PLAIN
+from pgchaos.report.formatting import PLAIN
 from pgchaos.results import Record, RunResult
 
 

@@ -10,8 +10,8 @@ import pytest
 from pgchaos.language.header_model import Schedule
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
+from pgchaos.report.formatting import PLAIN
 from pgchaos.report.latency import latencies, latency_data, latency_lines
-from pgchaos.report.look import PLAIN
 from pgchaos.report.text import ReportedRun, run_text
 from pgchaos.results import Record, RunResult
 

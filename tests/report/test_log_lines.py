@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from pgchaos.report.look import PLAIN
+from pgchaos.report.formatting import PLAIN
 from pgchaos.report.text import log_lines
 
 DAY = "2026-11-30"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pgchaos.report.formatting import BOXES
 from pgchaos.report.important_rows import shown_rows
-from pgchaos.report.look import BOXES
 from pgchaos.report.statement_list import session_lines, statement_list
 from pgchaos.results import Record
 from tests.report.runs import START, row
@@ -14,7 +14,7 @@ def load(count: int = 2000) -> list[Record]:
 
 
 def table(records: list[Record], *, summary: bool = False, everything: bool = False) -> list[str]:
-    return statement_list(records, START, width=100, summary=summary, everything=everything, look=BOXES)
+    return statement_list(records, START, width=100, summary=summary, everything=everything, symbols=BOXES)
 
 
 def test_important_rows_are_shown_wherever_they_are() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pgchaos.language.header_model import Schedule
 from pgchaos.language.model import Mutant, Program, Scenario, Session
 from pgchaos.language.problems import Place
-from pgchaos.report.look import BOXES
+from pgchaos.report.formatting import BOXES
 from pgchaos.report.replay import MAKE, item_name, replay_line
 from pgchaos.report.statement_list import shorten, statement_list
 from pgchaos.report.text import ReportedRun, failure_text, run_text

@@ -14,9 +14,9 @@ from pgchaos.language.model import Scenario, Section, Session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
 from pgchaos.report.export.timeline_data import timeline_data
-from pgchaos.report.fold import written
+from pgchaos.report.formatting import BOXES, PLAIN, Symbols
+from pgchaos.report.important_sessions import written_tables
 from pgchaos.report.lanes import lanes_of
-from pgchaos.report.look import BOXES, PLAIN, Look
 from pgchaos.report.timeline import timeline
 from pgchaos.results import Failure, Launch, Record, RunResult
 from tests.report.runs import START, row
@@ -28,7 +28,7 @@ def table(
     records: list[Record],
     *failures: Failure,
     width: int = 80,
-    look: Look = PLAIN,
+    symbols: Symbols = PLAIN,
     check: str = "",
     order: Sequence[Launch] = (),
     **how: bool,
@@ -39,7 +39,7 @@ def table(
     scenario = Scenario(Path(FILE), FILE, "x", "", "", sessions=sessions, checks=checks)
     result = RunResult(1, START, records=records, failures=list(failures), order=list(order))
     everything, summary = how.get("everything", False), how.get("summary", False)
-    return timeline(scenario, result, failures, width, look, everything=everything, summary=summary)
+    return timeline(scenario, result, failures, width, symbols, everything=everything, summary=summary)
 
 
 def waits(who: str, at: float, on: str, took: float, **more: object) -> Record:
@@ -50,7 +50,7 @@ def waits(who: str, at: float, on: str, took: float, **more: object) -> Record:
 
 def test_a_wait_is_a_bar_until_it_ends() -> None:
     records = [row("a", 0.01, "UPDATE t SET n = 2"), waits("b", 0.02, "a[1]", 0.2), row("a", 0.1, "COMMIT")]
-    assert table(records, look=BOXES)[1:] == [
+    assert table(records, symbols=BOXES)[1:] == [
         "    ms  a[1]                   b[1]",
         "        ─────────────────────  ─────────────────────",
         "  10.0  7: UPDATE t SET n = 2",
@@ -307,5 +307,5 @@ def test_a_long_run_says_what_it_leaves_out() -> None:
     ],
 )
 def test_written_tables(sql: str, tables: frozenset[str]) -> None:
-    assert tables <= written(sql)
-    assert bool(tables) == bool(written(sql))
+    assert tables <= written_tables(sql)
+    assert bool(tables) == bool(written_tables(sql))

@@ -12,7 +12,7 @@ import pytest
 
 from pgchaos.pytest_plugin.reports import junit_properties, report_width
 from pgchaos.pytest_plugin.scenario_item import NOTE, ORACLE, REPEATED, RUN, SEARCHED, ScenarioItem
-from pgchaos.report.look import BOXES, PLAIN, Look
+from pgchaos.report.formatting import BOXES, PLAIN, Symbols
 from pgchaos.runner.options import Options
 from pgchaos.runner.runner import Runner
 from pgchaos.safe_output import one_line, printable
@@ -218,8 +218,8 @@ def failure_report(item: ScenarioItem, done: FinishedScenario, verdict: Verdict,
     again, token = replay_lines(item, done, options)
     run = _reported(item, done, options)
 
-    def text(look: Look) -> str:
-        shown = run._replace(look=look)
+    def text(symbols: Symbols) -> str:
+        shown = run._replace(symbols=symbols)
         return printable(failure_text(shown, verdict, again=again, token=token, repeats=done.repeats))
 
     if options.boxes:
@@ -235,8 +235,8 @@ def show_run(item: ScenarioItem, done: FinishedScenario, options: Options) -> No
 
     run, output = _reported(item, done, options), item.config.getoption("capture") != "no"
 
-    def text(look: Look) -> str:
-        return printable(run_text(run._replace(look=look), output=output, mutant=done.mutant))
+    def text(symbols: Symbols) -> str:
+        return printable(run_text(run._replace(symbols=symbols), output=output, mutant=done.mutant))
 
     if options.boxes:
         item.boxed = text(BOXES)

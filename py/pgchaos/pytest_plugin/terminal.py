@@ -12,7 +12,7 @@ import pytest
 
 from pgchaos.pytest_plugin.scenario_item import NOTE, ORACLE, REPEATED, RUN, SEARCHED, ScenarioItem
 from pgchaos.pytest_plugin.stash import BANNERS, OPTIONS, RUNNER
-from pgchaos.report.look import BOXES
+from pgchaos.report.formatting import BOXES
 from pgchaos.safe_output import one_line
 
 # The attribute of a scenario's or spec's report with its duration in seconds; None if it did not run.

@@ -1,4 +1,4 @@
-"""How often a repeated scenario fails, and where a run that failed parts from one that passed. Pure."""
+"""How often a repeated scenario fails, and where a failed run first differs from one that passed. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pgchaos.report.formatting import Symbols, parameters, row_count, statements
 from pgchaos.report.lanes import connection_of, in_order, kind_of, outcome
-from pgchaos.report.look import Look, parameters, row_count, statements
 from pgchaos.results import Record, RunResult
 from pgchaos.safe_output import one_line
 
 _Z = 1.959964  # of the normal distribution: 95 % lie between -z and z
-_ROWS = 8  # that are shown from where two runs part
-_SEEDS = 5  # that are named
+_ROWS = 8  # that are shown from the first difference on
+_SEEDS = 5  # that are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Repeats:
     planned: int
     run: int
     failed_seeds: tuple[int, ...]  # one for each run that failed
-    failing: tuple[int, RunResult] | None = None  # the number, from 1, and the first of them
-    passing: tuple[int, RunResult] | None = None  # the one whose history is the longest the same as the failing one's
+    failing: tuple[int, RunResult] | None = None  # the first failed run, with its number from 1
+    passing: tuple[int, RunResult] | None = None  # the run with the longest common beginning with `failing`
 
     @property
     def failed(self) -> int:
@@ -33,7 +33,7 @@ class Repeats:
 
 
 def wilson(failed: int, runs: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a rate, from 0 to 1, of at least one run.
+    """Return the 95 % confidence interval of a failure rate, from 0 to 1, of at least one run.
 
     Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
     """
@@ -44,26 +44,26 @@ def wilson(failed: int, runs: int) -> tuple[float, float]:
 
 
 def rate_line(repeats: Repeats) -> str:
-    """Say in one line how many runs failed, and which rate that may be."""
+    """Write in one line how many runs failed, and the confidence interval of the rate."""
     low, high = wilson(repeats.failed, repeats.run)
     less = "" if repeats.run == repeats.planned else f" ({repeats.planned} were asked for)"
     rate = f"{repeats.failed / repeats.run:.0%}, with 95 % confidence from {low:.0%} to {high:.0%}"
     return f"{repeats.failed} of {repeats.run} runs failed{less}: {rate}"
 
 
-def flake_lines(repeats: Repeats, width: int, look: Look) -> list[str]:
-    """Write how often an item failed, the seeds, and where both happened the two histories from where they part."""
+def flake_lines(repeats: Repeats, width: int, symbols: Symbols) -> list[str]:
+    """Write how often an item failed, the seeds, and the two histories from their first difference on, if any."""
     seeds = list(dict.fromkeys(repeats.failed_seeds))
     more = f" and {len(seeds) - _SEEDS} more" if len(seeds) > _SEEDS else ""
     lines = [f"Repeated: {rate_line(repeats)}"]
     lines.append(f"Seeds of runs that failed: {', '.join(map(str, seeds[:_SEEDS]))}{more}")
     if repeats.failing is not None and repeats.passing is not None:
-        lines += _beside(repeats.passing, repeats.failing, width, look)
+        lines += _beside(repeats.passing, repeats.failing, width, symbols)
     return lines
 
 
 def common_length(one: Sequence[Record], other: Sequence[Record]) -> int:
-    """Count the statements at the beginning of two histories that are the same, in the same order."""
+    """Count the statements of the common beginning of two histories."""
     pairs = zip(history(one), history(other), strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if _facts(a) != _facts(b)), min(len(one), len(other)))
 
@@ -78,8 +78,8 @@ def _facts(record: Record) -> tuple[object, ...]:
     return (*_key(record), record.statement, record.tag, record.rows, record.sqlstate, *more)
 
 
-def _beside(passing: tuple[int, RunResult], failing: tuple[int, RunResult], width: int, look: Look) -> list[str]:
-    """Write two histories side by side, from the first statement at which they part."""
+def _beside(passing: tuple[int, RunResult], failing: tuple[int, RunResult], width: int, symbols: Symbols) -> list[str]:
+    """Write two histories side by side, from the first difference on."""
     (passed, one), (failed, other) = passing, failing
     left, right = history(one.records), history(other.records)
     same = common_length(one.records, other.records)
@@ -91,19 +91,19 @@ def _beside(passing: tuple[int, RunResult], failing: tuple[int, RunResult], widt
         f"They are the same for {statements(same)}, then they part:" if same else "They part at the first statement:"
     )
     lines = [f"Run {passed} passed, run {failed} failed. {where}"]
-    lines.append(_row("", f"run {passed}, passed", f"run {failed}, failed", column, look))
+    lines.append(_row("", f"run {passed}, passed", f"run {failed}, failed", column, symbols))
     for number in range(begin, min(same + _ROWS, max(len(left), len(right)))):
         texts = [statement_text(run[number]) if number < len(run) else "(ended)" for run in (left, right)]
-        lines.append(_row(">" if number == same else "", texts[0], texts[1], column, look))
+        lines.append(_row(">" if number == same else "", texts[0], texts[1], column, symbols))
     rest = [len(run) - same - _ROWS for run in (left, right)]
-    more = [f"{look.cut} {statements(count)} more" if count > 0 else "" for count in rest]
-    lines += [_row("", more[0], more[1], column, look)] if any(more) else []
-    return [*lines, *_other_result(left, right, column, look)]
+    more = [f"{symbols.cut} {statements(count)} more" if count > 0 else "" for count in rest]
+    lines += [_row("", more[0], more[1], column, symbols)] if any(more) else []
+    return [*lines, *_other_result(left, right, column, symbols)]
 
 
-def _other_result(left: Sequence[Record], right: Sequence[Record], column: int, look: Look) -> list[str]:
-    """Show the first statement of the run that failed which the other did not send, or with another result."""
-    # of two statements with one key, which `\gexec` made of one, the last counts
+def _other_result(left: Sequence[Record], right: Sequence[Record], column: int, symbols: Symbols) -> list[str]:
+    """Show the first statement of the failed run that the other did not send, or that had another result there."""
+    # statements that `\gexec` makes have the same key: the last one counts
     passed = {_key(record): record for record in left}
     for record in right:
         other = passed.get(_key(record))
@@ -111,7 +111,7 @@ def _other_result(left: Sequence[Record], right: Sequence[Record], column: int, 
             text = "(not sent)" if other is None else statement_text(other)
             return [
                 "Whatever the order, the first with another result:",
-                _row(">", text, statement_text(record), column, look),
+                _row(">", text, statement_text(record), column, symbols),
             ]
     return []
 
@@ -120,15 +120,15 @@ def _key(record: Record) -> tuple[object, ...]:
     return record.session, record.worker, record.iteration, record.attempt, record.step, record.place
 
 
-def _row(mark: str, one: str, other: str, column: int, look: Look) -> str:
-    # rich is loaded only where something is shown
+def _row(mark: str, one: str, other: str, column: int, symbols: Symbols) -> str:
+    # rich is loaded only if something is shown
     from pgchaos.report.cells import fitted
 
-    return f"  {mark:1} {fitted(one, column, look)}  {fitted(other, column, look)}".rstrip()
+    return f"  {mark:1} {fitted(one, column, symbols)}  {fitted(other, column, symbols)}".rstrip()
 
 
 def statement_text(record: Record) -> str:
-    """Write a statement with its result in one line: the result is shown, whatever is cut."""
+    """Write a statement in one line, with its result first, so that truncation keeps it."""
     _, text = outcome(record)
     rows = "" if record.rows is None else row_count(record.rows)
     result = " ".join((text or ", ".join(record.notes) or rows).split()[: 2 if text else 99])

@@ -1,4 +1,4 @@
-"""Which rows of a long run explain most."""
+"""Chooses the rows of a long run that explain most."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pgchaos.report.lanes import connection_of, has_failed, kind_of, took
 from pgchaos.results import Record
 
 _SLOW = 0.1  # seconds; slower statements are shown first
-# The longest statement of a session is shown too, unless it is shorter: then chance decides which one it is.
+# The longest statement of a session is also shown; if it is shorter, which one is longest is random.
 _LONGEST = 0.005
 _ROWS_PER_SESSION = 15
 _LAST_PER_SESSION = 3  # rows at the end of a session that are always shown
@@ -25,7 +25,7 @@ def shown_rows(ordered: Sequence[Record]) -> list[int]:
         return list(range(len(ordered)))
     important = _important(ordered)
     chosen = {*important[:_ROWS], *last_of_each(names, _LAST_PER_SESSION)}
-    # further away than that no row can be chosen: the room is used up before
+    # rows at a greater distance are never chosen: the room is used up before
     near = neighbours(important, len(ordered), _ROWS_PER_SESSION)
     for number in (*near, *_backwards(names, max(1, room // sessions))):
         if len(chosen) >= room:
@@ -35,7 +35,7 @@ def shown_rows(ordered: Sequence[Record]) -> list[int]:
 
 
 def _important(ordered: Sequence[Record]) -> list[int]:
-    """The rows that explain something, the most important first."""
+    """Return the rows that explain something, the most important first."""
     longest: dict[str, int] = {}
     for number, record in enumerate(ordered):
         if kind_of(record) == "statement" and took(record) > took(ordered[longest.setdefault(record.session, number)]):
@@ -43,7 +43,7 @@ def _important(ordered: Sequence[Record]) -> list[int]:
     ranks: list[tuple[int, float, int]] = []
     for number, record in enumerate(ordered):
         if (rank := _rank(record, longest.get(record.session) == number)) is not None:
-            # the last failure is the one that ended the run
+            # the last failure ended the run
             ranks.append((rank, -number if rank == 0 else -took(record), number))
     return [number for _, _, number in sorted(ranks)]
 
@@ -52,7 +52,7 @@ def _rank(record: Record, longest: bool) -> int | None:
     if has_failed(record) or record.fault or kind_of(record) == "fault":
         return 0
     if kind_of(record) != "statement":
-        # a barrier is meant to take long; one that never opened ended the run
+        # a barrier may take long; one that never opened ended the run
         return 0 if record.ended_at is None else None
     if longest and took(record) >= _LONGEST:
         return 1
@@ -62,7 +62,7 @@ def _rank(record: Record, longest: bool) -> int | None:
 
 
 def last_of_each(names: Sequence[Hashable], most: int) -> Iterator[int]:
-    """The numbers of the last rows of each name, from the end on."""
+    """Yield the numbers of the last rows of each name, backwards."""
     seen: Counter[Hashable] = Counter()
     for number in reversed(range(len(names))):
         seen[names[number]] += 1
@@ -71,14 +71,14 @@ def last_of_each(names: Sequence[Hashable], most: int) -> Iterator[int]:
 
 
 def neighbours(rows: Sequence[int], count: int, most: int) -> Iterator[int]:
-    """The neighbours of rows up to a distance, the nearest of each first."""
+    """Yield the neighbours of rows up to a distance, the nearest of each first."""
     for distance in range(1, most + 1):
         for number in rows:
             yield from (near for near in (number - distance, number + distance) if 0 <= near < count)
 
 
 def _backwards(names: Sequence[str], most: int) -> Iterator[int]:
-    """The last row of every session, then the last but one of every session, and so on."""
+    """Yield the last row of every session, then the last but one of every session, and so on."""
     seen: Counter[str] = Counter()
     levels: defaultdict[int, list[int]] = defaultdict(list)
     for number in last_of_each(names, most):

@@ -1,6 +1,6 @@
-"""A run as lanes: one for each connection, with its statements, waits, faults and errors in the order of time.
+"""A run as lanes: one for each connection, with its statements, waits, faults and errors in order of time.
 
-Plain data for whatever draws a run. Times are seconds from the beginning of the run.
+Plain data for all drawings of a run. Times are seconds from the beginning of the run.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Literal, TypeAlias
 from pgchaos.language.error_codes import condition_names
 from pgchaos.results import STOPPED, Failure, Record, RunResult
 
-# `wait` is a barrier or `wait for`; `fault` is the moment of a fault; `act` is what else the engine did or received.
+# `wait` is a barrier or `wait for`; `fault` is the moment of a fault; `act` is any other action of the engine.
 Kind: TypeAlias = Literal["statement", "wait", "fault", "act"]
 
-# What became of a statement that did not just succeed.
+# The outcome of a statement that did not simply succeed.
 Mark: TypeAlias = Literal["", "error", "rolled back", "not sent", "no answer", "stopped"]
 
 
@@ -24,30 +24,30 @@ Mark: TypeAlias = Literal["", "error", "rolled back", "not sent", "no answer", "
 class LockWait:
     """A wait for a lock, within a statement."""
 
-    on: tuple[str, ...]  # who holds the lock: connections as `session[worker]`, then other backends in words
-    since: float  # as exact as the lock monitor saw it
+    on: tuple[str, ...]  # holders of the lock: connections as `session[worker]`, then descriptions of other backends
+    since: float  # as precise as the lock monitor's polling
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A statement of a connection, or what the engine did for it between statements."""
+    """A statement of a connection, or an action of the engine for it between statements."""
 
     number: int  # in the order of time, from 0
     lane: int  # its index in `Lanes.lanes`
     kind: Kind
-    record: Record  # all there is to know of it
-    begun: float | None  # None where it was never sent
-    ended: float | None  # None where it was never sent, or had no end
+    record: Record
+    begun: float | None  # None if it was never sent
+    ended: float | None  # None if it was never sent, or did not end
     wait: LockWait | None = None
     fault: str = ""  # that was delivered at this statement
     mark: Mark = ""
     text: str = ""  # of the mark: `ERROR 40001 (serialization_failure): could not …`, or a few words
-    failures: tuple[Failure, ...] = ()  # of the run, that are about this statement
+    failures: tuple[Failure, ...] = ()  # of the run, about this statement
 
     @property
     def sent(self) -> str:
-        """The statement as it was sent, on one line; a fault as `fault: …`, what else the engine did as a comment."""
+        """The statement as sent, on one line; a fault as `fault: …`, other actions as a comment."""
         return " ".join((self.record.sent or as_written(self.record)).split())
 
     @property
@@ -74,23 +74,25 @@ class Lane:
 class Lanes:
     """A run."""
 
-    lanes: tuple[Lane, ...]  # in the order of the file where it is known, else in that of their first events
+    lanes: tuple[Lane, ...]  # in the order of the file if it is known, else of their first events
     events: tuple[Event, ...]  # of all lanes
     end: float  # of the last event
-    failures: tuple[Failure, ...]  # that are about no event: those of the check, for example
+    failures: tuple[Failure, ...]  # about no event, such as those of the check
 
     def lane(self, name: str) -> Lane | None:
-        """Find a lane by `session[worker]`, such as one that a wait is for."""
+        """Find a lane by `session[worker]`."""
         return next((lane for lane in self.lanes if lane.name == name), None)
 
 
 def lanes_of(result: RunResult, sessions: Iterable[str] = ()) -> Lanes:
-    """Arrange what a run recorded, the sessions in the order of these names, without connections that did nothing."""
+    """Arrange the records of a run in lanes, in the order of these names; connections without records have none."""
     ordered = in_order([*result.records, *result.acts])
     ranks = {name: rank for rank, name in enumerate(sessions)}
     connections = dict.fromkeys((record.session, record.worker) for record in ordered)
-    numbered = sorted(connections, key=lambda who: (ranks.get(who[0], len(ranks)), who[1] if ranks else 0))
-    lane_of = {who: number for number, who in enumerate(numbered)}
+    numbered = sorted(
+        connections, key=lambda connection: (ranks.get(connection[0], len(ranks)), connection[1] if ranks else 0)
+    )
+    lane_of = {connection: number for number, connection in enumerate(numbered)}
     about, others = _failures_by_record(result.failures, ordered)
     events = tuple(
         _event(number, lane_of[record.session, record.worker], record, result.started_at, about[number])
@@ -99,19 +101,19 @@ def lanes_of(result: RunResult, sessions: Iterable[str] = ()) -> Lanes:
     own: defaultdict[int, list[Event]] = defaultdict(list)
     for event in events:
         own[event.lane].append(event)
-    lanes = tuple(Lane(*who, tuple(own[number])) for number, who in enumerate(numbered))
+    lanes = tuple(Lane(*connection, tuple(own[number])) for number, connection in enumerate(numbered))
     end = max((at for event in events for at in (event.begun, event.ended) if at is not None), default=0.0)
     return Lanes(lanes, events, end, others)
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
-    """Sort by time; what was never sent follows the statement before it on its own connection."""
+    """Sort by time; statements that were never sent follow the previous one of their connection."""
     latest: dict[tuple[str, int], float] = defaultdict(float)
     keyed: list[tuple[float, Record]] = []
     for record in records:
-        who = record.session, record.worker
-        latest[who] = latest[who] if record.started_at is None else record.started_at
-        keyed.append((latest[who], record))
+        connection = record.session, record.worker
+        latest[connection] = latest[connection] if record.started_at is None else record.started_at
+        keyed.append((latest[connection], record))
     return [record for _, record in sorted(keyed, key=lambda pair: pair[0])]
 
 
@@ -124,7 +126,7 @@ def _event(number: int, lane: int, record: Record, start: float, failures: tuple
 
 
 def kind_of(record: Record) -> Kind:
-    """Tell a statement from what the engine did between statements."""
+    """Classify a record as a statement or an action of the engine."""
     if record.step or not record.statement.startswith("--"):
         return "statement"
     text = record.statement.removeprefix("-- ")
@@ -134,12 +136,12 @@ def kind_of(record: Record) -> Kind:
 
 
 def starts_program(record: Record) -> bool:
-    """Whether it is the start of a program."""
+    """Whether a record is the start of a program."""
     return not record.step and record.statement.startswith("-- starts ")
 
 
 def as_written(record: Record) -> str:
-    """Return the statement as written, or what the engine did; that a fault is no comment of the file."""
+    """Return the statement as written, or the action; a fault without the `-- ` of a comment."""
     return record.statement.removeprefix("-- ") if kind_of(record) == "fault" else record.statement
 
 
@@ -154,14 +156,14 @@ def took(record: Record) -> float:
 
 
 def has_failed(record: Record) -> bool:
-    """Whether a statement had an error or no answer of its own; one that was stopped with the run has not failed."""
+    """Whether a statement had an error or no answer; not if it was stopped with the run."""
     if record.skipped or kind_of(record) != "statement" or record.message == STOPPED:
         return False
     return record.sqlstate not in (None, "00000") or (record.started_at is not None and record.ended_at is None)
 
 
 def lock_wait_seconds(record: Record) -> float:
-    """How long a statement waited for locks, as far as it was seen."""
+    """Return how long a statement was seen waiting for locks."""
     wait = _lock_wait(record, 0.0)
     return 0.0 if wait is None else wait.until - wait.since
 
@@ -175,7 +177,7 @@ def _lock_wait(record: Record, start: float) -> LockWait | None:
 
 
 def outcome(record: Record) -> tuple[Mark, str]:
-    """Say what became of a statement where it did not just succeed; ('', '') else."""
+    """Describe the outcome of a statement that did not simply succeed; else ('', '')."""
     if record.skipped:
         return "not sent", "not sent: its transaction had already failed"
     if record.message == STOPPED or record.ended_by:

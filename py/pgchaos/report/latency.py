@@ -1,4 +1,4 @@
-"""How long the statements of a free run took, as pgbench reports it: for each statement of each session."""
+"""The latency of each statement of each session in a free run, as pgbench reports it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgchaos.language.problems import Place
+from pgchaos.report.formatting import Symbols
 from pgchaos.report.lanes import kind_of, lock_wait_seconds
-from pgchaos.report.look import Look
 from pgchaos.report.statement_list import shorten
 from pgchaos.results import Record
 
@@ -25,16 +25,16 @@ class Latency:
     statement: str  # as written
     count: int  # answered, with an error or without
     failed: int  # of these, with an error
-    retries: int  # of these, that a later attempt of a transaction sent again
+    retries: int  # of these, sent by a later attempt of a transaction
     mean: float
     p95: float  # the least time that at least 95 % did not exceed
     longest: float
     waits: int  # executions that were seen waiting for a lock
-    waited: float  # all of them together
+    waited: float  # total of these waits
 
 
 def latencies(records: Sequence[Record]) -> list[Latency]:
-    """Sum up each answered statement of each session, in the order of their first execution."""
+    """Summarize each answered statement of each session, in the order of first execution."""
     found: dict[tuple[str, Place, str], list[Record]] = {}
     for record in records:
         if kind_of(record) == "statement" and record.started_at is not None and record.ended_at is not None:
@@ -61,7 +61,7 @@ def _latency(session: str, place: Place, statement: str, records: Sequence[Recor
 
 
 def latency_data(records: Sequence[Record]) -> list[dict[str, str | int | float]]:
-    """Return the same as plain data, times in ms: the rows of a table."""
+    """Return the rows of the table as plain data, with times in ms."""
     return [
         {
             "session": latency.session,
@@ -80,8 +80,8 @@ def latency_data(records: Sequence[Record]) -> list[dict[str, str | int | float]
     ]
 
 
-def latency_lines(records: Sequence[Record], width: int, look: Look) -> list[str]:
-    """Write the table in ms, the head first; nothing where each statement was sent once: the timeline has its time."""
+def latency_lines(records: Sequence[Record], width: int, symbols: Symbols) -> list[str]:
+    """Write the table in ms, the head first; nothing if each statement was sent once: the timeline shows its time."""
     found = latencies(records)
     if all(latency.count == 1 for latency in found):
         return []
@@ -89,7 +89,7 @@ def latency_lines(records: Sequence[Record], width: int, look: Look) -> list[str
     rows = [_HEAD, *(_row(latency, one_file=one_file) for latency in found)]
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
     room = max(_LEAST_SQL, width - sum(widths) - 2 * len(widths))
-    return [_line(row, widths, room, look) for row in rows]
+    return [_line(row, widths, room, symbols) for row in rows]
 
 
 def _row(latency: Latency, *, one_file: bool) -> tuple[str, ...]:
@@ -100,9 +100,9 @@ def _row(latency: Latency, *, one_file: bool) -> tuple[str, ...]:
     return (latency.session, line, *numbers, str(latency.retries), latency.statement)
 
 
-def _line(row: Sequence[str], widths: Sequence[int], room: int, look: Look) -> str:
+def _line(row: Sequence[str], widths: Sequence[int], room: int, symbols: Symbols) -> str:
     first, *numbers = (
         f"{text:<{width}}" if column == 0 else f"{text:>{width}}"
         for column, (text, width) in enumerate(zip(row[:-1], widths, strict=True))
     )
-    return "  ".join([first, *numbers, shorten(row[-1], room, look)])
+    return "  ".join([first, *numbers, shorten(row[-1], room, symbols)])

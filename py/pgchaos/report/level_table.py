@@ -1,4 +1,4 @@
-"""The table at the end of a run: what the oracle found for each scenario at each isolation level."""
+"""The table at the end of a run: the oracle's finding for each scenario at each isolation level."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class LevelFinding:
     scenario: str  # the title of the row
     level: str  # the title of the column
     text: str
-    place: int = 0  # of the level in its matrix, from 0; JUnit's file shows these names
+    place: int = 0  # index of the level in its matrix; the field names appear in JUnit's file
 
     def dumps(self) -> str:
-        """Write it as text, for the report of an item: workers of pytest-xdist send it so."""
+        """Write it as text, in which workers of pytest-xdist can send it with the report of an item."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -35,7 +35,7 @@ class LevelFinding:
 
 
 def level_finding(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -> LevelFinding | None:
-    """Take the oracle's finding from a result; None where the scenario has no oracle, or no matrix of levels."""
+    """Return the oracle's finding of a result; None if the scenario has no oracle, or no matrix of levels."""
     if result.judged is None or LEVEL not in variables:
         return None
     others = ",".join(f"{name}={value}" for name, value in variables.items() if name != LEVEL)
@@ -55,7 +55,7 @@ def _finding(scenario: Scenario, result: RunResult, judged: OracleResult) -> str
 
 
 def _coverage(scenario: Scenario, result: RunResult) -> str:
-    """In how many interleavings no anomaly was found."""
+    """Write in how many interleavings no anomaly was found."""
     explored, counts = result.explored, result.permutations
     if explored is not None:
         chance = (

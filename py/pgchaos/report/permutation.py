@@ -1,4 +1,4 @@
-"""The order of steps that a report is about, with who waited, and what a search has covered."""
+"""Writes the order of steps that a report is about, with its waits, and what a search has covered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _INDENT = "    "
 
 
 def permutation(scenario: Scenario, result: RunResult, width: int) -> list[str]:
-    """Write the order of the steps; where no run of a search failed, only how many were run."""
+    """Write the order of the steps; if no run of a search failed, only how many were run."""
     if not result.order:
         return []
     if result.permutations is not None and none_failed(result):
@@ -22,12 +22,12 @@ def permutation(scenario: Scenario, result: RunResult, width: int) -> list[str]:
     for one in result.order:
         name = format_step(StepName(one.session, one.worker, one.step, one.iteration), sessions[one.session])
         steps.append(f"{name} <waits for {one.waited_on}>" if one.waited_on else name)
-    # a line must not end between a step and its mark
+    # a line must not end between a step and its `<waits for …>`
     return [_title(result), *fitted(_INDENT + " ".join(map(unbroken, steps)), max(width, 40)).split("\n")]
 
 
 def none_failed(result: RunResult) -> bool:
-    """Whether many interleavings were run and none failed, so that there is none to show."""
+    """Whether several interleavings were run and none failed, so that there is none to show."""
     return result.permutations is not None and not result.permutations.failed
 
 
@@ -60,7 +60,7 @@ def _title(result: RunResult) -> str:
 
 
 def searched(result: RunResult) -> str:
-    """Say in one line what a search without a finding has covered; '' where nothing was searched."""
+    """Write in one line what a search without a failure has covered; '' without a search."""
     values = f"{result.drawn:,} value{'' if result.drawn == 1 else 's'}" if result.drawn else ""
     if result.explored is None:
         return f"{values} drawn" if values else ""
@@ -70,7 +70,7 @@ def searched(result: RunResult) -> str:
 
 def _coverage(explored: Explored) -> str:
     if explored.exhausted and explored.of:
-        # `of` is an upper limit: waits may forbid some of the others
+        # `of` is an upper limit: waits may make some of the others impossible
         those = _all(explored.runs) + ("" if explored.runs == 1 else " that differ")
         most = f"at most {explored.of:,}" if explored.of <= COUNTED else f"more than {COUNTED:,}"
         return f"{those}: the others, of {most}, only swap steps that touch no common table"
@@ -78,7 +78,7 @@ def _coverage(explored: Explored) -> str:
         return f"{_all(explored.runs)}: there are no others"
     text = f"{explored.different} different of {_interleavings(explored.runs)}"
     fewer = explored.preemptions - 1
-    # no preemption at all is hardly a search
+    # without preemptions it would say little
     if fewer > 0:
         text += f", among them all with at most {fewer} preemption{'' if fewer == 1 else 's'}"
         text += ", or one that only swaps steps that touch no common table" if explored.of else ""

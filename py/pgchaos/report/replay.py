@@ -28,7 +28,7 @@ _REPLAYED = {
 
 
 def item_name(name: str, variables: Mapping[str, str], mutant: str = "", repetition: str = "") -> str:
-    """Write what follows `::` in an item's id, the same in every run: such as `transfer[level=serializable]`.
+    """Write the part of an item's id after `::`, the same in every run: such as `transfer[level=serializable]`.
 
     `mutant` is its slug, and `repetition` that of pytest-repeat, '' without one.
     """
@@ -44,7 +44,7 @@ def replay_line(target: str, what: int | Token | Path, options: Sequence[str] = 
         target: the id of the item.
         what: the seed of the run, the token of an interleaving, or a file that holds the token.
         options: further options of the run that a replay needs.
-        command: how pytest was called; it ends in MAKE where that was `make installcheck-chaos`.
+        command: how pytest was called; it ends in MAKE if that was `make installcheck-chaos`.
 
     Returns:
         A line for a POSIX shell in the folder where the run was started.
@@ -53,13 +53,13 @@ def replay_line(target: str, what: int | Token | Path, options: Sequence[str] = 
     words = [shlex.quote(target), *map(shlex.quote, (option, *options))]
     if not command.endswith(MAKE):
         return " ".join([command, *words])
-    # make passes both on to a shell, and expands dollars
+    # make passes both to a shell, and expands dollars
     tests, opts = (shlex.quote(text).replace("$", "$$") for text in (words[0], " ".join(words[1:])))
     return f"{command} CHAOS_TESTS={tests} CHAOS_OPTS={opts}"
 
 
 def what_is_replayed(scenario: Scenario) -> str:
-    """Say what the seed replays, and what it does not; '' where one connection alone has no interleaving."""
+    """Write what the seed replays, and what it does not; '' for a single connection, which has no interleavings."""
     alone = scenario.connections <= 1
     if scenario.schedule.kind == "free" and alone and not scenario.runs_programs:
         return ""
@@ -67,7 +67,7 @@ def what_is_replayed(scenario: Scenario) -> str:
 
 
 def ways_to_run_again(scenario: Scenario, result: RunResult, again: str, token: str) -> list[tuple[str, str]]:
-    """List the commands that run a failed item again, each with what it does, the surest first."""
+    """List the commands that run a failed item again, each with a description, the most reliable first."""
     kind = scenario.schedule.kind
     with_seed = f"Seed {result.seed}. To run it again:", again
     if token and result.values and not result.decisions:
@@ -80,7 +80,7 @@ def ways_to_run_again(scenario: Scenario, result: RunResult, again: str, token: 
 
 
 def may_differ(failures: Iterable[Failure]) -> bool:
-    """Whether another run of the same file could end in another way, so that a replay is of use."""
+    """Whether another run of the same file could have another result, so that a replay is useful."""
     return not all(map(_depends_on_the_file_alone, failures))
 
 

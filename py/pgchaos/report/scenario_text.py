@@ -1,4 +1,4 @@
-"""What a report quotes of the scenario's file: the server's parameters, and the statement of a failed assertion."""
+"""Parts of the scenario's file that a report quotes: server parameters, and statements of failed assertions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pgchaos.language.section_items import Statement
 
 
 def settings_of(scenario: Scenario, variables: Mapping[str, str]) -> list[ServerSetting]:
-    """List the parameters of the scenario's own server that apply: of each the last one, in the file's order."""
+    """List the parameters of the scenario's own server that apply, the last of each name, in the file's order."""
     found = {one.name: one for one in scenario.server if applies(one.when, variables)}
     return sorted(found.values(), key=scenario.server.index)
 
@@ -33,7 +33,7 @@ def _lines(places: Iterable[Place]) -> str:
 
 
 def check_statement(scenario: Scenario, place: Place | None) -> str:
-    """Find the statement of a check that begins at a line; '' where none does."""
+    """Return the statement of a check that begins at a line; '' if none does."""
     items = chain.from_iterable(section.items for section in scenario.checks)
     found = (item.text for item in items if isinstance(item, Statement) and item.place == place)
     return next(found, "")

@@ -1,4 +1,4 @@
-"""The statements of a run in order of time, as one list: where there is no room for a column for each session."""
+"""Writes the statements of a run as one list in order of time, if there is no room for columns of sessions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import PurePath
 
 from rich.cells import cell_len, set_cell_size
 
+from pgchaos.report.formatting import PLAIN, Symbols, milliseconds, parameters, row_count, statements
 from pgchaos.report.important_rows import shown_rows
 from pgchaos.report.lanes import as_written, connection_of, has_failed, in_order, kind_of, outcome, took
-from pgchaos.report.look import PLAIN, Look, milliseconds, parameters, row_count, statements
 from pgchaos.results import Record
 
 _LONGEST_MESSAGE = 240
@@ -26,11 +26,11 @@ def statement_list(
     width: int,
     everything: bool = False,
     summary: bool = False,
-    look: Look = PLAIN,
+    symbols: Symbols = PLAIN,
 ) -> list[str]:
-    """Write the table, the head first, of statements and of what the engine did between them.
+    """Write the table of statements and of the engine's actions between them, the head first.
 
-    `everything` shows all rows, each whole; with `summary`, or where rows are left out, a line for each session.
+    `everything`: all rows, untruncated. With `summary`, or if rows are hidden, add a line for each session.
     """
     ordered = _faults_first(in_order(records))
     if not ordered:
@@ -48,24 +48,24 @@ def statement_list(
     margin = " " * before
     lines, last = [_line(head, widths)], -1
     for number, record, row in zip(numbers, shown, rows, strict=True):
-        lines += _left_out(ordered[last + 1 : number], margin, look)
+        lines += _left_out(ordered[last + 1 : number], margin, symbols)
         last = number
         count = _count(record)
-        sql = " ".join(row[4].split()) if everything else shorten(row[4], room - len(count), look)
+        sql = " ".join(row[4].split()) if everything else shorten(row[4], room - len(count), symbols)
         lines.append(_line((*row[:4], f"{sql}{count}"), widths))
-        lines += [f"{margin}{text}" for text in _sent(record, 0 if everything else room, look)]
-        # a message does not make the table wider than the terminal
-        texts = [*filter(None, [parameters(record)]), *_outcome(record, look)]
+        lines += [f"{margin}{text}" for text in _sent(record, 0 if everything else room, symbols)]
+        # messages must not make the table wider than the terminal
+        texts = [*filter(None, [parameters(record)]), *_outcome(record, symbols)]
         below = (textwrap.wrap(text, room, subsequent_indent="   ") for text in texts)
         lines += [f"{margin}{line}" for wrapped in below for line in wrapped]
-    lines += _left_out(ordered[last + 1 :], margin, look)
+    lines += _left_out(ordered[last + 1 :], margin, symbols)
     if len(shown) < len(ordered):
         lines.append("(-v shows all)")
     return [*lines, *(session_lines(ordered, width) if summary else [])]
 
 
 def _faults_first(records: Sequence[Record]) -> list[Record]:
-    """Put a fault that struck during a statement of its own session before it: its row tells how it ended, too."""
+    """Move a fault that struck during a statement of its own session before it: the row also shows the end."""
     ordered: list[Record] = []
     latest: dict[str, Record] = {}
     for record in records:
@@ -95,7 +95,7 @@ def _columns(record: Record, started_at: float, *, one_file: bool) -> tuple[str,
     iteration = f"#{record.iteration}" if record.iteration > 1 else ""
     step = f".{record.step}" if record.step else ""
     place = record.place
-    # where all rows are of one file, its name is in the title
+    # if all rows are of one file, the title names it
     line = str(place.line) if one_file else f"{PurePath(place.path).name}:{place.line}"
     if not record.has_line:
         line = ""
@@ -105,17 +105,17 @@ def _columns(record: Record, started_at: float, *, one_file: bool) -> tuple[str,
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     at, took, step, line, sql = row
-    middle = f"{line:>{widths[3]}}  " if widths[3] else ""  # no row may have a line
+    middle = f"{line:>{widths[3]}}  " if widths[3] else ""  # rows may have no lines at all
     return f"{at:>{widths[0]}}  {took:>{widths[1]}}  {step:<{widths[2]}}  {middle}{sql}".rstrip()
 
 
-def _left_out(rows: Sequence[Record], margin: str, look: Look) -> list[str]:
+def _left_out(rows: Sequence[Record], margin: str, symbols: Symbols) -> list[str]:
     count = sum(kind_of(record) == "statement" for record in rows)
-    return [f"{margin}{look.cut} {statements(count)} not shown {look.cut}"] if count else []
+    return [f"{margin}{symbols.cut} {statements(count)} not shown {symbols.cut}"] if count else []
 
 
 def _count(record: Record) -> str:
-    """Which attempt a statement was, and how many rows it returned or changed."""
+    """Write the number of the attempt, and how many rows a statement returned or changed."""
     texts: list[str] = []
     if record.attempt > 1:
         texts.append(f"attempt {record.attempt}")
@@ -124,8 +124,8 @@ def _count(record: Record) -> str:
     return f"  ({', '.join(texts)})" if texts else ""
 
 
-def _sent(record: Record, room: int, look: Look) -> list[str]:
-    """What was sent, where variables made it differ from the file; `room` of 0 means all of it."""
+def _sent(record: Record, room: int, symbols: Symbols) -> list[str]:
+    """Write what was sent, if variables made it differ from the file; truncated to `room`, unless 0."""
     if not record.sent:
         return []
     written, sent = (" ".join(text.split()) for text in (record.statement, record.sent))
@@ -134,12 +134,12 @@ def _sent(record: Record, room: int, look: Look) -> list[str]:
         first = next((at for at, (a, b) in enumerate(zip(written, sent)) if a != b), 0)  # noqa: B905 one is longer
         # keep the first difference visible, with some text before it
         begin = max(0, min(first - room // 3, len(sent) - room + 1))
-        sent = shorten(f"{look.cut}{sent[begin:]}" if begin else sent, room, look)
+        sent = shorten(f"{symbols.cut}{sent[begin:]}" if begin else sent, room, symbols)
     return [f"{_SENT}{sent}"]
 
 
-def _outcome(record: Record, look: Look) -> list[str]:
-    """What happened to a statement, where it did not just succeed."""
+def _outcome(record: Record, symbols: Symbols) -> list[str]:
+    """Write what happened to a statement, if it did not simply succeed."""
     texts = list(record.notes)
     if record.waited_on or record.blocked_by:
         texts.append("waited for " + ", ".join(record.waited_on + record.blocked_by))
@@ -147,12 +147,12 @@ def _outcome(record: Record, look: Look) -> list[str]:
         texts.append(f"fault: {record.fault}")
     _, text = outcome(record)
     if text:
-        texts.append(shorten(text, _LONGEST_MESSAGE, look))
+        texts.append(shorten(text, _LONGEST_MESSAGE, symbols))
     return [f"-> {text}" for text in texts]
 
 
 def session_lines(records: Sequence[Record], width: int) -> list[str]:
-    """Sum up each session in one line, which is folded where it is wider than the terminal."""
+    """Summarize each session in one line, folded to the width of the terminal."""
     by_session: dict[str, list[Record]] = {}
     for record in records:
         if kind_of(record) == "statement":
@@ -166,8 +166,8 @@ def _summary(records: Sequence[Record]) -> str:
     longest = max(records, key=took)
     if took(longest):
         waited = longest.waited_on + longest.blocked_by
-        whom = f" (waited for {', '.join(waited)})" if waited else ""
-        parts.append(f"longest {milliseconds(took(longest))} ms{whom}")
+        holders = f" (waited for {', '.join(waited)})" if waited else ""
+        parts.append(f"longest {milliseconds(took(longest))} ms{holders}")
     counts = {
         "waited": sum(bool(record.waited_on or record.blocked_by) for record in records),
         "failed": sum(map(has_failed, records)),
@@ -178,9 +178,9 @@ def _summary(records: Sequence[Record]) -> str:
     return ", ".join(parts)
 
 
-def shorten(text: str, width: int, look: Look = PLAIN) -> str:
-    """Put a text on one line, and cut it."""
+def shorten(text: str, width: int, symbols: Symbols = PLAIN) -> str:
+    """Put a text on one line, and truncate it."""
     folded = " ".join(text.split())
     if cell_len(folded) <= width:
         return folded
-    return set_cell_size(folded, max(width - len(look.cut), 0)) + look.cut
+    return set_cell_size(folded, max(width - len(symbols.cut), 0)) + symbols.cut

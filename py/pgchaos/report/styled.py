@@ -1,4 +1,4 @@
-"""The colours of a report, for a terminal. The text stays what it is."""
+"""Adds colours to a report, for a terminal; the text does not change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _THEME = Theme(
 
 
 class _Report(RegexHighlighter):
-    """What is told apart; where two patterns match, the later one wins."""
+    """The coloured parts of a report; if two patterns match, the later one counts."""
 
     base_style = "chaos."
     highlights: ClassVar[Sequence[str]] = [
@@ -54,7 +54,7 @@ class _Report(RegexHighlighter):
 
 
 def styled(text: str) -> str:
-    """Add the escape sequences of its colours to a report, which is safe to show."""
+    """Add colours as escape sequences to a report that is safe to show."""
     content = Text(text, end="")
     _Report().highlight(content)
     out = io.StringIO()

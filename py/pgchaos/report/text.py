@@ -1,4 +1,4 @@
-"""The report of a run: the causes of a failure, the timeline, the state of the sessions, and how to run it again."""
+"""The report of a run: the causes of a failure, the timeline, the state of the sessions, and how to repeat it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import NamedTuple
 from pgchaos.language.model import Mutant, Scenario
 from pgchaos.report.cells import folded
 from pgchaos.report.flakes import Repeats, flake_lines
+from pgchaos.report.formatting import PLAIN, Symbols
 from pgchaos.report.latency import latency_lines
-from pgchaos.report.look import PLAIN, Look
 from pgchaos.report.permutation import none_failed, permutation
 from pgchaos.report.replay import may_differ, ways_to_run_again, what_is_replayed
 from pgchaos.report.scenario_text import check_statement, settings_of, settings_text
@@ -30,17 +30,17 @@ from pgchaos.verdict import Verdict
 _INDENT = "    "
 _HINT = "HINT: "
 _END_A_RUN = frozenset({"error", "fault", "invariant", "timeout", "wait"})
-_LIKE_STATES = 3  # connections of one session that are shown, where all do the same
+_LIKE_STATES = 3  # connections of one session in the same state that are shown
 _CHANGED = 60  # columns of a text that a mutant replaces
 _SQL_LINES = 2  # of the statement of a failed assertion
-# what each start says, whatever has happened
+# lines of every start
 _ROUTINE = re.compile(r"LOG:  (?:starting PostgreSQL|listening on|checkpoint |restartpoint )")
-# of a start after a clean stop; before anything else it is that before the sessions
+# lines of a start after a clean stop; as the first lines they are of the start before the sessions
 _FIRST_START = re.compile(r"LOG:  database system (?:was shut down at|is ready to accept connections)")
-# the day and the time zone, and an empty database and application
+# removes the date, the time zone, and an empty database and application
 _LOG_HEAD = re.compile(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2} ([0-9:.]+) \S+ (\[[0-9]+\])(?: /(?= ))?")
 _MOST_LOGGED = 20  # messages, the last ones
-_LOG_LINES = 3  # of one
+_LOG_LINES = 3  # of a message
 _LEAST_LOG = 24  # columns
 
 
@@ -48,11 +48,11 @@ class ReportedRun(NamedTuple):
     """A run of a scenario, and how it is shown."""
 
     scenario: Scenario
-    variables: Mapping[str, str]  # the values of its matrix, and those that were drawn
-    result: RunResult  # of a search without a finding, that of its first run
+    variables: Mapping[str, str]  # the values of its matrix, and drawn values
+    result: RunResult  # for a search without a failure, that of its first run
     width: int = 80  # of the terminal in columns
-    look: Look = PLAIN
-    everything: bool = False  # all statements, each whole
+    symbols: Symbols = PLAIN
+    everything: bool = False  # show all statements, untruncated
 
 
 def failure_text(
@@ -64,7 +64,7 @@ def failure_text(
         run: that failed.
         verdict: on its result.
         again: the command that runs it again.
-        token: the command that replays this interleaving, or '' where none is known to fail again.
+        token: the command that replays this interleaving, or '' if none is known to fail again.
         repeats: all runs of the item, with --chaos-repeat.
     """
     result, failures, width = run.result, verdict.failures, run.width
@@ -72,7 +72,7 @@ def failure_text(
         _causes(run, failures),
         _expected(verdict),
         _what_ran(run),
-        flake_lines(repeats, width, run.look) if repeats is not None else [],
+        flake_lines(repeats, width, run.symbols) if repeats is not None else [],
         permutation(run.scenario, result, width),
         _titled("Output of diag():", result.diagnostics),
         _titled("State of the sessions when the run was stopped:", _session_states(result)),
@@ -93,7 +93,7 @@ def run_text(run: ReportedRun, *, output: bool = True, mutant: Mutant | None = N
         mutant: that was caught, or None.
     """
     result, which = run.result, ", the first of these runs" if none_failed(run.result) else ""
-    # of a mutant each failure is wanted
+    # a mutant is expected to fail
     shown = run if mutant is None else run._replace(result=replace(result, failures=[]))
     blocks = [
         _caught(mutant, run.width) if mutant is not None else [],
@@ -115,7 +115,7 @@ def _timeline(run: ReportedRun, failures: Sequence[Failure], *, which: str = "",
         run.result,
         failures,
         run.width,
-        run.look,
+        run.symbols,
         which=which,
         everything=run.everything,
         summary=summary,
@@ -123,7 +123,7 @@ def _timeline(run: ReportedRun, failures: Sequence[Failure], *, which: str = "",
 
 
 def _caught(mutant: Mutant, width: int) -> list[str]:
-    """Say first that what failed below should fail."""
+    """Write first that the failures below are expected."""
     changes = [
         f"line {one.place.line}: {shorten(one.old, _CHANGED)!r} -> {shorten(one.new, _CHANGED)!r}"
         for one in mutant.replaces
@@ -134,20 +134,20 @@ def _caught(mutant: Mutant, width: int) -> list[str]:
 
 
 def _latencies(run: ReportedRun) -> list[str]:
-    """The table of a free run; of another one, the times would be those of its schedule."""
+    """Write the table for a free run: in others, the times depend on the schedule."""
     if run.scenario.schedule.kind != "free":
         return []
     title = "Latency in ms, for each statement of each session (waited: for locks, all together):"
-    return _titled(title, latency_lines(run.result.records, run.width - len(_INDENT), run.look))
+    return _titled(title, latency_lines(run.result.records, run.width - len(_INDENT), run.symbols))
 
 
 def _server_log(run: ReportedRun) -> list[str]:
     width = sys.maxsize if run.everything else run.width - len(_INDENT)
-    return log_lines(run.result.log, width, run.look) if run.scenario.sandbox == "server" else []
+    return log_lines(run.result.log, width, run.symbols) if run.scenario.sandbox == "server" else []
 
 
-def log_lines(log: Iterable[str], width: int, look: Look) -> list[str]:
-    """Fold the last lines of a log that are worth reading, without starts and checkpoints, each from its time on."""
+def log_lines(log: Iterable[str], width: int, symbols: Symbols) -> list[str]:
+    """Fold the last relevant lines of a log, without starts and checkpoints, each beginning with its time."""
     found: list[str] = []
     for line in log:
         if not (_ROUTINE.search(line) or (not found and _FIRST_START.search(line))):
@@ -155,9 +155,9 @@ def log_lines(log: Iterable[str], width: int, look: Look) -> list[str]:
     room = max(width - len(_INDENT), _LEAST_LOG)
     lines = []
     for text in found[-_MOST_LOGGED:]:
-        first, *more = textwrap.wrap(text, room, max_lines=_LOG_LINES, placeholder=f" {look.cut}") or [""]
-        # textwrap counts characters, of which some take two columns
-        lines += [shorten(first, room, look), *(f"{_INDENT}{shorten(line, room, look)}" for line in more)]
+        first, *more = textwrap.wrap(text, room, max_lines=_LOG_LINES, placeholder=f" {symbols.cut}") or [""]
+        # textwrap counts characters, but some take two columns
+        lines += [shorten(first, room, symbols), *(f"{_INDENT}{shorten(line, room, symbols)}" for line in more)]
     return lines
 
 
@@ -171,26 +171,26 @@ def _titled(title: str, lines: Sequence[str]) -> list[str]:
 
 def _failure(failure: Failure, width: int) -> list[str]:
     where = f"{failure.place}: " if failure.place else ""
-    who = f"{failure.session}: " if failure.session and failure.session not in failure.text else ""
+    session = f"{failure.session}: " if failure.session and failure.session not in failure.text else ""
     first, *more = failure.text.split("\n")
     details = [line for detail in failure.details for line in _detail(detail, width)]
-    return [f"{where}{who}{first}", *(f"{_INDENT}{line}".rstrip() for line in (*more, *details))]
+    return [f"{where}{session}{first}", *(f"{_INDENT}{line}".rstrip() for line in (*more, *details))]
 
 
 def _detail(detail: str, width: int) -> list[str]:
-    """Fit a hint; what the server says is shown as it is."""
+    """Wrap a hint; text of the server stays as it is."""
     hint = detail.startswith(_HINT)
     return (fitted(detail, max(width - len(_INDENT), 40), len(_HINT)) if hint else detail).split("\n")
 
 
 def _causes(run: ReportedRun, failures: Sequence[Failure]) -> list[str]:
-    """Each failure, and below the last one of a line of the check the statement there."""
+    """Write each failure, and below the last failure of a check's statement the statement."""
     lines = []
     for failure, following in zip_longest(failures, failures[1:]):
         lines += _failure(failure, run.width)
         if failure.kind == "assertion" and (following is None or following.place != failure.place):
             statement = check_statement(run.scenario, failure.place)
-            lines += folded(statement, run.width, f"{_INDENT}in: ", run.look, _SQL_LINES) if statement else []
+            lines += folded(statement, run.width, f"{_INDENT}in: ", run.symbols, _SQL_LINES) if statement else []
     return lines
 
 
@@ -225,7 +225,7 @@ def _what_ran(run: ReportedRun) -> list[str]:
 
 
 def _asserted(result: RunResult) -> str:
-    """The results of the assertions in one line, or ''."""
+    """Summarize the assertions in one line, or return ''."""
     if none_failed(result):
         return ""
     skipped = _why_skipped(result) if result.check == "skipped" else ""
@@ -245,7 +245,7 @@ def _asserted(result: RunResult) -> str:
 
 
 def _why_skipped(result: RunResult) -> str:
-    """Say why there was no check: what it would judge had not come to its end."""
+    """Write why the check was not run: the sessions had not ended normally."""
     ended = next((failure for failure in result.failures if failure.kind in _END_A_RUN), None)
     if ended is None:
         return "check was not run"
@@ -258,7 +258,7 @@ def _session_states(result: RunResult) -> list[str]:
     hidden: Counter[tuple[str, str]] = Counter()
     lines = []
     for stopped in result.stopped_sessions:
-        # a program may have hundreds of connections that all do the same
+        # a program may have hundreds of connections in the same state
         like = stopped.session, stopped.doing
         seen[like] += 1
         if seen[like] <= _LIKE_STATES or stopped.waits_for:

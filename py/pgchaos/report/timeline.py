@@ -1,4 +1,4 @@
-"""What the sessions of a run did in the order of time: a column for each of them, or a list where there is no room."""
+"""Writes the timeline of a run: a column for each session, or a list if there is no room for columns."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from collections.abc import Collection, Sequence
 
 from pgchaos.language.model import Scenario
 from pgchaos.report.columns import columns, room_for
-from pgchaos.report.fold import MOST, left_out, matters, read_by, tells_all, wait_chain
+from pgchaos.report.formatting import Symbols
 from pgchaos.report.important_rows import shown_rows
+from pgchaos.report.important_sessions import (
+    MOST,
+    choose_sessions,
+    explains_all,
+    hidden_summary,
+    names_read_by,
+    wait_chain,
+)
 from pgchaos.report.lanes import Lane, Lanes, lanes_of
-from pgchaos.report.look import Look
 from pgchaos.report.statement_list import session_lines, shorten, statement_list
 from pgchaos.results import Failure, RunResult
 
@@ -25,7 +32,7 @@ def timeline(
     result: RunResult,
     failures: Sequence[Failure],
     width: int,
-    look: Look,
+    symbols: Symbols,
     *,
     which: str = "",
     everything: bool = False,
@@ -36,22 +43,22 @@ def timeline(
     Args:
         scenario: that was run.
         result: of the run.
-        failures: that count.
+        failures: that count for the verdict.
         width: of the terminal in columns.
-        look: its characters.
-        which: run it is, for the title.
-        everything: all statements of all sessions as a list, each whole.
-        summary: with a line for each session; it is always added where statements are left out.
+        symbols: its characters.
+        which: the run, for the title.
+        everything: all statements of all sessions as a list, untruncated.
+        summary: add a line for each session; always added if statements are hidden.
 
     Returns:
-        The lines; none where no session did anything.
+        The lines; none if no session did anything.
     """
     run = lanes_of(result, [session.name for session in scenario.sessions])
     if not run.events:
         return []
     title = f"Timeline of {scenario.shown}{which}"
-    shown, beside = _shown(run, read_by(scenario, failures), width, everything=everything)
-    others = left_out(run, shown)
+    shown, beside = _shown(run, names_read_by(scenario, failures), width, everything=everything)
+    others = hidden_summary(run, shown)
     more = textwrap.wrap(f"{others} (-v shows all)", width - len(_INDENT)) if others else []
     if not beside:
         records = [event.record for lane in shown for event in lane.events]
@@ -61,29 +68,29 @@ def timeline(
             width=width - len(_INDENT),
             everything=everything,
             summary=summary or bool(others),
-            look=look,
+            symbols=symbols,
         )
         return [f"{title} (times in ms):", *(f"{_INDENT}{line}" for line in (*list_, *more))]
-    # of a run that went step by step each wait is known
+    # in a run with a schedule every wait is known
     free = not result.order
-    lines = _columns(run, shown, scenario.shown, width, look, summary=summary, free=free)
+    lines = _columns(run, shown, scenario.shown, width, symbols, summary=summary, free=free)
     chain = wait_chain(run)
     lines += textwrap.wrap(f"{chain}.", width) if ", which" in chain else []
-    end = [line for failure in failures for line in _at_the_end(failure, run, width, look)]
+    end = [line for failure in failures for line in _at_the_end(failure, run, width, symbols)]
     has_lines = any(event.record.has_line for lane in shown for event in lane.events)
     cells = "line: statement as sent" if has_lines else "statements as sent"
     return [f"{title}, time in ms downward ({cells}):", *lines, *more, *end[:_FAILURES]]
 
 
 def _shown(run: Lanes, read: Collection[str], width: int, *, everything: bool) -> tuple[tuple[Lane, ...], bool]:
-    """Choose the sessions that are shown, and whether beside one another."""
+    """Choose the sessions to show, and whether in columns."""
     if everything:
         return run.lanes, False
     room = room_for(width, run.end)
-    shown = matters(run, read, max(min(room, MOST), _LEAST_COLUMNS))
-    if len(shown) >= _LEAST_COLUMNS and (room >= MOST or (room >= len(shown) and tells_all(run, read, shown))):
+    shown = choose_sessions(run, read, max(min(room, MOST), _LEAST_COLUMNS))
+    if len(shown) >= _LEAST_COLUMNS and (room >= MOST or (room >= len(shown) and explains_all(run, read, shown))):
         return shown, True
-    return matters(run, read), False
+    return choose_sessions(run, read), False
 
 
 def _columns(
@@ -91,7 +98,7 @@ def _columns(
     shown: Sequence[Lane],
     file: str,
     width: int,
-    look: Look,
+    symbols: Symbols,
     *,
     summary: bool,
     free: bool,
@@ -99,7 +106,7 @@ def _columns(
     events = sorted((event for lane in shown for event in lane.events), key=lambda event: event.number)
     records = [event.record for event in events]
     rows = shown_rows(records)
-    lines = columns(run, shown, [events[row] for row in rows], width, file, look)
+    lines = columns(run, shown, [events[row] for row in rows], width, file, symbols)
     if free and not any(event.wait for event in events):
         lines.append(_SHORT_WAITS)
     if len(rows) < len(events):
@@ -109,10 +116,10 @@ def _columns(
     return lines
 
 
-def _at_the_end(failure: Failure, run: Lanes, width: int, look: Look) -> list[str]:
-    """Repeat what failed after the sessions had ended: it is the end of the story."""
+def _at_the_end(failure: Failure, run: Lanes, width: int, symbols: Symbols) -> list[str]:
+    """Repeat a failure after the end of the sessions below the timeline."""
     if failure.place is None or failure not in run.failures:
         return []
     details = ", ".join(detail.strip() for detail in failure.details[:2])
     text = f"FAILED {failure.place}: {failure.text}" + (f" ({details})" if details else "")
-    return [shorten(text, width, look)]
+    return [shorten(text, width, symbols)]

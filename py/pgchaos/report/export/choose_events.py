@@ -1,4 +1,4 @@
-"""Which events of a long run a picture shows: those that explain most, and the connections that these are of."""
+"""Chooses the events and connections of a long run that explain most, for a picture."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pgchaos.report.important_rows import last_of_each, neighbours
 
 _MOST_EVENTS, _MOST_LANES = 40, 6
 _LAST = 2  # events at the end of a connection
-_NEAR = 3  # events before and after one that explains something
+_NEAR = 3  # events before and after an important one
 
 
 class Chosen(NamedTuple):
     """What is shown."""
 
     lanes: Sequence[Data]
-    events: Sequence[Data]  # with the numbers of the lanes that are shown
+    events: Sequence[Data]  # with the indexes of the shown lanes
     transactions: Sequence[tuple[int, int, int]]  # lane, and the rows of the first and the last event
-    gaps: Sequence[tuple[int, int]]  # before which row how many events are left out
+    gaps: Sequence[tuple[int, int]]  # row, and the number of hidden events before it
     hidden_lanes: int = 0
 
 
 def choose(timeline: Data) -> Chosen:
-    """Choose the events and lanes of a timeline, as in --chaos-json, to show."""
+    """Choose events and lanes of a timeline in the form of --chaos-json."""
     events, lanes = timeline["events"], timeline["lanes"]
     kept = _lanes(events, len(lanes))
     numbers = {lane: number for number, lane in enumerate(kept)}
@@ -43,7 +43,7 @@ def choose(timeline: Data) -> Chosen:
 
 
 def explains(event: Data) -> int | None:
-    """Rank what an event explains, 0 the most; None where it explains nothing by itself."""
+    """Rank how much an event explains, 0 is the most; None if it explains nothing by itself."""
     if event.get("failures") or event.get("mark") in ("error", "no answer"):
         return 0
     if event.get("fault") or event["kind"] == "fault":
@@ -61,7 +61,7 @@ def _lanes(events: Sequence[Data], count: int) -> list[int]:
         rank = explains(event)
         if rank is not None:
             weights[event["lane"]] += 10 - rank
-            # who is waited for explains as much as who waits
+            # a holder of a lock explains as much as a waiter
             weights.update(dict.fromkeys(event.get("wait", {}).get("lanes", ()), 10 - rank))
     return sorted(sorted(range(count), key=lambda lane: -weights[lane])[:_MOST_LANES])
 
@@ -73,7 +73,7 @@ def _numbers(events: Sequence[Data], among: Sequence[int]) -> set[int]:
     important = [-at for _, at in sorted((rank, -at) for rank, at in ranks if rank is not None)]
     ends = last_of_each([events[number]["lane"] for number in among], _LAST)
     near = neighbours(important, len(among), _NEAR)
-    # at last, of a run in which nothing stands out, its beginning
+    # finally the beginning, if a run has no other important events
     ordered = dict.fromkeys((*important, *ends, *near, *range(len(among))))
     return {among[at] for at in islice(ordered, _MOST_EVENTS)}
 

@@ -1,6 +1,6 @@
-"""The document of a whole run: its scenarios' data, each already written as JSON, and what is known of the run.
+"""The JSON document of a whole run: data of the run, and of its scenarios, which are JSON already.
 
-A worker of pytest-xdist sends each scenario as text, and here the texts are put together: nothing is read again.
+Workers of pytest-xdist send scenarios as text; the texts are joined here without parsing them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u20
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """What is known of a run of the test runner."""
+    """Data of a run of the test runner."""
 
     pgchaos: str  # the version
     seed: int  # of the run
@@ -31,7 +31,7 @@ class RunData:
     exit_status: int = 0  # of pytest
     collected: int = 0  # scenarios, specs and tests with chaos_explore that were to run
     not_run: Sequence[str] = ()  # the ids of those that did not
-    server: str = ""  # that the scenarios ran on; '' where each worker had its own
+    server: str = ""  # that the scenarios ran on; '' if each worker had its own
 
 
 def dumps(data: Data) -> str:
@@ -40,7 +40,7 @@ def dumps(data: Data) -> str:
 
 
 def document(run: RunData, scenarios: Iterable[str]) -> str:
-    """Write the whole document as JSON, of scenarios that are JSON already."""
+    """Write the whole document as JSON, from scenarios that are JSON already."""
     head = dumps({"format": FORMAT, "version": VERSION, "run": without_empty(asdict(run))})
     texts = ",\n".join(scenarios)
     return f'{head[:-1]},"scenarios":[\n{texts}\n]}}\n'
@@ -52,7 +52,7 @@ def in_html(text: str) -> str:
 
 
 def summary_of(scenario: Data) -> Data:
-    """Take from a scenario's data what the page's list shows and searches."""
+    """Extract from a scenario's data what the list of the page shows and searches."""
     failures = scenario.get("failures", ())
     reason = failures[0]["text"] if failures else scenario.get("text", "").partition("\n")[0]
     found = {name: scenario.get(name) for name in ("id", "name", "title", "verdict", "file", "line", "seconds", "tags")}

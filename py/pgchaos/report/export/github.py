@@ -14,8 +14,8 @@ from pathlib import PurePath
 from pgchaos.report.export.timeline_data import Data
 
 _FAILED = frozenset({"failed", "error"})
-_MOST_ANNOTATION = 4000  # characters of a message: GitHub shows about the first lines of it
-_MOST_SUMMARY = 900_000  # bytes that are added: GitHub refuses a summary of more than 1 MiB
+_MOST_ANNOTATION = 4000  # characters of a message, of which GitHub shows the first lines
+_MOST_SUMMARY = 900_000  # bytes of the summary: GitHub rejects more than 1 MiB
 _MOST_TEXT = 20_000  # characters of one failure
 
 
@@ -25,7 +25,7 @@ def has_failed(scenario: Data) -> bool:
 
 
 def annotation_lines(scenarios: Iterable[Data], prefix: str = "") -> list[str]:
-    """Write a line for each scenario that failed, which GitHub shows beside the line of the file.
+    """Write an annotation for each failed scenario, which GitHub shows at the line of the file.
 
     `prefix` is the folder that paths are relative to, from the root of the repository.
     """
@@ -50,7 +50,7 @@ def _property(text: str) -> str:
 
 
 def job_summary(scenarios: Iterable[Data]) -> str:
-    """Write in Markdown how many scenarios passed, and the text of each failure; '' without scenarios."""
+    """Write the counts of verdicts and the text of each failure in Markdown; '' without scenarios."""
     every = list(scenarios)
     if not every:
         return ""

@@ -1,4 +1,4 @@
-"""Files that a run writes at its end: checked before it begins, and replaced as a whole."""
+"""Checks before a run that its output files can be written, and writes them atomically."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def check_writable(path: Path) -> None:
-    """Raise OSError before a run if its file cannot be written at the end; a missing folder is created."""
+    """Raise OSError if a file cannot be written; create its folder if it is missing."""
     if path.exists() and not path.is_file():
         # a device such as /dev/stdout would be replaced by a file
         raise OSError(EINVAL, "it is no file", str(path))
@@ -17,7 +17,7 @@ def check_writable(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Raise OSError before a run if files cannot be written into a folder; it is created where it is missing."""
+    """Raise OSError if files cannot be written into a folder; create it if it is missing."""
     path.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".pgchaos.", dir=path)
     os.close(descriptor)
@@ -25,12 +25,12 @@ def check_folder(path: Path) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that nobody reads half of it: a new one takes its place, or OSError leaves what was there."""
+    """Replace a file atomically; after an OSError the old one is unchanged."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        # as open() would have made it: mkstemp allows the owner only
+        # with the mode of open(): mkstemp allows only the owner to read it
         mask = os.umask(0)
         os.umask(mask)
         Path(name).chmod(0o666 & ~mask)

@@ -1,4 +1,4 @@
-"""The page of a run: one HTML file that loads nothing, with all data as JSON in it. A script draws what is opened."""
+"""The page of a run: one HTML file that loads nothing, with all data as JSON. Its script draws opened scenarios."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _FOLDER = Path(__file__).parent
 
 
 def page(run: RunData, scenarios: Sequence[str]) -> str:
-    """Write the page in HTML, of scenarios that are JSON already.
+    """Write the page in HTML, from scenarios that are JSON already.
 
-    Texts of the run are in it as JSON inside scripts that are no programs, and as escaped text.
+    Texts of the run are contained as JSON in scripts of a type that does not run, and as escaped text.
     """
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
@@ -42,7 +42,7 @@ def page(run: RunData, scenarios: Sequence[str]) -> str:
         shown_when=f"{when:%Y-%m-%d %H:%M} UTC",
         style=Markup(_file("page.css")),
         script=Markup(script),
-        # the one script that may run: a text of the data never is
+        # only this script may run: no text of the data can
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         index=Markup(in_html(dumps({"scenarios": index}))),
         scenarios=[Markup(in_html(text)) for text in scenarios],

@@ -1,4 +1,4 @@
-"""One scenario's run as plain data: what the page shows, and what --chaos-json writes."""
+"""One scenario's run as plain data, for the page and --chaos-json."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from pgchaos.safe_output import printable
 from pgchaos.verdict import judge, judge_mutant
 
 _MOST_SOURCE = 200_000  # characters of a file that are shown
-_BEFORE, _FROM = 3, 30  # statements of each history: before the first that differs, and from there
+_BEFORE, _FROM = 3, 30  # statements of each history before the first difference, and from there on
 
 
 @dataclass(frozen=True, slots=True)
 class ItemData:
-    """What the test runner knows of an item."""
+    """Data of an item from the test runner."""
 
     id: str  # of the item, such as `sql/x.sql::x[level=serializable]`
     verdict: str  # passed, failed, skipped, xfailed or error
     file: str  # as reports show it
-    line: int = 1  # to look at, from 1
+    line: int = 1  # of the failure or the skip, from 1
     seconds: float = 0.0  # that it took
     text: str = ""  # the report of its failure, or the reason of a skip
     again: str = ""  # the command that runs it again with its seed, or ''
     token: str = ""  # the command that replays the interleaving, or the values, that failed, or ''
 
     def data(self) -> Data:
-        """As data, without what is empty."""
+        """Return it as data."""
         return {**asdict(self), "name": self.id.rpartition("::")[2], "seconds": round(self.seconds, 4)}
 
 
@@ -50,7 +50,7 @@ def scenario_data(
     result: RunResult,
     repeats: Repeats | None = None,
 ) -> Data:
-    """Write the run of a scenario, the mutant in it, as what `scenario` is in the schema, safe to show."""
+    """Convert the run of a scenario, or of its mutant, to `scenario` of the schema, safe to show."""
     verdict = judge_mutant(mutant, result) if mutant else judge(scenario, variables, result)
     expected = [{"reason": xfail.reason, "failures": failures_data(failures)} for xfail, failures in verdict.expected]
     lanes = lanes_of(result, [one.name for one in scenario.sessions])
@@ -80,7 +80,7 @@ def scenario_data(
         "search": _search(scenario, result),
         "oracle": _oracle(scenario, result),
         "repeats": repeats_data(repeats),
-        # in another run the times would be those of its schedule
+        # with a schedule, the times depend on the schedule
         "latency": latency_data(result.records) if scenario.schedule.kind == "free" else [],
         "log": result.log,
     }
@@ -88,7 +88,7 @@ def scenario_data(
 
 
 def plain_data(item: ItemData, title: str = "", tags: Iterable[str] = (), source: str = "") -> Data:
-    """Write as data an item without the result of a scenario: a spec, or a file that could not be run."""
+    """Convert an item without the result of a scenario to data: a spec, or a file that could not be run."""
     sources = [{"file": item.file, "text": source[:_MOST_SOURCE]}] if source else []
     return safe(without_empty({**item.data(), "title": title, "tags": sorted(tags), "sources": sources}))
 
@@ -125,7 +125,7 @@ def _sources(scenario: Scenario) -> list[Data]:
 
 
 def _included(scenario: Scenario) -> Iterator[Data]:
-    # as places name them: a file beside the scenario is shown beside it
+    # with the same paths as in places: relative to the folder of the scenario
     here, shown = scenario.path.parent, Path(scenario.shown).parent
     for path in scenario.includes:
         try:
@@ -137,7 +137,7 @@ def _included(scenario: Scenario) -> Iterator[Data]:
 
 
 def _search(scenario: Scenario, result: RunResult) -> Data:
-    """What was searched, the order of the steps that is reported, and the nearest one that passed."""
+    """Return what was searched, the reported order of steps, and the most similar one that passed."""
     counts, explored = result.permutations, result.explored
     if not (counts or explored or result.drawn or result.order):
         return {}
@@ -184,7 +184,7 @@ def _oracle(scenario: Scenario, result: RunResult) -> Data:
 
 
 def repeats_data(repeats: Repeats | None) -> Data:
-    """Write the runs of a repeated item as data; empty where it was not repeated."""
+    """Convert the runs of a repeated item to data; empty if it was not repeated."""
     if repeats is None or not repeats.run:
         return {}
     low, high = wilson(repeats.failed, repeats.run)

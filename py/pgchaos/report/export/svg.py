@@ -1,4 +1,4 @@
-"""The picture of one scenario's run, alone: for a README or a ticket. Time goes down, a column is a connection."""
+"""A picture of one scenario's run, for a README or a ticket. Time runs downward, each column is a connection."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NARROWEST, _WIDEST, _WIDTH, _LEAST_WIDTH = 190, 460, 1000, 640
 _MARGIN = 12
 
 _STYLE = Path(__file__).with_name("picture.css")
-_SIGNS = ",.;:()[]{}=/_-"
+_PUNCTUATION = ",.;:()[]{}=/_-"
 _SYMBOLS = {"error": "✕", "rolled back": "↶", "not sent": "∅", "no answer": "…", "stopped": "■"}
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Break a text into lines at blanks; a word that is longer than a line is broken, after a sign if it can be."""
+    """Break a text into lines at blanks; a longer word is broken, after a punctuation character if possible."""
     lines = []
     while len(text) > width:
         blank = text.rfind(" ", 1, width + 1)
@@ -36,21 +36,21 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def _end_of_part(text: str, width: int) -> int:
-    return max(text.rfind(sign, width - width // 3, width) for sign in _SIGNS) + 1 or width
+    return max(text.rfind(char, width - width // 3, width) for char in _PUNCTUATION) + 1 or width
 
 
 class _Frame(NamedTuple):
-    """Where things lie."""
+    """The positions of lanes and rows."""
 
     lane: float  # the width of a lane
     tops: Sequence[float]  # of the rows, and of the end
-    gaps: Mapping[int, int]  # before which row how many events are left out
+    gaps: Mapping[int, int]  # by row, the number of hidden events before it
 
     def left(self, lane: int) -> float:
         return GUTTER + lane * self.lane
 
     def bottom(self, row: int) -> float:
-        """Where what is above a row ends."""
+        """Return the bottom of what is above a row."""
         return self.tops[row] - GAP - (LINE if row in self.gaps else 0)
 
     @property
@@ -58,7 +58,7 @@ class _Frame(NamedTuple):
         return self.lane - 2 * GAP
 
     def lines(self, texts: Sequence[str], room: int) -> list[tuple[str, str]]:
-        """Fit texts into the lines of a box, with the class of each: the statement takes what the others leave."""
+        """Fit texts into the lines of a box, each with its class; the statement gets the remaining lines."""
         width = int((self.box - 14) / _CHARACTER)
         first = max(1, room - len(texts) + 1)
         folded = " ".join(texts[0].split())
@@ -68,14 +68,14 @@ class _Frame(NamedTuple):
 
 
 def file_name(nodeid: str) -> str:
-    """Make a file's name of an item's id."""
+    """Make a file name from an item's id."""
     return re.sub(r"[^\w.=,+-]+", "_", nodeid).strip("_")[-180:] + ".svg"
 
 
 def svg(scenario: Data) -> str:
     """Draw a scenario's run, from its data as in --chaos-json.
 
-    Of a long run it shows the events that explain most, and says how many it leaves out.
+    A long run shows the events that explain most, and the number of hidden ones.
     """
     chosen = choose(scenario.get("timeline") or {"lanes": [], "events": []})
     lanes = max(1, len(chosen.lanes))
@@ -137,7 +137,7 @@ def _title(scenario: Data, room: int) -> list[str]:
 
 
 def _few(lines: list[str], most: int, width: int) -> list[str]:
-    """Keep the first lines, and show where the last one is cut."""
+    """Keep the first lines, and mark the last one as truncated."""
     return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][: width - 1] + "…"]
 
 
@@ -164,7 +164,7 @@ def _lifelines(chosen: Chosen, rows: Rows, frame: _Frame, top: float) -> Iterato
 
 
 def kind_of(event: Data) -> str:
-    """Name how an event is drawn: as in the page."""
+    """Return the class that an event is drawn with, as in the page."""
     if event.get("failures"):
         return "failed"
     if event.get("fault") or event["kind"] == "fault":
@@ -191,7 +191,7 @@ def _event(event: Data, span: tuple[int, int], frame: _Frame, file: str) -> Iter
 
 
 def label(event: Data, file: str) -> list[str]:
-    """Return the lines of an event's box: what was sent, after its line in the scenario's file, then what happened."""
+    """Return the lines of an event's box: its line in the file and what was sent, then what happened."""
     text = f"{_place(event, file)}{event.get('sent') or event['statement']}"
     mark = _SYMBOLS.get(event.get("mark", ""), "")
     rest = list(event.get("remarks", ()))
@@ -239,8 +239,8 @@ def _failure_lines(scenario: Data, room: int) -> Iterator[str]:
     for failure in scenario.get("failures", ())[:3]:
         place = f"{failure['file']}:{failure['line']}: " if "line" in failure else ""
         session = failure.get("session", "")
-        who = f"{session}: " if session not in failure["text"] else ""
-        yield _cut(f"✕ {place}{who}{failure['text']}", room)
+        prefix = f"{session}: " if session not in failure["text"] else ""
+        yield _cut(f"✕ {place}{prefix}{failure['text']}", room)
         details = [line for text in failure.get("details", ()) for line in text.split("\n") if line.strip()]
         yield from (_cut(f"    {line}", room) for line in details[:4])
 

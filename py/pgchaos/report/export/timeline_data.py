@@ -1,7 +1,7 @@
-"""A run's timeline as plain data, and the rows that it is drawn in: the page and the pictures both use them.
+"""A run's timeline as plain data, with the rows in which the page and the pictures draw it.
 
-Time goes down. Each event begins in a row of its own, in the order of time, and reaches to the row of what began after
-it has ended: so a statement that waits is as high as all that happened meanwhile.
+Time runs downward. Each event begins in its own row, in order of time, and extends to the row of the first event that
+began after its end. So a statement that waits spans all events that happened meanwhile.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from pgchaos.report.formatting import parameters, row_values
 from pgchaos.report.lanes import Event, Lanes, as_written, starts_program
-from pgchaos.report.look import parameters, row_values
 from pgchaos.results import Failure
 
-Data = dict[str, Any]  # of the types of JSON; what is empty is left out
+Data = dict[str, Any]  # of JSON types; empty values are omitted
 
 # Lines of text that the box of an event has at most.
 MOST_LINES = 5
-_SLOW = 0.1  # seconds from which it is worth reading how long an event took
-_LONG = 32  # characters of a statement that fit, after its line number, into one line of a narrow lane
+_SLOW = 0.1  # seconds; the duration of slower events is shown
+_LONG = 32  # characters of a statement that fit into one line of a narrow lane, after the line number
 
-# Beginnings of SQLSTATEs: the exceptions of connections, and the ends that a server gives them.
+# Prefixes of SQLSTATEs: connection exceptions, and terminations by the server.
 _CONNECTION_LOST = ("08", "57P01", "57P02", "57P05")
 _BEGINS, _ENDS = ("BEGIN", "START TRANSACTION"), ("COMMIT", "ROLLBACK", "PREPARE TRANSACTION")
 
 
 class Box(NamedTuple):
-    """When an event was, and how much it has to say."""
+    """The time of an event, and the size of its text."""
 
     lane: int  # its number
-    start: float | None  # in any unit; None where it was never sent
-    end: float | None  # None where it had no end
+    start: float | None  # in any unit; None if it was never sent
+    end: float | None  # None if it did not end
     lines: int  # of text
 
 
 class Rows(NamedTuple):
-    """The rows of events: for each event its first one and the one behind its last; for each row its lines of text."""
+    """The rows of events: for each event its first row and the row after its last; for each row its height in lines."""
 
     spans: tuple[tuple[int, int], ...]
     heights: tuple[int, ...]
@@ -51,7 +51,7 @@ def rows_of(boxes: Sequence[Box]) -> Rows:
     spans = []
     following: dict[int, int] = {}  # by lane, the row of the next event
     for row, box in reversed(list(enumerate(boxes))):
-        # one without an end lasts to the end of the run
+        # an event without an end extends to the end of the run
         until = len(boxes) if box.end is None else bisect_left(starts, box.end)
         until = row if box.start is None else min(until, following.get(box.lane, len(boxes)))
         spans.append((row, max(row + 1, until)))
@@ -63,12 +63,12 @@ def rows_of(boxes: Sequence[Box]) -> Rows:
 
 
 def text_lines(sent: str, remarks: Sequence[str]) -> int:
-    """How many lines of text a box should hold: two of a long statement, and its remarks."""
+    """Return how many lines of text a box should have: two for a long statement, and its remarks."""
     return 1 + (len(sent) > _LONG) + len(remarks)
 
 
 def remarks(event: Event) -> list[str]:
-    """What is worth reading of an event beside its text, most important first."""
+    """Return remarks on an event besides its text, the most important first."""
     texts = []
     if event.text:
         texts.append(event.text)
@@ -95,7 +95,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def timeline_data(lanes: Lanes) -> Data:
-    """Write a run as what `timeline` is in the schema; times in milliseconds from its beginning."""
+    """Convert a run to `timeline` of the schema, with times in milliseconds from its beginning."""
     places = _failures_by_event(lanes)
     texts = [remarks(event) for event in lanes.events]
     boxes = [
@@ -126,7 +126,7 @@ def _transactions(events: Iterable[Event]) -> Iterator[tuple[int, int]]:
     skipped = False
     for event in events:
         if first is not None and last is not None and skipped and not event.record.skipped:
-            # what an error ended has no COMMIT that was sent
+            # a transaction that an error aborted may have no COMMIT
             yield first, last
             first = None
         last, skipped = event.number, event.record.skipped
@@ -142,7 +142,7 @@ def _transactions(events: Iterable[Event]) -> Iterator[tuple[int, int]]:
 
 
 def _failures_by_event(lanes: Lanes) -> dict[int, tuple[Failure, ...]]:
-    """Find the events of failures that name no session, such as an oracle's, where only one is at their line."""
+    """Find the events of failures without a session, such as an oracle's: those with a single event at their line."""
     found: dict[int, tuple[Failure, ...]] = {}
     for failure in lanes.failures:
         there = [one for one in lanes.events if one.kind == "statement" and one.record.place == failure.place]
@@ -155,7 +155,7 @@ def _event(
     event: Event, span: tuple[int, int], lanes: dict[str, int], failures: tuple[Failure, ...], texts: list[str]
 ) -> Data:
     record = event.record
-    # the line that runs a program stands where it starts, and not before each of its requests
+    # the start of a program has the line of the directive, its requests have none
     placed = record.has_line or starts_program(record)
     found: Data = {
         "lane": event.lane,
@@ -210,10 +210,10 @@ def failures_data(failures: Iterable[Failure]) -> list[Data]:
 
 
 def without_empty(data: Data) -> Data:
-    """Leave out what is None, '' or empty; numbers and False stay."""
+    """Omit values that are None, '' or empty; numbers and False stay."""
     return {name: value for name, value in data.items() if value not in (None, "", [], {})}
 
 
 def in_ms(seconds: float | None) -> float | None:
-    """Seconds in milliseconds, to a microsecond."""
+    """Convert seconds to milliseconds, rounded to a microsecond."""
     return None if seconds is None else round(seconds * 1000, 3)

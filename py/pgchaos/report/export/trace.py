@@ -1,4 +1,4 @@
-"""The timelines as Chrome's trace events, which Perfetto and chrome://tracing open.
+"""The timelines as Chrome's trace events, which Perfetto and chrome://tracing can open.
 
 A scenario is a process, a connection a thread. Times are in microseconds; all scenarios begin at 0. The format:
 https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU

@@ -1,4 +1,4 @@
-"""Which sessions of a run matter, where there are too many to show them all."""
+"""Chooses the most important sessions of a run with too many to show."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pgchaos.language.sql_tokens import last_part, token_at, tokenize
 from pgchaos.report.lanes import Event, Lane, Lanes, LockWait
 from pgchaos.results import Failure
 
-MOST = 6  # sessions beside one another
-_TRIED = 4  # times as many sessions as are shown, at most: runs have hundreds
-_WAITS = 3  # of a session, of which the holders are shown
+MOST = 6  # sessions that are shown side by side
+_TRIED = 4  # candidates for each shown session: runs may have hundreds
+_WAITS = 3  # longest waits of a session whose lock holders are shown
 _BYSTANDER = 6  # the rank of a session that explains nothing
 
 _WRITES = frozenset({"insert", "update", "delete", "merge", "truncate", "alter", "create", "drop", "copy", "lock"})
 _BEFORE_TABLE = ("into", "update", "from", "table", "only", "copy", "lock", "truncate", "on")
 
 
-def matters(run: Lanes, read: Collection[str], most: int = MOST) -> tuple[Lane, ...]:
-    """Choose the sessions that explain most; all of them where they are not too many.
+def choose_sessions(run: Lanes, read: Collection[str], most: int = MOST) -> tuple[Lane, ...]:
+    """Choose the sessions that explain most; all if there are at most `most`.
 
-    The session that failed first and those that it waited for, directly or not; then those that fail, have faults,
-    wait, are waited for, or write a table that the failed assertion reads; each that waits with who holds its lock, as
-    far as there is room; in their order.
+    First the session that failed first, and those that it waited for, directly or indirectly. Then those that failed,
+    had faults, waited, held locks, or wrote a table that a failed assertion reads. Each waiting session is chosen
+    together with the holder of its lock, if both fit. Returns them in their original order.
     """
     if len(run.lanes) <= most:
         return run.lanes
     holders = {name for event in run.events if event.wait is not None for name in event.wait.on}
     ranks = sorted((_rank(lane, holders, read), number) for number, lane in enumerate(run.lanes))
-    ordered = list(dict.fromkeys([*_chain(run), *(number for _, number in ranks)]))
+    ordered = list(dict.fromkeys([*_failure_chain(run), *(number for _, number in ranks)]))
     waits = _longest_waits(run)
     chosen: list[int] = []
     for number in ordered[: _TRIED * most]:
@@ -44,7 +44,7 @@ def matters(run: Lanes, read: Collection[str], most: int = MOST) -> tuple[Lane, 
 
 
 def _longest_waits(run: Lanes) -> list[list[tuple[LockWait, list[int]]]]:
-    """The longest waits of each session, with the numbers of the sessions that it waited for."""
+    """Return the longest waits of each session, with the numbers of the sessions that it waited for."""
     numbers = {lane.name: number for number, lane in enumerate(run.lanes)}
     found = []
     for lane in run.lanes:
@@ -57,30 +57,30 @@ def _longest_waits(run: Lanes) -> list[list[tuple[LockWait, list[int]]]]:
 def _with_holders(
     number: int, chosen: Collection[int], waits: Sequence[Sequence[tuple[LockWait, list[int]]]], most: int
 ) -> list[int]:
-    """A session, who holds a lock that it waits for, what that one waits for, and so on; without those chosen."""
+    """Return a session, the holder of the lock that it waits for, and so on, without those already chosen."""
     found = [number]
     for waiter in found:
         for wait, queue in waits[waiter] if len(found) <= most else ():
-            # the others only wait for the same lock, before it
+            # the other sessions only wait in the queue for the same lock
             holds = [one for one in queue if not any(_overlap(other, wait) for other, _ in waits[one])]
             if (holds or queue) and not any(one in chosen or one in found for one in holds or queue):
                 found.append((holds or queue)[0])
     return found
 
 
-def tells_all(run: Lanes, read: Collection[str], shown: Sequence[Lane]) -> bool:
-    """Say whether what is left out adds nothing: the same sessions again, bystanders, or no part of who waited."""
+def explains_all(run: Lanes, read: Collection[str], shown: Sequence[Lane]) -> bool:
+    """Return whether showing more is useless: the failure's wait chain is shown, or others are bystanders or alike."""
     numbers = {number for number, lane in enumerate(run.lanes) if lane in shown}
-    chain = _chain(run)
+    chain = _failure_chain(run)
     if chain:
         return numbers.issuperset(chain)
-    alike = {lane.session for lane in shown}
+    shown_names = {lane.session for lane in shown}
     left = [lane for number, lane in enumerate(run.lanes) if number not in numbers]
-    return all(lane.session in alike or _rank(lane, (), read) == _BYSTANDER for lane in left)
+    return all(lane.session in shown_names or _rank(lane, (), read) == _BYSTANDER for lane in left)
 
 
-def _chain(run: Lanes) -> list[int]:
-    """The session that failed first, whom it waited for then, whom that one waited for, and so on."""
+def _failure_chain(run: Lanes) -> list[int]:
+    """Return the session that failed first, those that it waited for then, those that these waited for, and so on."""
     failed = next((event for event in run.events if event.failures), None)
     if failed is None:
         return []
@@ -93,7 +93,7 @@ def _chain(run: Lanes) -> list[int]:
 
 
 def _rank(lane: Lane, holders: Collection[str], read: Collection[str]) -> int:
-    """How much a session explains: less is more."""
+    """Rank how much a session explains: 0 is the most."""
     if any(event.failures for event in lane.events):
         return 0
     if any(event.fault or event.kind == "fault" for event in lane.events):
@@ -104,7 +104,7 @@ def _rank(lane: Lane, holders: Collection[str], read: Collection[str]) -> int:
         return 3
     if lane.name in holders:
         return 4
-    return 5 if any(not written(event.sent).isdisjoint(read) for event in lane.events) else _BYSTANDER
+    return 5 if any(not written_tables(event.sent).isdisjoint(read) for event in lane.events) else _BYSTANDER
 
 
 def _waits(event: Event) -> bool:
@@ -112,7 +112,7 @@ def _waits(event: Event) -> bool:
 
 
 def wait_chain(run: Lanes) -> str:
-    """Say in one sentence for whom the statement that failed waited, and whom that one waited for; '' without such."""
+    """Write in one sentence which session the failed statement waited for, and so on; '' if it did not wait."""
     failed = next((event for event in run.events if event.failures), None)
     if failed is None or failed.wait is None:
         return ""
@@ -133,8 +133,8 @@ def _overlap(one: LockWait, other: LockWait) -> bool:
     return one.since < other.until and other.since < one.until
 
 
-def left_out(run: Lanes, shown: Sequence[Lane]) -> str:
-    """Count the sessions that are not shown in one line, with what they did; '' where all are shown."""
+def hidden_summary(run: Lanes, shown: Sequence[Lane]) -> str:
+    """Summarize the hidden sessions in one line; '' if all are shown."""
     names = {lane.name for lane in shown}
     others = [lane for lane in run.lanes if lane.name not in names]
     if not others:
@@ -149,8 +149,8 @@ def left_out(run: Lanes, shown: Sequence[Lane]) -> str:
     return f"{sessions} with {sent} statements not shown: {', '.join(what) or 'none of them waited or failed'}"
 
 
-def read_by(scenario: Scenario, failures: Iterable[Failure]) -> frozenset[str]:
-    """Find what the failed assertions of the check may read: the names in their statements."""
+def names_read_by(scenario: Scenario, failures: Iterable[Failure]) -> frozenset[str]:
+    """Return the names in the statements of failed assertions: they may be tables."""
     lines = {(failure.place.path, failure.place.line) for failure in failures if failure.place is not None}
     found: set[str] = set()
     for item in (item for check in scenario.checks for item in check.items if isinstance(item, Statement)):
@@ -160,8 +160,8 @@ def read_by(scenario: Scenario, failures: Iterable[Failure]) -> frozenset[str]:
     return frozenset(found)
 
 
-def written(sql: str) -> frozenset[str]:
-    """Find the tables that a statement may write, without their schemas."""
+def written_tables(sql: str) -> frozenset[str]:
+    """Return the tables that a statement may write, without schemas."""
     tokens = tokenize(sql)
     if not any(token.is_word(*_WRITES) for token in tokens):
         return frozenset()

@@ -1,4 +1,4 @@
-"""How times and counts are written, and which characters a text may consist of."""
+"""Formats times, counts and values, and defines the symbols of plain and of box-drawing text."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import NamedTuple
 from pgchaos.results import Record
 
 
-class Look(NamedTuple):
-    """The characters that differ."""
+class Symbols(NamedTuple):
+    """The characters that depend on the terminal."""
 
-    waits: str  # a statement that waits, while others go on
-    runs: str  # one that only takes long, or a wait that the scenario asks for
-    end: str  # where it ends
+    waits: str  # a statement that waits for a lock
+    runs: str  # a statement that takes long, or a wait of the scenario
+    end: str  # the end of either
     rule: str  # under the heads of columns
-    cut: str  # behind a text that was cut
+    cut: str  # after a truncated text
 
 
-PLAIN = Look(waits="|", runs=":", end="+-", rule="-", cut="...")
-BOXES = Look(waits="│", runs="┊", end="└─", rule="─", cut="…")
+PLAIN = Symbols(waits="|", runs=":", end="+-", rule="-", cut="...")
+BOXES = Symbols(waits="│", runs="┊", end="└─", rule="─", cut="…")
 
 
 def milliseconds(seconds: float) -> str:
-    """Write a time in ms, with a decimal where it matters."""
+    """Write a time in ms, with a decimal if it is short."""
     return f"{seconds * 1000:.0f}" if seconds >= 0.01 else f"{seconds * 1000:.1f}"
 
 
@@ -32,13 +32,13 @@ def row_count(count: int) -> str:
 
 
 def row_values(record: Record) -> str:
-    """Write the values of the one row of a statement that was kept, under the names of its columns: `pieces = 1`."""
+    """Write the values of the recorded row of a statement with the names of its columns: `pieces = 1`."""
     pairs = zip(*record.cells, strict=True)
     return ", ".join(f"{name} = {'NULL' if value is None else value}" for name, value in pairs)
 
 
 def parameters(record: Record) -> str:
-    """Write what a program sent beside the text of a request, as `[$1 = 'x', $2 = '10']`; '' without that."""
+    """Write the parameters of a program's request, as `[$1 = 'x', $2 = '10']`; '' without parameters."""
     return f"[{', '.join(record.parameters)}]" if record.parameters else ""
 
 
