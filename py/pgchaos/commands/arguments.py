@@ -1,4 +1,4 @@
-"""The command line: the commands with their arguments and their help. Small to load, `--help` reads nothing else."""
+"""The command line: the commands with their arguments and help. Fast to load: `--help` needs nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pgchaos import __version__
 
 _OF_PYTEST = "0 all passed, 1 some failed, 2 interrupted, 3 internal error, 4 wrong call, 5 no scenario was found"
-_OF_ALL = "2 it could not do what was asked; 130 interrupted by Ctrl-C; 141 nobody read the output any more"
+_OF_ALL = "2 it could not do what was asked; 130 interrupted by Ctrl-C; 141 the output was closed"
 _FOUND = {
     "lint": "0 no error; 1 an error, or with --strict a warning",
     "explain": "0 done; 1 a mistake in the file",
@@ -18,12 +18,12 @@ _FOUND = {
 
 
 class Command(NamedTuple):
-    """One command: its help, what adds its arguments, and the function that runs it."""
+    """One command: its help, the function that adds its arguments, and the module that runs it."""
 
     help: str
     add: Callable[[argparse.ArgumentParser], None]
-    about: str = ""  # more for its own `--help`
-    module: str = ""  # of the function, which has the command's name; '' where the module has it too
+    about: str = ""  # more text for its own `--help`
+    module: str = ""  # of the function, which has the command's name; '' if the module has that name too
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +66,7 @@ KINDS = {
     "search": "a search for the order that breaks it, judged by an oracle",
     "crash": "a server that dies during COMMIT",
 }
-"""The templates of `pgchaos new`, and what each is about."""
+"""The templates of `pgchaos new`, each with its subject."""
 
 
 def _lint(parser: argparse.ArgumentParser) -> None:
@@ -125,8 +125,8 @@ def _nothing(_: argparse.ArgumentParser) -> None:
     """Add no argument."""
 
 
-FRONTS = ("run", "replay")
-"""The commands whose options are pytest's."""
+PYTEST_COMMANDS = ("run", "replay")
+"""The commands that pass their options to pytest."""
 
 COMMANDS = {
     "run": Command(
@@ -160,7 +160,7 @@ COMMANDS = {
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the whole command line; the command is in `command`."""
+    """Build the parser of the whole command line; `command` of its result is the command."""
     parser = argparse.ArgumentParser(
         "pgchaos",
         description="Chaos testing for PostgreSQL, written in SQL. `pgchaos COMMAND --help` says more of each command.",
@@ -176,7 +176,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _exit_codes(name: str) -> str:
-    if name in FRONTS:
+    if name in PYTEST_COMMANDS:
         return f"exit codes: {_OF_PYTEST}"
     return f"exit codes: {_FOUND.get(name, '0 done')}; {_OF_ALL}"
 
@@ -185,8 +185,8 @@ class _CommandParser(argparse.ArgumentParser):
     """The parser of one command."""
 
     def format_help(self) -> str:
-        """Add the options that pytest has from pgchaos, where they are passed on."""
-        if self.prog.split()[-1] not in FRONTS:
+        """Add the plugin's options of pytest to commands that pass them on."""
+        if self.prog.split()[-1] not in PYTEST_COMMANDS:
             return super().format_help()
         from pgchaos.commands.run import plugin_options
 

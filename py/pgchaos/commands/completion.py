@@ -1,4 +1,4 @@
-"""`pgchaos completion`: a script that completes the command line, made by shtab of the parser."""
+"""`pgchaos completion`: a script that completes the command line, which shtab makes from the parser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 import shtab
 
-from pgchaos.commands.arguments import FRONTS, build_parser
+from pgchaos.commands.arguments import PYTEST_COMMANDS, build_parser
 from pgchaos.commands.docs import pages
 from pgchaos.commands.run import recorded_options
 
@@ -20,10 +20,10 @@ def completion(options: argparse.Namespace) -> int:
     """Print the script for a shell."""
     parser = build_parser()
     for name, command in _commands(parser).items():
-        if name in FRONTS:
+        if name in PYTEST_COMMANDS:
             for flag, settings in recorded_options():
                 command.add_argument(flag, **settings)
-        for action in command._actions:  # argparse has no other way to list them
+        for action in command._actions:  # argparse has no public list of them
             if action.nargs != 0 and action.dest in _PATHS:
                 action.complete = _PATHS[action.dest]  # type: ignore[attr-defined]  # an attribute of shtab's
             elif action.dest == "topic":

@@ -1,4 +1,4 @@
-"""A plugin that `pgchaos run` loads: without a path on the command line, pytest runs the folders of chaos_paths."""
+"""A pytest plugin of `pgchaos run`: without a path on the command line, it selects the folders of chaos_paths."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pgchaos.pytest_plugin.stash import OPTIONS
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the folders, where the command line names nothing."""
+    """Set the folders as arguments, if there are none."""
     folders = _folders(config)
     if folders:
         config.args = folders
@@ -17,14 +17,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Raise pytest.UsageError where there is no folder with scenarios, so that not all files here are run."""
+    """Raise pytest.UsageError if there is no folder with scenarios: pytest would run all files here."""
     if _folders(session.config) == []:
         names = ", ".join(path.name for path in session.config.stash[OPTIONS].paths)
         raise pytest.UsageError(f"there is no folder {names} here: name the files or folders, or set ini chaos_paths")
 
 
 def _folders(config: pytest.Config) -> list[str] | None:
-    """The folders that are there; None where the command line names paths, or the plugin is switched off."""
+    """Return the existing folders; None if the command line contains paths, or the plugin is disabled."""
     options = config.stash.get(OPTIONS, None)
     if options is None or config.args_source is config.ArgsSource.ARGS:
         return None

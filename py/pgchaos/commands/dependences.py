@@ -1,4 +1,4 @@
-"""Which steps of a scenario depend on which, and why; and how many orders differ. Pure."""
+"""Finds which steps of a scenario depend on each other, and why, and how many orders differ. Pure."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _IN_A_TRANSACTION = frozenset({"savepoint", "release", "set"})
 
 @dataclass(frozen=True, slots=True)
 class StepTouch:
-    """What a step touches by its own statements."""
+    """What the statements of a step touch."""
 
     step: str
     footprint: Footprint
-    why: str = ""  # it may touch anything
+    why: str = ""  # the reason, if it may touch anything
     ends: bool = False  # it ends a transaction
 
 
@@ -61,7 +61,7 @@ def touch(item: Statement, variables: Mapping[str, str], known: KnownDatabase) -
 
 
 def _why_anything(statement: SqlStatement, known: KnownDatabase) -> str:
-    """Say what is not known of a statement."""
+    """Explain why a statement may touch anything."""
     tokens = statement.tokens
     for at, token in enumerate(tokens):
         before, behind = token_at(tokens, at - 1), token_at(tokens, at + 1)
@@ -79,7 +79,7 @@ def _why_anything(statement: SqlStatement, known: KnownDatabase) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Something that two connections touch, one of them writing: steps as `session.step`."""
+    """Something that one connection writes and another touches, with the steps as `session.step`."""
 
     name: str
     writers: tuple[str, ...]
@@ -87,7 +87,7 @@ class Shared:
 
 
 def shared(sessions: Sequence[Session], steps: Mapping[str, Sequence[StepTouch]]) -> list[Shared]:
-    """List what makes the order of steps matter; `steps` says what those of each session touch."""
+    """List the shared things by which steps depend on each other; `steps` is what those of each session touch."""
     names = sorted(
         {name for some in steps.values() for one in some for name in one.footprint.reads | one.footprint.writes}
     )
@@ -95,7 +95,7 @@ def shared(sessions: Sequence[Session], steps: Mapping[str, Sequence[StepTouch]]
     for name in names:
         writers = {(s.name, one.step) for s in sessions for one in steps[s.name] if name in one.footprint.writes}
         readers = {(s.name, one.step) for s in sessions for one in steps[s.name] if name in one.footprint.reads}
-        users = [s for s in sessions if s.name in {who for who, _ in writers | readers}]
+        users = [s for s in sessions if s.name in {session for session, _ in writers | readers}]
         if writers and sum(s.count for s in users) > 1:
             found.append(Shared(name, _written(sessions, writers), _written(sessions, readers - writers)))
     return found
@@ -107,16 +107,16 @@ def _written(sessions: Sequence[Session], steps: Iterable[tuple[str, str]]) -> t
 
 
 def name_of(thing: str) -> str:
-    """Call a thing that is touched by what users call it."""
+    """Return the name of a touched thing for users."""
     return {TIME: "the clock", SERIALIZABLE: "the serializable transactions"}.get(thing, thing)
 
 
 def different_orders(
     scenario: Scenario, variables: Mapping[str, str], known: KnownDatabase, level: str
 ) -> tuple[int, str]:
-    """Count the orders of which a search runs one each, if no step ever waits; 0 where they are too many to count.
+    """Count the distinct orders that a search runs, if no step ever waits; 0 if there are too many to count.
 
-    Also says why all steps depend on one another, or ''. `level` is that of a transaction that names none.
+    Also returns why all steps depend on each other, or ''. `level` is the default isolation level.
     """
     try:
         steps = {one.name: footprints(one, variables, known, level) for one in scenario.sessions}
@@ -125,22 +125,22 @@ def different_orders(
     dependence = Dependence()
     repeats = {one.name: one.repeat for one in scenario.sessions}
     dependence.know(steps, repeats)
-    everybody = actors(scenario.sessions)
+    connections = actors(scenario.sessions)
     lengths = {one.name: len(one.steps) for one in scenario.sessions}
-    total = {actor: lengths[actor.session] * repeats[actor.session] for actor in everybody}
+    total = {actor: lengths[actor.session] * repeats[actor.session] for actor in connections}
     frontier = Frontier(dependence=dependence)
     runs = 0
     while frontier.more:
-        order = frontier.follow(everybody)
+        order = frontier.follow(connections)
         if order is None or runs >= _MOST_RUNS:
             return 0, ""
-        at = dict.fromkeys(everybody, 0)
-        while left := [actor for actor in everybody if at[actor] < total[actor]]:
+        at = dict.fromkeys(connections, 0)
+        while left := [actor for actor in connections if at[actor] < total[actor]]:
             points = {}
             for actor in left:
                 iteration, step_number = divmod(at[actor], lengths[actor.session])
                 points[actor] = StepPoint(actor, "", iteration + 1, step_number)
-            step = order.next(points, [actor for actor in everybody if actor not in points])
+            step = order.next(points, [actor for actor in connections if actor not in points])
             if not isinstance(step, StepPoint):
                 return 0, ""
             at[step.actor] += 1

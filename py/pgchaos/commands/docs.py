@@ -1,4 +1,4 @@
-"""`pgchaos docs`, `directives` and `makefile`: what the package holds beside its code."""
+"""`pgchaos docs`, `directives` and `makefile`: what the package contains besides code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pgchaos.commands.wrapping import fitted_page, terminal_width
 from pgchaos.report.wrapping import fitted
 
 _PACKAGE = Path(__file__).parents[1]
-# Documentation, scenarios and the SQL extension: links to the repository's folders there, files in a wheel.
+# Documentation, scenarios and the SQL extension: links in the repository, files in a wheel.
 SHARE = _PACKAGE / "share"
 _MAKEFILE = _PACKAGE / "pgchaos.mk"
 
@@ -68,7 +68,7 @@ def directives(_: argparse.Namespace) -> int:
 
 
 def makefile(_: argparse.Namespace) -> int:
-    """Print the path of the fragment for Makefiles; make reads this each time, so nothing else is loaded."""
+    """Print the path of the fragment for Makefiles; make calls this often, so it loads nothing else."""
     # make splits the arguments of `include` at blanks
     print(str(_MAKEFILE).replace(" ", "\\ "))
     return DONE

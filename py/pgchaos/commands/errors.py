@@ -5,10 +5,10 @@ from __future__ import annotations
 DONE, FOUND, WRONG_CALL, BROKEN_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
 """The exit codes of all commands but `run` and `replay`, which exit as pytest does.
 
-Done; it found a problem; it cannot do what was asked, as argparse says it; nobody reads its output any more; Ctrl-C.
-The last two are what a shell reports of a program that ends by SIGPIPE or SIGINT.
+Done; a problem was found; it cannot do what was asked, as for argparse; its output was closed; Ctrl-C.
+The last two are what a shell reports for a program that SIGPIPE or SIGINT ended.
 """
 
 
 class CommandError(Exception):
-    """A command cannot do what was asked: what is wrong, and what to do."""
+    """A command cannot do what was asked; the message says what is wrong, and what to do."""

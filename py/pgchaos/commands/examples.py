@@ -31,7 +31,7 @@ def examples(options: argparse.Namespace) -> int:
     else:
         titles = {str(path.relative_to(_FOLDER)): _title(text) for path, text in found.items()}
         longest, width = max(map(len, titles)), terminal_width()
-        # beside long paths there is no room for a column of titles
+        # long paths leave no room for a column of titles
         hang = longest + 2 if width is None or longest < width / 2 else 4
         print("\n".join(fitted(f"{path:<{longest}}  {title}", width, hang) for path, title in titles.items()))
     return DONE
@@ -43,7 +43,7 @@ def _scenarios() -> list[tuple[Path, str]]:
 
 
 def _matches(pattern: str, path: Path, text: str) -> bool:
-    """Whether each word is in the path, the title, or a directive."""
+    """Whether each word occurs in the path, the title, or a directive."""
     lines = [line for line in text.splitlines() if line.startswith("-- chaos:")]
     where = "\n".join([str(path.relative_to(_FOLDER)), _title(text), *lines]).lower()
     return all(word in where for word in pattern.lower().split())
@@ -68,7 +68,7 @@ def _copy(paths: list[Path], folder: Path) -> None:
             shutil.copyfile(path, target)
     except OSError as error:
         raise CommandError(f"{folder} cannot be written: {error.strerror}") from None
-    # outside: a reader that is gone raises an OSError too
+    # outside of `try`: a closed output raises an OSError too
     print("\n".join(map(str, copies.values())))
 
 

@@ -1,4 +1,4 @@
-"""`pgchaos explain`: says what a scenario does, before it is run."""
+"""`pgchaos explain`: describes what a scenario does, before it is run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pgchaos.commands.dependences import StepTouch, different_orders, name_of, shared, touch, touches
 from pgchaos.commands.errors import DONE, FOUND, CommandError
-from pgchaos.commands.known_by_text import Fact, facts_in
-from pgchaos.commands.lint import examined
+from pgchaos.commands.facts_from_text import Fact, facts_in
+from pgchaos.commands.lint import read_scenario
 from pgchaos.commands.project import project_of
 from pgchaos.commands.wrapping import terminal_width
 from pgchaos.language.fault_kinds import describe, felt_by_server
@@ -49,7 +49,7 @@ def explain(options: argparse.Namespace) -> int:
     if not is_scenario(text, path):
         raise CommandError(f"{path} is no scenario: it has no `-- chaos:` directive; psql or pg_prove run it as it is")
     tags = {*project_of(Path.cwd()).tags, *tags_in(text)}
-    scenario, errors = examined(path, tags)
+    scenario, errors = read_scenario(path, tags)
     if scenario is None:
         print("\n".join(one_line(str(error)) for error in errors))
         return FOUND
@@ -172,7 +172,7 @@ def _condition(item: Item | Pooler | ServerSetting) -> str:
     return "" if when is None else f", when {when.name} is {' or '.join(when.values)}"
 
 
-def _struck(fault: Fault, *, program: bool) -> str:
+def _fault_target(fault: Fault, *, program: bool) -> str:
     if not program:
         return "the next statement"
     return f"a request like '{unbroken(fault.statement)}'" if fault.statement else "a request"
@@ -193,7 +193,7 @@ def _directive(item: Item, *, program: bool) -> str | None:
         case AllowExit():
             return f"may end with status {_listed(item.statuses)}"
         case Fault():
-            return f"{describe(item)} {item.moment} {_struck(item, program=program)}"
+            return f"{describe(item)} {item.moment} {_fault_target(item, program=program)}"
     return None
 
 
@@ -283,8 +283,8 @@ def _fault_items(scenario: Scenario) -> list[tuple[Session, Fault]]:
 def _faults(scenario: Scenario) -> list[str]:
     lines = []
     for session, fault in _fault_items(scenario):
-        struck = _struck(fault, program=session.program is not None)
-        when = " at any statement, which a search chooses" if fault.anywhere else f" {fault.moment} {struck}"
+        target = _fault_target(fault, program=session.program is not None)
+        when = " at any statement, which a search chooses" if fault.anywhere else f" {fault.moment} {target}"
         blocked = ", once it is blocked" if fault.when_blocked else ""
         nth = f", at execution {fault.nth} only" if fault.nth else ", at every execution" * (fault.nth == 0)
         lines.append(f"{fault.place}: {describe(fault)} in {session.name},{when}{blocked}{nth}{_condition(fault)}")

@@ -1,4 +1,4 @@
-"""What lint finds: a rule, a line, what is wrong there and what to do."""
+"""The findings and rules of lint."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pgchaos.language.problems import LANGUAGE, SNAPSHOT_WAIT, UNKNOWN_TAG, UNUS
 
 SLEEP, CANNOT_FAIL, FREE_RACE, NO_MUTANT = "sleep", "cannot-fail", "free-race", "no-mutant"
 UNSET_VARIABLE = "unset-variable"
-PERMIT, NEEDLESS_PERMIT = "allow", "needless-allow"
+SUPPRESSION, NEEDLESS_SUPPRESSION = "allow", "needless-allow"
 
 
 class Rule(NamedTuple):
     """One rule."""
 
-    what: str  # it finds
+    what: str  # the rule finds
     is_error: bool = False
     may_be_allowed: bool = True  # by a comment with a reason
 
@@ -32,15 +32,15 @@ RULES = {
     UNSET_VARIABLE: Rule("a variable in a `run` that nothing sets, and whose name is nearly that of one that is set"),
     NO_MUTANT: Rule("no mutant, so that nothing shows that the scenario can fail"),
     SNAPSHOT_WAIT: Rule("a wait by a function of the toolkit that takes the snapshot of its transaction"),
-    PERMIT: Rule("`-- lint: allow` without a reason, or of no rule", is_error=True, may_be_allowed=False),
-    NEEDLESS_PERMIT: Rule("`-- lint: allow` where the rule finds nothing", may_be_allowed=False),
+    SUPPRESSION: Rule("`-- lint: allow` without a reason, or of no rule", is_error=True, may_be_allowed=False),
+    NEEDLESS_SUPPRESSION: Rule("`-- lint: allow` where the rule finds nothing", may_be_allowed=False),
 }
 """Every rule by its name, in the order of the documentation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding: its line, its rule, and what is wrong and what to do."""
+    """One finding: its line, its rule, what is wrong, and what to do."""
 
     place: Place
     rule: str

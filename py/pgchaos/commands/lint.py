@@ -1,4 +1,4 @@
-"""`pgchaos lint`: what is wrong with scenarios, and what is probably meant otherwise; without a server."""
+"""`pgchaos lint`: finds mistakes and probable mistakes in scenarios, without a server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from pgchaos.commands.errors import DONE, FOUND, CommandError
 from pgchaos.commands.findings import RULES, Finding
 from pgchaos.commands.lint_rules import warnings_of
-from pgchaos.commands.permits import apply_permits
 from pgchaos.commands.project import project_of
+from pgchaos.commands.suppressions import apply_suppressions
 from pgchaos.commands.wrapping import terminal_width
 from pgchaos.language.file_text import Unreadable, text_of
 from pgchaos.language.model import Scenario
@@ -32,7 +32,7 @@ def lint(options: argparse.Namespace) -> int:
     tags = (*project.tags, *options.tag)
     found = [finding for path in _files(paths) for finding in findings(path, tags)]
     for finding in found:
-        # an editor finds the line by its beginning, so each stays one line
+        # on one line each: an editor parses its beginning
         print(one_line(str(finding)))
     return FOUND if any(options.strict or finding.is_error for finding in found) else DONE
 
@@ -58,17 +58,17 @@ def _is_scenario(path: Path) -> bool:
 
 
 def findings(path: Path, tags: Collection[str]) -> list[Finding]:
-    """List what is found in one file, which may have these tags, too; nothing where it has no directive."""
-    scenario, errors = examined(path, tags)
+    """List the findings in one file, which may have these further tags; none if it has no directive."""
+    scenario, errors = read_scenario(path, tags)
     if scenario is None:
         return errors
-    return apply_permits(scenario, sorted(warnings_of(scenario), key=lambda one: one.place))
+    return apply_suppressions(scenario, sorted(warnings_of(scenario), key=lambda one: one.place))
 
 
-def examined(path: Path, tags: Collection[str]) -> tuple[Scenario | None, list[Finding]]:
-    """Read a file, which may have these tags, too, and list the mistakes that keep it from being run.
+def read_scenario(path: Path, tags: Collection[str]) -> tuple[Scenario | None, list[Finding]]:
+    """Read a file, which may have these further tags, and list the mistakes that prevent a run.
 
-    The scenario is None where the file has no directive or has mistakes.
+    The scenario is None if the file has no directive or has mistakes.
     """
     try:
         if not is_scenario(text_of(path), path):

@@ -1,4 +1,4 @@
-"""The rules of lint beside those of the reader: each looks at a scenario without mistakes, and warns."""
+"""The rules of lint that warn about scenarios without mistakes."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from pgchaos.language.sql_tokens import (
 from pgchaos.language.suggestions import nearest
 
 _LIKE = 0.75
-"""How alike two names of variables are, by difflib's measure, where one is misspelt."""
+"""The similarity of two names of variables, by difflib, from which on one is probably a misspelling."""
 _SLEEPS = frozenset({"pg_sleep", "pg_sleep_for", "pg_sleep_until"})
 _MEETING_FUNCTIONS = frozenset({"barrier", "signal", "wait_for", "wait_blocked"})
 
 
 def warnings_of(scenario: Scenario) -> Iterator[Finding]:
-    """Find what is probably meant otherwise."""
+    """Find probable mistakes."""
     for note in scenario.notes:
         yield Finding(note.place, note.rule, note.text)
     if not scenario.sessions:
@@ -57,7 +57,7 @@ def warnings_of(scenario: Scenario) -> Iterator[Finding]:
 
 
 def _unset_variables(scenario: Scenario) -> Iterator[Finding]:
-    """Find misspelt variables in commands, which programs get as they are written."""
+    """Find misspelt variables in commands, which programs get unchanged."""
     known = {*SESSION_VARIABLES, *scenario.constants, *(one.name for one in scenario.matrix)}
     known.update(one.name for one in scenario.given)
     for session in scenario.all_sessions:
@@ -72,7 +72,7 @@ def _unset_variables(scenario: Scenario) -> Iterator[Finding]:
 
 
 def _sleeps(session: Session) -> Iterator[Finding]:
-    """Find pg_sleep in statements; one that is meant to be broken off must take long somehow."""
+    """Find pg_sleep in statements, except in those that are expected to be interrupted."""
     is_broken_off = False
     for item in session.items:
         if isinstance(item, Fault | Expect):
@@ -149,7 +149,7 @@ def _is_constant_query(tokens: Sequence[SqlToken]) -> bool:
 
 
 _COMPARES = {"is": 2, "isnt": 2, "cmp_ok": 3, "ok": 1, "matches": 2, "alike": 2}
-"""Assertions of values, and how many arguments they compare."""
+"""Assertions of values, with the number of arguments that they compare."""
 
 
 def _constant_assertions(item: Statement, names: FunctionNames) -> Iterator[Finding]:
@@ -180,7 +180,7 @@ def _why_true(name: str, compared: Sequence[Sequence[SqlToken]]) -> str:
 
 
 def _is_constant(argument: Sequence[SqlToken]) -> bool:
-    """Whether an argument is made of literals, casts and operators."""
+    """Whether an argument consists of literals, casts and operators."""
     before_cast = [
         token
         for at, token in enumerate(argument)
@@ -201,7 +201,7 @@ def _free_race(scenario: Scenario) -> Iterator[Finding]:
     if any(isinstance(item, STEERS) for item in items) or _meet_by_functions(items):
         return
     if any(session.repeat > 1 or session.repeat_while for session in scenario.sessions):
-        return  # many tries
+        return  # repetitions make the race likely
     delays = " (a delay makes an order likely, not certain)" if any(isinstance(item, Delay) for item in items) else ""
     barrier = "" if scenario.runs_programs else "`-- chaos:barrier NAME` where all have read, or "
     text = (

@@ -1,4 +1,4 @@
-"""`pgchaos new`: writes a scenario that runs, to be changed into one's own."""
+"""`pgchaos new`: writes a runnable scenario from a template."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TAG = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def new(options: argparse.Namespace) -> int:
-    """Ask for what no option gives, and write the file."""
+    """Ask for what no option specifies, and write the file."""
     path = _path(options.name)
     if path.exists():
         raise CommandError(f"{path} exists already: name another file")
@@ -38,7 +38,7 @@ def new(options: argparse.Namespace) -> int:
 
 
 def _path(name: str) -> Path:
-    """The file of a name: a path that ends in .sql is itself, any other is below the first folder of the project."""
+    """Return the file for a name: a path that ends in .sql, else a file below the first folder of the project."""
     if not name.strip("/. "):
         raise CommandError("the name is empty: name the scenario, such as bank/double_charge")
     path = Path(name)

@@ -1,4 +1,4 @@
-"""Runs the command that the command line names. Everything that a command needs is imported when it runs."""
+"""Runs the command of the command line. What a command needs is imported when it runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import io
 import os
 import sys
 
-from pgchaos.commands.arguments import COMMANDS, FRONTS, build_parser
+from pgchaos.commands.arguments import COMMANDS, PYTEST_COMMANDS, build_parser
 from pgchaos.commands.errors import BROKEN_PIPE, INTERRUPTED, WRONG_CALL, CommandError
 
-# As these were options, before there were commands. Makefiles and hooks of projects use them.
+# Options of earlier versions without commands. Makefiles and hooks of projects use them.
 _FORMER = {
     "--lint": ("lint",),
     "--scenarios": ("table",),
@@ -27,8 +27,8 @@ _HELP = frozenset({"-h", "--help"})
 def main(arguments: list[str] | None = None) -> int:
     """Run the program with these arguments, or those of the process.
 
-    Gives the exit code: pytest's of `run` and `replay`, else one of those in `errors`. argparse raises SystemExit for
-    unknown arguments (2), `--help` and `--version` (0).
+    Returns the exit code: pytest's for `run` and `replay`, else one of those in `errors`. argparse raises SystemExit
+    for unknown arguments (2), `--help` and `--version` (0).
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     name = ""
@@ -57,14 +57,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _write_in_any_encoding() -> None:
-    """Have a character that the terminal's encoding lacks written as its number, as Python does in errors."""
+    """Write characters that the terminal's encoding lacks as escapes, as Python does on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(words: list[str]) -> int:
-    if words[0] in FRONTS and _HELP.isdisjoint(words):
-        # pytest reads its options itself
+    if words[0] in PYTEST_COMMANDS and _HELP.isdisjoint(words):
+        # pytest parses its options itself
         options = argparse.Namespace(command=words[0], words=words[1:])
     else:
         options = build_parser().parse_args(words)
@@ -74,9 +74,9 @@ def _run(words: list[str]) -> int:
 
 
 def _discard_output() -> None:
-    """Let nothing fail at the end of the process, when Python writes what is left."""
+    """Redirect stdout to /dev/null, so that Python's flush at exit does not fail."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):
-        # it is not a file, so nothing is written at the end
+        # stdout is not a file, so nothing is flushed
         return

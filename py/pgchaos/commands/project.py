@@ -1,4 +1,4 @@
-"""What the ini file of pytest says of a project, read without pytest: its folders of scenarios and its tags."""
+"""Reads a project's folders of scenarios and its tags from pytest's ini file, without pytest."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, NamedTuple
 
 from pgchaos.commands.errors import CommandError
 
-# In pytest's order: the first that is there, and has a section for pytest, counts. The first four need no section.
+# In pytest's order: the first existing file with a section for pytest counts. The first four need no section.
 _INI = {"pytest.ini": "pytest", ".pytest.ini": "pytest", "tox.ini": "pytest", "setup.cfg": "tool:pytest"}
 _FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 _OF_PYTEST = frozenset(_FILES[:4])
 
 
 class Project(NamedTuple):
-    """What a project sets."""
+    """The settings of a project."""
 
-    paths: tuple[Path, ...]  # folders whose scenarios are collected without being named
-    tags: tuple[str, ...]  # further ones
+    paths: tuple[Path, ...]  # folders whose scenarios are always collected
+    tags: tuple[str, ...]  # further tags
 
 
 def project_of(folder: Path) -> Project:
-    """Read the settings of the project that a folder is in, from the nearest ini file of it and the folders above.
+    """Read the settings of a folder's project, from the nearest ini file in it or above it.
 
-    Raises CommandError where the file cannot be read.
+    Raises CommandError if the file cannot be read.
     """
     start = folder.resolve()
     for place in (start, *start.parents):
@@ -46,7 +46,7 @@ def _words(value: object) -> list[str]:
 
 
 def _values(path: Path) -> dict[str, Any] | None:
-    """The values of the section for pytest; None where there is no file, or no section."""
+    """Return the values of pytest's section; None without a file or a section."""
     if not path.is_file():
         return None
     try:
@@ -56,7 +56,7 @@ def _values(path: Path) -> dict[str, Any] | None:
 
 
 def _toml(path: Path) -> dict[str, Any] | None:
-    # pytest brings the second for a Python without the first
+    # pytest depends on tomli for a Python without tomllib
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     values: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8"))
     if path.name in _OF_PYTEST:

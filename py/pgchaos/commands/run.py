@@ -1,4 +1,4 @@
-"""`pgchaos run` and `pgchaos replay`: fronts to pytest."""
+"""`pgchaos run` and `pgchaos replay`: they call pytest."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _DEFAULT_PATHS = ("-p", "pgchaos.commands.default_paths")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run pytest with all that follows `run`."""
+    """Run pytest with all arguments after `run`."""
     return int(pytest.main([*_DEFAULT_PATHS, *options.words]))
 
 
 def replay(options: argparse.Namespace) -> int:
-    """Run pytest with the one item that a token is of."""
+    """Run pytest with the item of a token."""
     if not options.words or options.words[0].startswith("-"):
         raise CommandError("the token is missing: it ends the report of a failure, such as c3f09a1b3a97-g4x2k-0110")
     text, words = options.words[0], options.words[1:]
@@ -44,7 +44,7 @@ def replay(options: argparse.Namespace) -> int:
         _items(token, [Path(path) for path in paths] or project_of(Path.cwd()).paths, _constants(passed)), None
     )
     if found is None:
-        # pytest knows options that this search does not, and says what is wrong
+        # pytest handles more options than this search, or reports what is wrong
         chosen = [*paths, "--chaos-mutants"]
     else:
         target, mutant = found
@@ -54,14 +54,14 @@ def replay(options: argparse.Namespace) -> int:
 
 
 def _constants(words: Sequence[str]) -> dict[str, str]:
-    """The psql variables that options set: with other values it is another scenario."""
+    """Return the psql variables that options set: they are part of a scenario's fingerprint."""
     values = [word.removeprefix("--chaos-set=") for word in words if word.startswith("--chaos-set=")]
     values += [word for before, word in pairwise(words) if before == "--chaos-set"]
     return {name: value for name, _, value in (one.partition("=") for one in values)}
 
 
 def _items(token: Token, paths: Sequence[Path], constants: dict[str, str]) -> Iterator[tuple[str, bool]]:
-    """Find the items that a token is of: their ids for pytest, and whether each is a mutant."""
+    """Find the items of a token: their ids for pytest, and whether each is a mutant."""
     for path in scenario_files(paths):
         try:
             text = text_of(path)
@@ -69,7 +69,7 @@ def _items(token: Token, paths: Sequence[Path], constants: dict[str, str]) -> It
                 continue
             summary = summarize(read(path, extra_tags=tags_in(text), constants=constants), constants)
         except (ScenarioError, Unreadable):
-            # a token is of a file without mistakes
+            # only files without mistakes have tokens
             continue
         for job in summary.jobs(path, str(path), mutants=True):
             if job.fingerprint == token.of:
@@ -83,7 +83,7 @@ def scenario_files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 class _Recorder:
-    """Has what the plugin needs of pytest's parser, and keeps what it was given."""
+    """Stands in for pytest's parser, and records the plugin's options."""
 
     def __init__(self) -> None:
         self.options: list[tuple[str, dict[str, Any]]] = []
@@ -93,11 +93,11 @@ class _Recorder:
         return self
 
     def addoption(self, flag: str, **settings: Any) -> None:  # noqa: ANN401 as argparse takes them
-        """Keep an option."""
+        """Record an option."""
         self.options.append((flag, settings))
 
     def addini(self, *_: object, **__: object) -> None:
-        """Leave out ini keys: each has the name of its option."""
+        """Ignore ini keys: each has the name of its option."""
 
 
 def recorded_options() -> list[tuple[str, dict[str, Any]]]:

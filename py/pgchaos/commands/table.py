@@ -1,4 +1,4 @@
-"""`pgchaos table`: the scenarios of a folder, by what their files say, in Markdown."""
+"""`pgchaos table`: a table of the scenarios in a folder, in Markdown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from pgchaos.commands.errors import DONE, FOUND, CommandError
-from pgchaos.commands.lint import examined
+from pgchaos.commands.lint import read_scenario
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Barrier, Delay, Fault, Signal, WaitBlocked, WaitFor
 
@@ -18,7 +18,7 @@ def table(options: argparse.Namespace) -> int:
     folder = Path(options.folder)
     if not folder.is_dir():
         raise CommandError(f"{folder} is no folder: name one that holds scenarios, such as sql")
-    read = [examined(path, options.tag) for path in sorted(folder.rglob("*.sql"))]
+    read = [read_scenario(path, options.tag) for path in sorted(folder.rglob("*.sql"))]
     found = [one for _, errors in read for one in errors]
     scenarios = [scenario for scenario, _ in read if scenario is not None]
     print("\n".join(map(str, found)) if found else _tables(folder, scenarios))
@@ -26,7 +26,7 @@ def table(options: argparse.Namespace) -> int:
 
 
 def _tables(folder: Path, scenarios: Iterable[Scenario]) -> str:
-    """Make one table in Markdown for each folder, with links relative to the one that holds them all."""
+    """Make one table in Markdown for each folder, with links relative to the top folder."""
     found = sorted(scenarios, key=lambda one: (one.path.parent, one.path))
     return "\n\n".join(
         "\n".join((*_head(parent.relative_to(folder)), *(_row(one, folder) for one in some)))
@@ -50,7 +50,7 @@ def _row(scenario: Scenario, folder: Path) -> str:
 
 
 def driven_by(scenario: Scenario) -> str:
-    """Say what makes the sessions meet: such as 'exact order', 'explore 200, oracle' or 'barrier, fault kill'."""
+    """List what makes the sessions meet, such as 'exact order', 'explore 200, oracle' or 'barrier, fault kill'."""
     schedule, items = scenario.schedule, [item for session in scenario.sessions for item in session.items]
     kinds = {type(item) for item in items}
     ways = {
@@ -70,5 +70,5 @@ def driven_by(scenario: Scenario) -> str:
     }
     faults = dict.fromkeys(f"fault {item.kind}" for item in items if isinstance(item, Fault))
     if schedule.kind != "free" or scenario.oracle:
-        del ways["repetition"]  # it is the schedule that brings them together
+        del ways["repetition"]  # the schedule makes them meet
     return ", ".join((*(way for way, used in ways.items() if used), *faults)) or "nothing"

@@ -1,4 +1,4 @@
-"""Fits pages of Markdown to the terminal, whose width it tells. What is piped stays as it is."""
+"""Wraps pages of Markdown to the width of the terminal. Piped output is not wrapped."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _ITEM = re.compile(r" *([-*]|[0-9]+\.) +")
 
 
 def terminal_width() -> int | None:
-    """Return the columns of the terminal; None where the output goes elsewhere."""
+    """Return the columns of the terminal; None if the output is not a terminal."""
     if sys.stdout is None or not sys.stdout.isatty():
         return None
     return shutil.get_terminal_size().columns
 
 
 def fitted_page(text: str, width: int) -> str:
-    """Fit the paragraphs, lists and tables of a page in Markdown; headings and code stay as they are."""
+    """Wrap the paragraphs, lists and tables of a page in Markdown; headings and code stay unchanged."""
     return "\n".join(fitted(line, width, hang) for line, hang in _lines(text))
 
 
 def _lines(text: str) -> Iterator[tuple[str, int]]:
-    """Join the lines of each paragraph, and give each with how far its further lines hang; 0 and no limit for code."""
+    """Join the lines of each paragraph, and yield each with the indentation of further lines; code is not broken."""
     paragraph: list[str] = []
     hang, fenced = 0, False
     for line in [*text.splitlines(), ""]:

@@ -272,9 +272,8 @@ def speculation(factory: RunFactory) -> Iterator[SpeculativeRuns | None]:
         factory: of the search's own runs, in a reused schema.
     """
     scenario, settings = factory.scenario, factory.settings
-    known_by_text = not (scenario.runs_programs or scenario.poolers)
-    alone = settings.at_once < 2 or not can_fork()
-    if alone or settings.selfcheck or scenario.oracle or factory.drawn or not known_by_text:
+    unsuitable = scenario.oracle or factory.drawn or scenario.runs_programs or scenario.poolers
+    if settings.at_once < 2 or not can_fork() or settings.selfcheck or unsuitable:
         yield None
         return
     with closing(SpeculativeRuns(factory)) as runs:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgchaos.commands.findings import NEEDLESS_PERMIT, PERMIT, RULES, Finding
+from pgchaos.commands.findings import NEEDLESS_SUPPRESSION, RULES, SUPPRESSION, Finding
 from pgchaos.language.file_text import Unreadable, text_of
 from pgchaos.language.lexemes import Comment
 from pgchaos.language.model import Scenario
@@ -16,40 +16,40 @@ from pgchaos.language.problems import Place
 from pgchaos.language.psql_scanner import scan
 from pgchaos.language.suggestions import suggest
 
-_PERMIT = re.compile(r"--\s*lint:\s*allow\b\s*(?P<rule>[\w-]*)\s*[,:]?\s*(?P<reason>.*)")
+_SUPPRESSION = re.compile(r"--\s*lint:\s*allow\b\s*(?P<rule>[\w-]*)\s*[,:]?\s*(?P<reason>.*)")
 _LEAST = 8  # letters of a reason
 
 
 @dataclass(slots=True)
-class _Permit:
+class _Suppression:
     """One comment."""
 
     place: Place
     rule: str
-    lines: frozenset[int]  # that it is about
+    lines: frozenset[int]  # to which it applies
     is_used: bool = False
 
 
-def apply_permits(scenario: Scenario, findings: list[Finding]) -> list[Finding]:
-    """Take out findings that the comments of a file allow, and add what is wrong with these comments.
+def apply_suppressions(scenario: Scenario, findings: list[Finding]) -> list[Finding]:
+    """Remove findings that comments of a file suppress, and add mistakes in these comments.
 
-    The findings are in order of line; those of the file as a whole are at line 1.
+    The findings are in order of line; those about the whole file are at line 1.
     """
-    permits: list[_Permit] = []
+    suppressions: list[_Suppression] = []
     wrong: list[Finding] = []
     for place, text, alone in _comments(scenario, findings):
-        found = _PERMIT.fullmatch(text)
+        found = _SUPPRESSION.fullmatch(text)
         if found is None:
             continue
         mistake = _mistake(found["rule"], found["reason"])
         if mistake:
-            wrong.append(Finding(place, PERMIT, mistake, is_error=True))
+            wrong.append(Finding(place, SUPPRESSION, mistake, is_error=True))
             continue
-        permits.append(_Permit(place, found["rule"], frozenset({place.line, place.line + alone})))
-    left = [finding for finding in findings if not _is_allowed(finding, permits)]
+        suppressions.append(_Suppression(place, found["rule"], frozenset({place.line, place.line + alone})))
+    left = [finding for finding in findings if not _is_allowed(finding, suppressions)]
     needless = [
-        Finding(one.place, NEEDLESS_PERMIT, f"`{one.rule}` finds nothing here: remove the comment")
-        for one in permits
+        Finding(one.place, NEEDLESS_SUPPRESSION, f"`{one.rule}` finds nothing here: remove the comment")
+        for one in suppressions
         if not one.is_used
     ]
     return sorted([*left, *wrong, *needless], key=lambda one: one.place)
@@ -78,13 +78,13 @@ def _mistake(rule: str, reason: str) -> str:
     return "" if len(reason) >= _LEAST else f"the reason is missing: {form}"
 
 
-def _is_allowed(finding: Finding, permits: list[_Permit]) -> bool:
-    for permit in permits:
-        # what is of the file as a whole has no line of its own
+def _is_allowed(finding: Finding, suppressions: list[_Suppression]) -> bool:
+    for suppression in suppressions:
+        # a finding about the whole file has no line of its own
         is_here = finding.place.line == 1 or (
-            finding.place.path == permit.place.path and finding.place.line in permit.lines
+            finding.place.path == suppression.place.path and finding.place.line in suppression.lines
         )
-        if permit.rule == finding.rule and is_here and not finding.is_error:
-            permit.is_used = True
+        if suppression.rule == finding.rule and is_here and not finding.is_error:
+            suppression.is_used = True
             return True
     return False

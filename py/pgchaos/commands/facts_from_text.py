@@ -1,6 +1,6 @@
-"""What the text of a file says of the tables that its setup makes, in the form in which a server says it.
+"""Reads facts about the tables that setup creates from the text of a file, in the form of `touched_relations`.
 
-A server knows more (`explain --server`): what functions, DO blocks and included dumps make, and what is there already.
+A server knows more (`explain --server`): what functions, DO blocks and included dumps create, and what exists already.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def facts_in(scenario: Scenario) -> list[Fact]:
 
 
 def _of_known_relations(facts: list[Fact]) -> Iterator[Fact]:
-    """Leave out what is said of other relations; one that builds on these may touch anything."""
+    """Omit facts about unknown relations; a relation that depends on one of these may touch anything."""
     relations = {name for what, name, _ in facts if what == "relation"}
     for what, name, other in facts:
         if what in ("view", "same", "refers") and other not in relations:
@@ -77,7 +77,7 @@ def _facts(statement: SqlStatement, text: str) -> Iterator[Fact]:
 
 
 def _name(tokens: Sequence[SqlToken], at: int) -> str:
-    """The name from an index on, without schema; IF NOT EXISTS and ONLY are passed over."""
+    """Return the name at an index, without schema, after IF NOT EXISTS or ONLY."""
     while token_at(tokens, at).is_word("if", "not", "exists", "only"):
         at += 1
     return token_at(tokens, last_part(tokens, at)).text
@@ -106,7 +106,7 @@ def _read(tokens: Sequence[SqlToken]) -> Iterator[str]:
 
 
 def _expressions(tokens: Sequence[SqlToken], text: str) -> Iterator[str]:
-    """The text of each DEFAULT and CHECK, up to the end of its column."""
+    """Yield the text of each DEFAULT and CHECK, up to the end of its column."""
     for at, token in enumerate(tokens):
         if token.is_word(*_EXPRESSIONS):
             depth, end = 0, at
