@@ -1,10 +1,13 @@
-"""Beside plugins that repeat tests or forbid sockets: stand-ins that do it as pytest-repeat and pytest-socket do."""
+"""Beside plugins that repeat tests or forbid sockets, by stand-ins that do it as pytest-repeat and pytest-socket do.
+
+And without plugins that pytest itself has.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.pytest_plugin.conftest import BAD, FINE, Project
+from tests.pytest_plugin.conftest import BAD, BROKEN, FINE, Project
 
 REPEATS = """
 def pytest_addoption(parser):
@@ -78,3 +81,21 @@ def test_scenarios_run_where_sockets_are_forbidden(project: Project, jobs: int) 
     result = project.run(f"--chaos-jobs={jobs}")
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(["*A test tried to use socket.socket.*"])
+
+
+@pytest.mark.parametrize("args", [["-p", "no:python"], ["-p", "taker"]])
+def test_an_item_whose_function_is_not_called_fails(project: Project, args: list[str]) -> None:
+    project.file("taker.py", "def pytest_pyfunc_call(pyfuncitem):\n    return True\n")
+    project.pytester.syspathinsert()
+    project.file("specs/x.spec", "session a\nstep one { SELECT 1; }\npermutation one\n")
+    project.write(fine=FINE, broken=BROKEN)
+    result = project.run(*args, "sql", "specs/x.spec")
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(["FAILED sql/fine.sql::fine - not run: pytest did not call the function of this item*"])
+
+
+def test_plugins_of_pytest_that_are_turned_off_are_not_missed(project: Project) -> None:
+    project.write(fine=FINE, bad=BAD)
+    project.file("test_database.py", "def test_it(sync_conn):\n    sync_conn.execute('SELECT 1')\n")
+    off = [arg for name in ("capture", "debugging", "setuponly", "setupplan") for arg in ("-p", f"no:{name}")]
+    project.run(*off, "--chaos-show").assert_outcomes(passed=2, failed=1)

@@ -102,6 +102,7 @@ def _result_of(runner: Runner, item: ScenarioItem) -> FinishedScenario | Finishe
     from pgchaos.language.problems import ScenarioError
 
     assert item.job is not None, "an item without a job has another function"
+    item.was_called = True
     try:
         done = runner.result_of(item.nodeid, item.job)
         if runner.for_files:
@@ -233,7 +234,7 @@ def show_run(item: ScenarioItem, done: FinishedScenario, options: Options) -> No
         return
     from pgchaos.report.text import run_text
 
-    run, output = _reported(item, done, options), item.config.getoption("capture") != "no"
+    run, output = _reported(item, done, options), item.config.getoption("capture", "no") != "no"
 
     def text(symbols: Symbols) -> str:
         return printable(run_text(run._replace(symbols=symbols), output=output, mutant=done.mutant))

@@ -124,7 +124,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
 
 
 def _runs_nothing(config: pytest.Config) -> bool:
-    return any(config.getoption(name) for name in _RUN_NOTHING)
+    return any(config.getoption(name, False) for name in _RUN_NOTHING)  # -p no:setuponly
 
 
 def _permutation_lines(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
@@ -235,7 +235,7 @@ def _open_server(config: pytest.Config, items: Sequence[pytest.Item], contents: 
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Handle Ctrl-C while a scenario runs, so that the run ends cleanly."""
     # a debugger handles Ctrl-C itself
-    if not isinstance(item, ScenarioItem) or item.config.getoption("usepdb"):
+    if not isinstance(item, ScenarioItem) or item.config.getoption("usepdb", False):
         return (yield)
     with item.config.stash[_INTERRUPTS].handled():
         return (yield)

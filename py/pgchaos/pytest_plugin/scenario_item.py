@@ -34,6 +34,7 @@ class ScenarioItem(pytest.Function):
     duration: float | None = None  # seconds of the scenario itself; None before it has run
     failed_at: int | None = None  # the line that its failure points to, from 1; None if it did not fail
     unrepeated_name: str | None = None  # without the number of the repetition; None if it is not repeated
+    was_called: bool = False  # its function was called, in this run of the item
     in_subtest: bool = False  # one of its assertions is being reported
     boxed: str | None = None  # the text of its report with box characters, if the terminal has them
     # the result, until it is reported; None if no report file needs it
@@ -49,6 +50,17 @@ class ScenarioItem(pytest.Function):
             when it reads the cache. The two would differ, and --lf, --ff, --nf and --sw would find nothing.
             """
             return type(super().id).parse(self.nodeid)
+
+    def runtest(self) -> None:
+        """Run the item; it fails where its function is not called: then nothing has looked at the scenario."""
+        self.was_called = False
+        super().runtest()
+        if not self.was_called:
+            pytest.fail(
+                "not run: pytest did not call the function of this item. Run without `-p no:python`, and without a hook"
+                " pytest_pyfunc_call that takes the place of pytest's own",
+                pytrace=False,
+            )
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Return the file, its first line, and the heading of the item's failure."""

@@ -32,7 +32,7 @@ def may_run_in_parallel(config: pytest.Config) -> bool:
     if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
         return False
     interactive = ("usepdb", "trace", "setupshow", "setuponly", "setupplan")
-    return not any(config.getoption(name, False) for name in interactive) and config.getoption("capture") != "no"
+    return not any(config.getoption(name, False) for name in interactive) and config.getoption("capture", "no") != "no"
 
 
 def is_named(path: Path, session: pytest.Session) -> bool:
