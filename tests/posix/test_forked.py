@@ -64,6 +64,45 @@ def test_a_child_that_somebody_else_has_waited_for_has_ended() -> None:
         assert child.wait() == 0
 
 
+@pytest.mark.parametrize("wait", ["receive", "has_some", "send", "part", "wait"])
+def test_a_child_that_is_stopped_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, wait: str) -> None:
+    """`part`: it is stopped within a message."""
+    monkeypatch.setattr("pgchaos.posix.forked._LOOK", 0.01)
+    monkeypatch.setattr("pgchaos.posix.forked._TO_END", 0.1)
+
+    def work(channel: Channel) -> None:
+        if wait == "part":
+            os.write(channel._writing, bytes(4))
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    with forked(work) as child:
+        if wait == "has_some":
+            assert child.channel.has_some(None)
+        elif wait == "send":
+            with pytest.raises(BrokenPipeError):
+                child.channel.send("x" * 1_000_000)
+        elif wait != "wait":
+            with pytest.raises(EOFError):
+                child.channel.receive()
+        assert child.wait() == -signal.SIGKILL
+        assert child.was_stopped is (wait != "wait")
+
+
+def test_a_child_that_goes_on_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pgchaos.posix.forked._LOOK", 0.01)
+    with forked(_answer) as child:
+        looked = child._end_if_stopped
+        os.kill(child.pid, signal.SIGSTOP)
+        until(lambda: os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None, "it stops")
+        looked()
+        os.kill(child.pid, signal.SIGCONT)
+        until(lambda: os.waitid(os.P_PID, child.pid, os.WCONTINUED | os.WNOHANG) is not None, "it goes on")
+        looked()
+        looked()
+        child.channel.send(1)
+        assert child.channel.receive() == 1
+
+
 def test_what_is_sent_is_thrown_away_until_the_end() -> None:
     with forked(lambda channel: channel.send("x" * 1_000_000)) as child:
         assert child.channel.is_closed_within(_LIMIT)

@@ -287,9 +287,21 @@ def test_a_bug_of_ours_in_the_child_is_raised(searched: Searched, monkeypatch: p
         searched(_SOME, 2)
 
 
-@pytest.mark.parametrize("after", [1, _COLD + 3])
+@pytest.mark.parametrize(
+    ("after", "by", "how"),
+    [
+        (1, signal.SIGKILL, "signal 9"),
+        (_COLD + 3, signal.SIGKILL, "signal 9"),
+        (_COLD + 1, signal.SIGSTOP, "a signal had stopped it, so it was killed"),
+    ],
+)
 def test_the_runs_of_a_child_that_was_killed_are_made_again(
-    searched: Searched, private_server: Server, monkeypatch: pytest.MonkeyPatch, after: int
+    searched: Searched,
+    private_server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    after: int,
+    by: signal.Signals,
+    how: str,
 ) -> None:
     """The user is told, and what it has changed is looked at."""
     make, provider, looked = RunFactory.make, private_server._sandboxes, []
@@ -300,7 +312,7 @@ def test_the_runs_of_a_child_that_was_killed_are_made_again(
         if _is_child():
             left -= 1
             if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), by)
         return make(factory, order)
 
     def noted(outside: object, shared: object) -> list[str]:
@@ -314,7 +326,7 @@ def test_the_runs_of_a_child_that_was_killed_are_made_again(
     assert both.runs == alone.runs
     assert both.result == alone.result
     (remark,) = both.remarks
-    assert "a process that made runs of this search ended before its time (signal 9)" in remark
+    assert f"a process that made runs of this search ended before its time ({how})" in remark
     assert looked
 
 

@@ -18,6 +18,8 @@ from pgchaos.stop import Stop
 _DESCRIPTORS = Path("/proc/self/fd")
 _PART = 65536
 _LENGTH = 8  # bytes that tell the length of what follows
+_LOOK = 1.0  # seconds between looks whether the child is stopped; it is killed at the second that finds it so
+_TO_END = 10.0  # seconds in which a child that has sent all ends; after these it is killed
 
 
 def can_fork() -> bool:
@@ -35,6 +37,7 @@ class Channel:
 
     def __init__(self, reading: int, writing: int) -> None:
         self._reading, self._writing = reading, writing
+        self.look: Callable[[], None] = lambda: None  # called while the other end keeps this one waiting
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when there is something to receive."""
@@ -47,12 +50,21 @@ class Channel:
             seconds: to wait for it at most; None for as long as it takes.
             stop: ends the wait when it is set.
         """
+        ready = self._wait(self._reading, select.POLLIN, seconds, stop)
+        return any(number == self._reading for number, _ in ready)
+
+    def _wait(
+        self, descriptor: int, event: int, seconds: float | None = None, stop: Stop | None = None
+    ) -> list[tuple[int, int]]:
         poll = select.poll()
-        poll.register(self._reading, select.POLLIN)
+        poll.register(descriptor, event)
         if stop is not None:
             poll.register(stop.fileno(), select.POLLIN)
-        ready = poll.poll(None if seconds is None else seconds * 1000)
-        return any(number == self._reading for number, _ in ready)
+        if seconds is not None:
+            return poll.poll(seconds * 1000)
+        while not (ready := poll.poll(_LOOK * 1000)):
+            self.look()
+        return ready
 
     def is_closed_within(self, seconds: float) -> bool:
         """Throw away what is sent until the other end is gone; say whether that is within some seconds."""
@@ -71,7 +83,9 @@ class Channel:
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         left = memoryview(len(data).to_bytes(_LENGTH, "big") + data)
         while left:
-            left = left[os.write(self._writing, left) :]
+            self._wait(self._writing, select.POLLOUT)
+            with suppress(BlockingIOError):  # there is less room than one write needs
+                left = left[os.write(self._writing, left) :]
 
     def receive(self) -> object:
         """Wait for the next object.
@@ -84,6 +98,7 @@ class Channel:
     def _read(self, length: int) -> bytes:
         parts = []
         while length:
+            self._wait(self._reading, select.POLLIN)
             part = os.read(self._reading, length)
             if not part:
                 raise EOFError
@@ -106,7 +121,8 @@ class Forked:
         work: to do in the child; its end of the channel is given. What it raises ends the child with status 1.
 
     Attributes:
-        channel: our end.
+        channel: our end. A child that a signal has stopped (SIGSTOP) while it is waited for is killed.
+        was_stopped: it was killed for that reason.
 
     Raises:
         OSError: no process or no pipe is to be had.
@@ -130,6 +146,10 @@ class Forked:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             childs.close()
         self.channel = ours
+        os.set_blocking(ours._writing, False)  # a write that a stopped child does not take would wait for ever
+        ours.look = self._end_if_stopped
+        self.was_stopped = False
+        self._found_stopped = 0  # looks in a row
         self._status: int | None = None
 
     def kill(self) -> None:
@@ -138,13 +158,26 @@ class Forked:
             with suppress(ProcessLookupError):  # another part of this process has waited for all children
                 os.kill(self.pid, signal.SIGKILL)
 
+    def _end_if_stopped(self) -> None:
+        """Kill it if it is stopped at two looks in a row: Ctrl-Z stops both, and both go on at nearly the same time."""
+        try:
+            state = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # another part of this process has waited for it
+            return
+        self._found_stopped = 0 if state is None else self._found_stopped + 1
+        if self._found_stopped > 1:
+            self.was_stopped = True
+            self.kill()
+
     def wait(self) -> int:
-        """Wait for its end, and give the descriptors back.
+        """Wait for its end, kill it where it does not end soon, and give the descriptors back.
 
         Returns:
             Its status, negative where a signal has ended it.
         """
         if self._status is None:
+            if not self.channel.is_closed_within(_TO_END):
+                self.kill()
             try:
                 self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             except ChildProcessError:

@@ -214,6 +214,8 @@ class SpeculativeRuns:
             return ()
         if self._ended is None:
             how = f"signal {-self._status}" if self._status < 0 else f"status {self._status}"
+            if self._child is not None and self._child.was_stopped:
+                how = "a signal had stopped it, so it was killed"
             self.remarks.append(
                 f"a process that made runs of this search ended before its time ({how}): its runs were made again, one"
                 " after the other"
