@@ -1,4 +1,4 @@
-"""A child that works beside this process: what it gets of it, and how both end."""
+"""A child process: what it inherits, what both exchange, and how both end."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def test_objects_go_both_ways() -> None:
     with forked(_answer) as child:
         for one in (1, {"a": [None]}, "x" * 1_000_000):
             child.channel.send(one)
-            assert child.channel.has_some(_LIMIT)
+            assert child.channel.poll(_LIMIT)
             assert child.channel.receive() == one
-        assert not child.channel.has_some(0)
+        assert not child.channel.poll(0)
 
 
 @pytest.mark.parametrize("status", [0, 1, -signal.SIGKILL])
@@ -64,20 +64,20 @@ def test_a_child_that_somebody_else_has_waited_for_has_ended() -> None:
         assert child.wait() == 0
 
 
-@pytest.mark.parametrize("wait", ["receive", "has_some", "send", "part", "wait"])
+@pytest.mark.parametrize("wait", ["receive", "poll", "send", "part", "wait"])
 def test_a_child_that_is_stopped_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, wait: str) -> None:
     """`part`: it is stopped within a message."""
-    monkeypatch.setattr("pgchaos.posix.forked._LOOK", 0.01)
+    monkeypatch.setattr("pgchaos.posix.forked._CHECK_INTERVAL", 0.01)
     monkeypatch.setattr("pgchaos.posix.forked._TO_END", 0.1)
 
     def work(channel: Channel) -> None:
         if wait == "part":
-            os.write(channel._writing, bytes(4))
+            os.write(channel._writer, bytes(4))
         os.kill(os.getpid(), signal.SIGSTOP)
 
     with forked(work) as child:
-        if wait == "has_some":
-            assert child.channel.has_some(None)
+        if wait == "poll":
+            assert child.channel.poll(None)
         elif wait == "send":
             with pytest.raises(BrokenPipeError):
                 child.channel.send("x" * 1_000_000)
@@ -89,25 +89,25 @@ def test_a_child_that_is_stopped_is_not_waited_for(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_child_that_goes_on_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pgchaos.posix.forked._LOOK", 0.01)
+    monkeypatch.setattr("pgchaos.posix.forked._CHECK_INTERVAL", 0.01)
     with forked(_answer) as child:
-        looked = child._end_if_stopped
+        check = child._kill_if_stopped
         os.kill(child.pid, signal.SIGSTOP)
         until(lambda: os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None, "it stops")
-        looked()
+        check()
         os.kill(child.pid, signal.SIGCONT)
         until(lambda: os.waitid(os.P_PID, child.pid, os.WCONTINUED | os.WNOHANG) is not None, "it goes on")
-        looked()
-        looked()
+        check()
+        check()
         child.channel.send(1)
         assert child.channel.receive() == 1
 
 
-def test_what_is_sent_is_thrown_away_until_the_end() -> None:
+def test_drain_drops_what_is_sent_until_the_end() -> None:
     with forked(lambda channel: channel.send("x" * 1_000_000)) as child:
-        assert child.channel.is_closed_within(_LIMIT)
+        assert child.channel.drain(_LIMIT)
     with forked(_answer) as child:
-        assert not child.channel.is_closed_within(0.01)
+        assert not child.channel.drain(0.01)
 
 
 def test_the_end_of_the_parent_ends_the_child() -> None:
@@ -124,7 +124,7 @@ def test_the_end_of_the_parent_ends_the_child() -> None:
     until(lambda: look_up(pid) is None, "the child of the killed process has ended")
 
 
-def test_who_waits_for_the_end_of_a_file_waits_for_the_parent_alone() -> None:
+def test_a_pipe_of_the_parent_ends_when_the_parent_closes_it() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as file, forked(_answer) as child:
         child.channel.send("is it there?")
@@ -161,7 +161,7 @@ def test_signals_are_the_parents() -> None:
             child.channel.send("goes on")
             assert child.channel.receive() == "goes on"
             os.kill(child.pid, signal.SIGTERM)
-            assert child.channel.is_closed_within(_LIMIT)
+            assert child.channel.drain(_LIMIT)
             assert child.wait() == -signal.SIGTERM
     finally:
         for number, handler in before.items():

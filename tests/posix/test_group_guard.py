@@ -76,10 +76,10 @@ def test_a_guard_that_is_killed_is_followed_by_another(then: str) -> None:
 
     with ExitStack() as stack:
         pids = started("setsid sleep 3600 > /dev/null & echo $!; exec sleep 3600 > /dev/null")
-        guard._guard.kill()
-        guard._guard.wait()
+        guard._shell.kill()
+        guard._shell.wait()
         if then == "another":
             pids += started("sleep 3600 > /dev/null & echo $!; exec sleep 3600 > /dev/null")
-            assert guard._guard.poll() is None
+            assert guard._shell.poll() is None
         guard.close()
         until(lambda: not any(map(look_up, pids)), "all have ended")

@@ -1,4 +1,4 @@
-"""Does work as another account, in a process of its own."""
+"""Runs a function as another account, in a child process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _LIMIT = 60  # seconds
-_MOST = 2000  # characters of an error
+_MAX_ERROR = 2000  # bytes
 
 
 def run_as(account: Mapping[str, Any], work: Callable[[], None]) -> str:
@@ -16,25 +16,25 @@ def run_as(account: Mapping[str, Any], work: Callable[[], None]) -> str:
 
     Args:
         account: as subprocess.Popen takes it; empty for the user of this process.
-        work: what to do; it has the rights of the account, and the open files of this process. It must not import
+        work: called with the rights of the account and the open files of this process. It must not import
             anything: the account may not be able to read Python's library.
 
     Returns:
         The error, or ''.
     """
-    reading, writing = os.pipe()
+    reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        _work(account, work, writing)
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8", errors="replace") as pipe:
-        text = pipe.read(_MOST)
+        _work(account, work, writer)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8", errors="replace") as pipe:
+        text = pipe.read(_MAX_ERROR)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     return text or (f"the process that did it ended with {code}" if code else "")
 
 
-def _work(account: Mapping[str, Any], work: Callable[[], None], writing: int) -> None:
+def _work(account: Mapping[str, Any], work: Callable[[], None], writer: int) -> None:
     code = 1
     try:
         signal.alarm(_LIMIT)  # its default action ends this process
@@ -47,6 +47,6 @@ def _work(account: Mapping[str, Any], work: Callable[[], None], writing: int) ->
         work()
         code = 0
     except BaseException as error:
-        os.write(writing, f"{type(error).__name__}: {error}".encode(errors="replace")[:_MOST])
+        os.write(writer, f"{type(error).__name__}: {error}".encode(errors="replace")[:_MAX_ERROR])
     finally:
         os._exit(code)

@@ -1,4 +1,4 @@
-"""Whether a process and its children do anything: they compute, or wait for a disk (only where there is /proc)."""
+"""Whether a process and its descendants compute or wait for a disk (only where there is /proc)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _BUSY = "RD"
-"""States of a thread that runs, or may run, or waits for a disk (proc(5))."""
+"""States of a thread that runs, is runnable or waits for a disk (proc(5))."""
 
 
 class ActivityProbe:
-    """Looks at a process, and at what it has started, from time to time.
+    """Samples the activity of a process and its descendants.
 
     Args:
-        pid: of the process; its threads count, and its descendants.
-        thread: gives the number of the thread that alone counts, None before it runs; or None, for all of the
-            process, with its descendants.
+        pid: of the process.
+        thread: returns the id of the only thread to sample, None before it runs. Without it, all threads of the
+            process and its descendants are sampled.
     """
 
     def __init__(self, pid: int, thread: Callable[[], int | None] | None = None) -> None:
@@ -23,7 +23,7 @@ class ActivityProbe:
         self._spent: dict[int, int] = {}
 
     def is_active(self) -> bool:
-        """Say whether a thread is busy now, or has used the processor since the last look; False without /proc."""
+        """Whether a thread is busy now, or has used the processor since the last call; False without /proc."""
         spent, busy = {}, False
         for number, state, ticks in self._tasks():
             spent[number] = ticks

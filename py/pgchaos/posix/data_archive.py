@@ -1,7 +1,7 @@
-"""A data directory as one file. Whoever reads or writes the directory does so as the server's account.
+"""A data directory as one file. Code that reads or writes the directory runs as the server's account.
 
-Equal files are stored once: an empty database is some 300 files, and most of them are those of another database too. A
-file that is not complete, or was changed by a defect of the disk, is noticed by its checksum.
+Equal files are stored once: an empty database has some 300 files, most of them equal to those of another database. The
+checksum shows a file that is incomplete, or was changed by a defect of the disk.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def write(data: Path, file: int) -> None:
     Raises:
         OSError: it cannot be read or written, is too large, or contains a link.
     """
-    places: dict[bytes, int] = {}  # of what is stored
-    index: list[tuple[str, int, int, int]] = []  # name, size, and where its bytes are; -1 for a folder
+    offsets: dict[bytes, int] = {}  # of the contents in the archive
+    index: list[tuple[str, int, int, int]] = []  # name, size, stored bytes, and their offset; -1 for a folder
     end, checksum = _HEADER.size, 0
     os.lseek(file, end, os.SEEK_SET)
     for name in _names(data):
@@ -47,14 +47,14 @@ def write(data: Path, file: int) -> None:
         if content is None:
             index.append((name, 0, 0, -1))
             continue
-        kept = content.rstrip(b"\0")
-        if kept not in places:
-            places[kept] = end
-            end, checksum = end + len(kept), zlib.crc32(kept, checksum)
+        stored = content.rstrip(b"\0")
+        if stored not in offsets:
+            offsets[stored] = end
+            end, checksum = end + len(stored), zlib.crc32(stored, checksum)
             if end > _MOST:
                 raise OSError(f"{data} is too large for an archive")
-            _write_all(file, kept)
-        index.append((name, len(content), len(kept), places[kept]))
+            _write_all(file, stored)
+        index.append((name, len(content), len(stored), offsets[stored]))
     text = json.dumps(index).encode()
     _write_all(file, text)
     header = _HEADER.pack(_MAGIC, end - _HEADER.size, len(text), zlib.crc32(text, checksum))
@@ -78,18 +78,18 @@ def extract(file: int, data: Path) -> None:
             if zlib.crc32(rest) != checksum:
                 raise DamagedArchive("its checksum is wrong")
         os.chdir(data)
-        for name, size, kept, place in json.loads(whole[_HEADER.size + contents :].tobytes()):
+        for name, size, stored, offset in json.loads(whole[_HEADER.size + contents :].tobytes()):
             if PurePosixPath(name).is_absolute() or ".." in name.split("/"):
                 raise DamagedArchive(f"{name} leads out of it")
-            if place < 0:
+            if offset < 0:
                 os.mkdir(name, 0o700)  # noqa: PTH102  for a thousand files a Path takes long
                 continue
             target = os.open(name, _NEW, 0o600)
             try:
-                with whole[place : place + kept] as part:
+                with whole[offset : offset + stored] as part:
                     _write_all(target, part)
                 # the server needs the room: a file with a hole would not have it
-                for start in range(kept, size, len(_ZEROS)):
+                for start in range(stored, size, len(_ZEROS)):
                     _write_all(target, memoryview(_ZEROS)[: size - start])
             finally:
                 os.close(target)
@@ -105,7 +105,7 @@ def append(path: Path, text: str) -> None:
 
 
 def _names(data: Path) -> Iterator[str]:
-    """List what is in a data directory, folders before what is in them."""
+    """List the files and folders of a data directory, folders before their contents."""
     for folder, folders, files in os.walk(data):
         folders.sort()
         for name in (*folders, *sorted(files)):

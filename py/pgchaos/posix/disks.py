@@ -35,23 +35,23 @@ def mount(place: Path, size: int, account: dict[str, Any]) -> str:
     return _run(command, {})
 
 
-def move_wal(data: Path, place: Path, how: dict[str, Any]) -> str:
+def move_wal(data: Path, place: Path, switch: dict[str, Any]) -> str:
     """Move a server's WAL elsewhere, with a link in its place, as the server's account.
 
     Args:
         data: the data directory.
         place: the new folder.
-        how: arguments of subprocess.run that switch to the account.
+        switch: arguments of subprocess.run that switch to the account.
 
     Returns:
         The error, or ''.
     """
     script = 'cp -a "$1/." "$2" && rm -rf "$1" && ln -s "$2" "$1"'
-    return _run(["sh", "-c", script, "sh", str(data / "pg_wal"), str(place)], how)
+    return _run(["sh", "-c", script, "sh", str(data / "pg_wal"), str(place)], switch)
 
 
-def _run(command: list[str], how: dict[str, Any]) -> str:
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False, **how)
+def _run(command: list[str], switch: dict[str, Any]) -> str:
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False, **switch)
     return f"{command[0]}: {done.stderr.strip()}" if done.returncode else ""
 
 
@@ -68,7 +68,7 @@ def unmount(folder: str) -> None:
 
 
 def _write_all(file: int, size: int) -> None:
-    """Write pieces of a size until there is no room for one."""
+    """Write blocks of a size until there is no room for one."""
     try:
         # a short write is followed by ENOSPC
         while os.write(file, b"\0" * size) == size:
@@ -79,7 +79,7 @@ def _write_all(file: int, size: int) -> None:
 
 
 class Ballast:
-    """Files without a name that fill a disk: in a folder of another account, a name may be a link."""
+    """Unnamed files that fill a disk: in a folder of another account, a name may be a link."""
 
     def __init__(self) -> None:
         self._files: list[int] = []
@@ -105,6 +105,6 @@ class Ballast:
         """Free the space again; a second call does nothing."""
         files, self._files = self._files, []
         for file in files:
-            # at once, though a process that is just being started holds the file, too
+            # a process that is just being started may hold the file too: truncating frees the space at once
             os.truncate(file, 0)
             os.close(file)

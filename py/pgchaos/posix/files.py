@@ -15,7 +15,7 @@ def read_below(folder: Path, *names: str) -> str:
     """Read a file without following symbolic links, and only if it belongs to the owner of its folder.
 
     Args:
-        folder: where to begin; nobody else may be able to replace it.
+        folder: where to begin; no other user may be able to replace it.
         names: of the folders below it, then of the file.
 
     Returns:
@@ -44,10 +44,10 @@ def read_below(folder: Path, *names: str) -> str:
 
 
 def open_own(path: Path) -> int:
-    """Open a file for reading that nobody but root and the user of this process can have written.
+    """Open a file for reading that only root or the user of this process can have written.
 
     Args:
-        path: of the file; nobody else may be able to replace it.
+        path: of the file; no other user may be able to replace it.
 
     Returns:
         The descriptor.
@@ -57,7 +57,7 @@ def open_own(path: Path) -> int:
     """
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     state = os.fstat(file)
-    reason = _loose(path, state, frozenset({0, os.geteuid()}), sticky=False)
+    reason = _not_protected(path, state, frozenset({0, os.geteuid()}), sticky=False)
     if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
         reason = f"{path} is not a plain file"
     if reason:
@@ -67,14 +67,14 @@ def open_own(path: Path) -> int:
 
 
 def untrusted(path: Path, trusted: frozenset[int]) -> str:
-    """Say why a folder cannot be trusted: another user may replace it or its contents.
+    """Return why a folder cannot be trusted: another user may replace it or its contents.
 
     Args:
         path: the folder; it may not exist yet.
         trusted: the user ids that may own it and the folders above it.
 
     Returns:
-        The reason, or ''. Above it, a sticky folder that others can write is safe: they rename only what is theirs.
+        The reason, or ''. Above it, a sticky folder that others can write is safe: they can rename only their files.
     """
     path = path.absolute()
     reason = ""
@@ -88,14 +88,14 @@ def untrusted(path: Path, trusted: frozenset[int]) -> str:
                 return f"{folder} is a link that belongs to user {state.st_uid}"
             reason = untrusted(folder.resolve(), trusted)
         else:
-            reason = _loose(folder, state, trusted, sticky=folder != path)
+            reason = _not_protected(folder, state, trusted, sticky=folder != path)
         if reason:
             return reason
     return ""
 
 
 def untrusted_tree(root: Path, trusted: frozenset[int]) -> str:
-    """Say why a folder, or a file below it, cannot be trusted.
+    """Return why a folder, or a file below it, cannot be trusted.
 
     Args:
         root: the folder.
@@ -114,12 +114,12 @@ def untrusted_tree(root: Path, trusted: frozenset[int]) -> str:
             if stat.S_ISLNK(state.st_mode):
                 if state.st_uid not in trusted or not path.resolve().is_relative_to(top):
                     return f"{path} is a link that leads out, or belongs to another user"
-            elif reason := _loose(path, state, trusted, sticky=False):
+            elif reason := _not_protected(path, state, trusted, sticky=False):
                 return reason
     return ""
 
 
-def _loose(path: Path, state: os.stat_result, trusted: frozenset[int], *, sticky: bool) -> str:
+def _not_protected(path: Path, state: os.stat_result, trusted: frozenset[int], *, sticky: bool) -> str:
     if state.st_uid not in trusted:
         return f"{path} belongs to user {state.st_uid}"
     others = stat.S_IWOTH if _private(state) else stat.S_IWGRP | stat.S_IWOTH
@@ -138,7 +138,7 @@ def _private(state: os.stat_result) -> bool:
 
 
 def protect(root: Path) -> None:
-    """Remove the right to write from all but the owner, in a folder that nobody else has had access to."""
+    """Let only the owner write, in a folder that no other user has had access to."""
     for folder, _, files in os.walk(root):
         for path in (Path(folder), *(Path(folder, name) for name in files)):
             if not path.is_symlink():

@@ -16,42 +16,46 @@ from pathlib import Path
 from pgchaos.stop import Stop
 
 _DESCRIPTORS = Path("/proc/self/fd")
-_PART = 65536
-_LENGTH = 8  # bytes that tell the length of what follows
-_LOOK = 1.0  # seconds between looks whether the child is stopped; it is killed at the second that finds it so
-_TO_END = 10.0  # seconds in which a child that has sent all ends; after these it is killed
+_READ_SIZE = 65536
+_LENGTH = 8  # bytes of the length before each object
+_CHECK_INTERVAL = 1.0  # seconds between checks whether the child is stopped; two positive ones in a row kill it
+_TO_END = 10.0  # seconds for a child that has sent all to end, before it is killed
 
 
 def can_fork() -> bool:
-    """Say whether a child can be made here that keeps none of our files open: it needs /proc to find them."""
+    """Whether a forked child can redirect our descriptors: it needs /proc to find them."""
     return _DESCRIPTORS.exists()
 
 
 class Channel:
-    """Sends and receives objects. At each end one thread sends, and one receives.
+    """Two pipes, one for each direction. At each end one thread sends, and one receives.
+
+    multiprocessing's connections cannot be used: one end must not wait without limit for the rest of an object, or for
+    space in the pipe, when the process at the other end is stopped.
 
     Args:
-        reading: descriptor of the pipe to read from.
-        writing: descriptor of the pipe to write to.
+        reader: descriptor of the pipe to read from.
+        writer: descriptor of the pipe to write to.
     """
 
-    def __init__(self, reading: int, writing: int) -> None:
-        self._reading, self._writing = reading, writing
-        self.look: Callable[[], None] = lambda: None  # called while the other end keeps this one waiting
+    def __init__(self, reader: int, writer: int) -> None:
+        self._reader, self._writer = reader, writer
+        self.check_other_end: Callable[[], None] = lambda: None
+        """Called at intervals during each wait without a limit."""
 
     def fileno(self) -> int:
-        """Give the descriptor that becomes readable when there is something to receive."""
-        return self._reading
+        """Return the descriptor that becomes readable when there is something to receive."""
+        return self._reader
 
-    def has_some(self, seconds: float | None, stop: Stop | None = None) -> bool:
-        """Say whether there is something to receive, or the other end is gone.
+    def poll(self, seconds: float | None, stop: Stop | None = None) -> bool:
+        """Wait until there is something to receive, or the other end is closed; return whether there is.
 
         Args:
-            seconds: to wait for it at most; None for as long as it takes.
+            seconds: to wait at most; None: without a limit.
             stop: ends the wait when it is set.
         """
-        ready = self._wait(self._reading, select.POLLIN, seconds, stop)
-        return any(number == self._reading for number, _ in ready)
+        ready = self._wait(self._reader, select.POLLIN, seconds, stop)
+        return any(number == self._reader for number, _ in ready)
 
     def _wait(
         self, descriptor: int, event: int, seconds: float | None = None, stop: Stop | None = None
@@ -62,44 +66,44 @@ class Channel:
             poll.register(stop.fileno(), select.POLLIN)
         if seconds is not None:
             return poll.poll(seconds * 1000)
-        while not (ready := poll.poll(_LOOK * 1000)):
-            self.look()
+        while not (ready := poll.poll(_CHECK_INTERVAL * 1000)):
+            self.check_other_end()
         return ready
 
-    def is_closed_within(self, seconds: float) -> bool:
-        """Throw away what is sent until the other end is gone; say whether that is within some seconds."""
+    def drain(self, seconds: float) -> bool:
+        """Read and drop what is sent until the other end is closed; return whether that is within some seconds."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if self.has_some(left) and not os.read(self._reading, _PART):
+            if self.poll(left) and not os.read(self._reader, _READ_SIZE):
                 return True
         return False
 
     def send(self, message: object) -> None:
-        """Send an object; wait where the pipe is full.
+        """Send an object; wait while the pipe is full.
 
         Raises:
-            OSError: the other end is gone.
+            OSError: the other end is closed.
         """
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         left = memoryview(len(data).to_bytes(_LENGTH, "big") + data)
         while left:
-            self._wait(self._writing, select.POLLOUT)
-            with suppress(BlockingIOError):  # there is less room than one write needs
-                left = left[os.write(self._writing, left) :]
+            self._wait(self._writer, select.POLLOUT)
+            with suppress(BlockingIOError):  # there is less space than one write needs
+                left = left[os.write(self._writer, left) :]
 
     def receive(self) -> object:
         """Wait for the next object.
 
         Raises:
-            EOFError: the other end is gone.
+            EOFError: the other end is closed.
         """
         return pickle.loads(self._read(int.from_bytes(self._read(_LENGTH), "big")))  # of our own child
 
     def _read(self, length: int) -> bytes:
         parts = []
         while length:
-            self._wait(self._reading, select.POLLIN)
-            part = os.read(self._reading, length)
+            self._wait(self._reader, select.POLLIN)
+            part = os.read(self._reader, length)
             if not part:
                 raise EOFError
             parts.append(part)
@@ -107,34 +111,35 @@ class Channel:
         return b"".join(parts)
 
     def close(self) -> None:
-        """Give the descriptors back."""
-        os.close(self._reading)
-        os.close(self._writing)
+        """Close both pipes."""
+        os.close(self._reader)
+        os.close(self._writer)
 
 
 class Forked:
-    """A child, which does one thing and ends. It has a copy of this process, but none of its files and threads.
+    """A child process that does one thing and ends. It has a copy of this process, without its files and threads.
 
-    What else it inherits it must not use: a lock may be held by a thread that it has not, a connection is ours.
+    It must not use what else it inherits: a thread that the child does not have may hold a lock, and connections
+    belong to the parent.
 
     Args:
-        work: to do in the child; its end of the channel is given. What it raises ends the child with status 1.
+        work: called in the child with its end of the channel. An exception ends the child with status 1.
 
     Attributes:
-        channel: our end. A child that a signal has stopped (SIGSTOP) while it is waited for is killed.
-        was_stopped: it was killed for that reason.
+        channel: the parent's end. A child that a signal has stopped (SIGSTOP) is killed if the parent waits for it.
+        was_stopped: the child was killed for that reason.
 
     Raises:
-        OSError: no process or no pipe is to be had.
+        OSError: the system refuses a process or a pipe.
     """
 
     def __init__(self, work: Callable[[Channel], None]) -> None:
         ours, childs = _channels()
-        # no signal of ours may be handled by Python in the child before it has its own handlers
+        # until the child has its own handlers, Python must not run ours there
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             with warnings.catch_warnings():
-                # from Python 3.12 on of threads: their locks are not used in the child
+                # Python 3.12 and newer warn of threads: the child does not use their locks
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self.pid = os.fork()
             if not self.pid:
@@ -146,20 +151,20 @@ class Forked:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             childs.close()
         self.channel = ours
-        os.set_blocking(ours._writing, False)  # a write that a stopped child does not take would wait for ever
-        ours.look = self._end_if_stopped
+        os.set_blocking(ours._writer, False)  # a write to a stopped child would block for ever
+        ours.check_other_end = self._kill_if_stopped
         self.was_stopped = False
-        self._found_stopped = 0  # looks in a row
+        self._found_stopped = 0  # checks in a row
         self._status: int | None = None
 
     def kill(self) -> None:
-        """End it at once; nothing happens where it has ended."""
+        """Kill it, unless it has ended."""
         if self._status is None:
             with suppress(ProcessLookupError):  # another part of this process has waited for all children
                 os.kill(self.pid, signal.SIGKILL)
 
-    def _end_if_stopped(self) -> None:
-        """Kill it if it is stopped at two looks in a row: Ctrl-Z stops both, and both go on at nearly the same time."""
+    def _kill_if_stopped(self) -> None:
+        """Kill it if two checks in a row find it stopped: Ctrl-Z stops both processes, and both continue together."""
         try:
             state = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:  # another part of this process has waited for it
@@ -170,13 +175,13 @@ class Forked:
             self.kill()
 
     def wait(self) -> int:
-        """Wait for its end, kill it where it does not end soon, and give the descriptors back.
+        """Wait until it has ended, kill it if it does not end soon, and close the channel.
 
         Returns:
-            Its status, negative where a signal has ended it.
+            Its exit status; negative: the signal that ended it.
         """
         if self._status is None:
-            if not self.channel.is_closed_within(_TO_END):
+            if not self.channel.drain(_TO_END):
                 self.kill()
             try:
                 self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -202,31 +207,31 @@ def _work(work: Callable[[Channel], None], channel: Channel, signals: set[int]) 
     """Do the work in the child, and end it."""
     code = 1
     try:
-        # what is collected closes files by numbers that are others' now
+        # a collected object would close a descriptor whose number is in use for something else
         gc.freeze()
-        _give_up_files({channel.fileno(), channel._writing})
+        _redirect_files({channel.fileno(), channel._writer})
         _ignore_signals()
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         work(channel)
         code = 0
     finally:
-        # not by a normal end: what is registered for it, and what is buffered, is the parent's
+        # not sys.exit(): the exit handlers and the buffered output are the parent's
         os._exit(code)
 
 
-def _give_up_files(kept: set[int]) -> None:
-    """Put nothing in the place of each file of the parent: who waits for the end of one waits for the parent alone.
+def _redirect_files(kept: set[int]) -> None:
+    """Redirect every other inherited descriptor to /dev/null: its peer sees end-of-file when the parent closes it.
 
-    The numbers stay taken, as objects that the parent has made may still close them.
+    The numbers stay in use, because inherited objects may still close them.
     """
-    nothing = os.open(os.devnull, os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
     for number in [int(path.name) for path in _DESCRIPTORS.iterdir()]:
-        if number not in {nothing, *kept}:
-            os.dup2(nothing, number)
+        if number not in {null, *kept}:
+            os.dup2(null, number)
 
 
 def _ignore_signals() -> None:
-    """Leave Ctrl-C to the parent, and have no handler of its own called."""
+    """Leave Ctrl-C to the parent, and remove its handlers."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):

@@ -1,7 +1,7 @@
-"""Ends process groups when the process that started them has ended, for whatever reason.
+"""Kills process groups when the process that started them has ended, for whatever reason.
 
-A shell of its own reads the groups from a pipe. When the pipe closes, it kills those that are left: after SIGKILL of
-the runner too. What has left its group is found by a mark in its environment, where there is /proc.
+A shell reads the groups from a pipe. When the pipe closes, also by SIGKILL of the runner, it kills the groups that are
+left. Where there is /proc, it finds processes that have left their group by a variable in their environment.
 """
 
 from __future__ import annotations
@@ -34,90 +34,87 @@ done
 
 
 class GroupGuard:
-    """Guards the process groups that are put in; `close` ends the guard, and all that is left of the programs.
-
-    That ends too when this process is killed.
-    """
+    """Kills the process groups added to it on `close`, or when this process ends, by SIGKILL too."""
 
     def __init__(self) -> None:
         self._mark = secrets.token_hex(16)
-        self._guard = self._started()
+        self._shell = self._start_shell()
         self._groups: set[int] = set()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _start_shell(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             ["/bin/sh", "-c", _SCRIPT, "pgchaos", f"{MARK}={self._mark}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            # Ctrl-C of the terminal is for its foreground processes
+            # the terminal sends Ctrl-C to its foreground processes
             start_new_session=True,
             env={"PATH": os.environ.get("PATH", os.defpath)},
         )
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What the environment of a guarded program must hold."""
+        """Variables that a guarded program must have in its environment."""
         return {MARK: self._mark}
 
     def add(self, group: int) -> None:
         """Guard a process group, whose leader this process has started.
 
         Raises:
-            OSError: it is not guarded: somebody has killed the guard, and another cannot be started.
-            ValueError: nor is it where this is closed.
+            OSError: it is not guarded: the shell was killed, and another cannot be started.
+            ValueError: it is not guarded, because this is closed.
         """
         self._groups.add(group)
         try:
-            self._tell(f"+ {group}\n")
-        except BrokenPipeError:  # somebody has killed it
-            self._end_guard()
-            self._guard = self._started()
-            self._tell("".join(f"+ {one}\n" for one in self._groups))
+            self._write(f"+ {group}\n")
+        except BrokenPipeError:  # the shell was killed from outside
+            self._end_shell()
+            self._shell = self._start_shell()
+            self._write("".join(f"+ {one}\n" for one in self._groups))
 
     def remove(self, group: int) -> None:
-        """Kill what is left of a group, and guard it no more.
+        """Kill what is left of a group, and stop guarding it.
 
         Args:
             group: its leader must not have been waited for before.
 
         Raises:
-            PermissionError: all of it are processes of another user.
+            PermissionError: all its processes belong to another user.
         """
         if group in self._groups:
             self._groups.discard(group)
             kill_group(group)
-            with contextlib.suppress(BrokenPipeError):  # a killed guard would not have ended it later
-                self._tell(f"- {group}\n")
+            with contextlib.suppress(BrokenPipeError):  # a killed shell would not have killed the group later
+                self._write(f"- {group}\n")
 
-    def _tell(self, lines: str) -> None:
-        assert self._guard.stdin is not None, "a pipe"
-        self._guard.stdin.write(lines.encode())
-        self._guard.stdin.flush()
+    def _write(self, lines: str) -> None:
+        assert self._shell.stdin is not None, "a pipe"
+        self._shell.stdin.write(lines.encode())
+        self._shell.stdin.flush()
 
     def close(self) -> None:
-        """Kill what is left, and end the guard; doing so again does nothing."""
+        """Kill what is left, and end the shell. Idempotent."""
         for group in tuple(self._groups):
-            with contextlib.suppress(PermissionError):  # told where its program was to end
+            with contextlib.suppress(PermissionError):  # reported when its program was to end
                 self.remove(group)
-        if self._end_guard() < 0:
-            # somebody has killed it: another ends what has left its group
-            self._guard = self._started()
-            self._end_guard()
+        if self._end_shell() < 0:
+            # the shell was killed from outside: a new one kills what has left its group
+            self._shell = self._start_shell()
+            self._end_shell()
 
-    def _end_guard(self) -> int:
-        """Have it do its work and end; give its status, negative where it was killed."""
-        assert self._guard.stdin is not None, "a pipe"
+    def _end_shell(self) -> int:
+        """Close the pipe and wait: the shell kills what is left. Return its status, negative if it was killed."""
+        assert self._shell.stdin is not None, "a pipe"
         with contextlib.suppress(BrokenPipeError):
-            self._guard.stdin.close()
-        return self._guard.wait()
+            self._shell.stdin.close()
+        return self._shell.wait()
 
 
 def kill_group(group: int) -> None:
-    """Kill a process group; nothing happens where it has ended.
+    """Kill a process group, unless it has ended.
 
     Raises:
-        PermissionError: all of it are processes of another user.
+        PermissionError: all its processes belong to another user.
     """
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)

@@ -18,11 +18,11 @@ from pgchaos.posix.postmaster import log_tail, open_log
 
 _READY_LIMIT = 30.0  # seconds
 _SET_PDEATHSIG = 1  # PR_SET_PDEATHSIG, linux/prctl.h
-_LIBC = ctypes.CDLL(None)  # loaded before a child needs it
+_LIBC = ctypes.CDLL(None)  # loaded here: a forked child must not load it
 
 
 class PoolerProcess:
-    """A pooler and its folder, where its account can write only once the files are there.
+    """A pooler and its folder. The account can write to the folder only after the files are in it.
 
     Args:
         folder: to be made; its parent belongs to the user of this process.
@@ -49,7 +49,7 @@ class PoolerProcess:
             os.chown(folder, account["user"], account["group"])
 
     def start(self, command: list[str], env: Mapping[str, str]) -> None:
-        """Start it; it ends with this process, however that ends (on Linux)."""
+        """Start it; on Linux the kernel kills it when this process ends."""
         with open_log(self._log) as log:
             self._process = subprocess.Popen(
                 command,
@@ -86,7 +86,7 @@ class PoolerProcess:
         return f"the pooler did not accept connections within {_READY_LIMIT:g} s: {log_tail(self._log)}"
 
     def end(self) -> str:
-        """Kill it, remove its folder, and give the end of its log."""
+        """Kill it, remove its folder, and return the end of its log."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

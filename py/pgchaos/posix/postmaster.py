@@ -14,7 +14,7 @@ from pgchaos.posix.disks import unmount
 from pgchaos.posix.files import read_below
 from pgchaos.posix.processes import children, look_up, send, working_in
 
-MARKER = "run.json"  # in a server's folder: the run that made it; the supervisor locks it as long as it lives
+MARKER = "run.json"  # in a server's folder: the run that made it; the supervisor holds a lock on it while it runs
 LOG = "server.log"
 READY_LIMIT = 60.0  # seconds for postgres to accept connections
 STOP_LIMIT = 2.0
@@ -54,7 +54,7 @@ def stop_postmaster(data: Path, lines: list[str], server: subprocess.Popen[bytes
     """Shut the server down in immediate mode: a private server needs no checkpoint."""
     if server is not None and server.poll() is not None:
         return
-    # the pid in the file may be another process's by now, or forged by the account: it must work in the data directory
+    # the pid in the file may be reused by now, or forged by the account: its process must work in the data directory
     recorded = lines[0].strip() if lines else ""
     pid = server.pid if server is not None else int(recorded) if recorded.isdigit() else 0
     postmaster = look_up(pid) if server is not None else {one.pid: one for one in working_in(data)}.get(pid)

@@ -50,7 +50,7 @@ def send(process: Process, number: int) -> bool:
     """Send a signal to a process, never to a later one with its number; False where the process has ended."""
     handle = _open(process.pid)
     try:
-        # the handle stays with the process that it was opened for, so the look comes after it
+        # open first, then look up: the handle cannot change to a later process with this number
         now = look_up(process.pid)
         if now is None or (now.started, now.user) != (process.started, process.user):
             return False

@@ -155,7 +155,7 @@ class SpeculativeRuns:
     def _receive(self, seconds: float = 0) -> None:
         """Handle the child's messages, after waiting at most so many seconds for the first one."""
         some = False
-        while self._child is not None and not self._over and self._child.channel.has_some(0 if some else seconds):
+        while self._child is not None and not self._over and self._child.channel.poll(0 if some else seconds):
             some = True
             try:
                 self._take(self._child.channel.receive())
@@ -165,7 +165,7 @@ class SpeculativeRuns:
     def _await_child(self) -> None:
         """Wait for a message of the child; if the user stops, end it."""
         assert self._child is not None, "it makes the run that is waited for"
-        self._child.channel.has_some(None, self._stop)
+        self._child.channel.poll(None, self._stop)
         if self._stop is not None and self._stop.is_set():
             self._end()
 
@@ -249,7 +249,7 @@ class SpeculativeRuns:
                 # the search was interrupted, perhaps within a message: read nothing more
                 self._over = True
                 self._tell(End(now=True))
-                if not self._child.channel.is_closed_within(_TO_STOP):
+                if not self._child.channel.drain(_TO_STOP):
                     self._child.kill()
                 self._status = self._child.wait()
         finally:
