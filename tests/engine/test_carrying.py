@@ -19,7 +19,7 @@ from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.faults import actions, outage
 from pgchaos.engine.faults.actions import NotDelivered, Row, TargetGone, carry_out, process
 from pgchaos.engine.faults.fault_connection import FaultConnection
-from pgchaos.engine.loop import Loop, alone
+from pgchaos.engine.loop import Loop, run_sync
 from pgchaos.engine.waits import sleep
 from pgchaos.server import PrivateServer, Sandbox, Server, ServerError, start_private
 from pgchaos.stop import Stop
@@ -66,7 +66,7 @@ def test_a_process_that_does_not_show_yet_is_waited_for(own_server: Server) -> N
     postmaster = own_server.private.pid
     with own_server.connect() as conn, own_server.connect() as other:
         reached = Reached(own_server.private, conn)
-        before = alone(process(reached, "autovacuum"))
+        before = run_sync(process(reached, "autovacuum"))
         # stopped, it starts no other in its place
         os.kill(postmaster, signal.SIGSTOP)
         try:
@@ -81,7 +81,7 @@ def test_a_process_that_does_not_show_yet_is_waited_for(own_server: Server) -> N
 
             thread = threading.Thread(target=go_on)
             thread.start()
-            assert alone(process(reached, "autovacuum")) != before
+            assert run_sync(process(reached, "autovacuum")) != before
             thread.join(60)
         finally:
             os.kill(postmaster, signal.SIGCONT)
@@ -94,7 +94,7 @@ def test_a_process_that_will_not_come_is_not(own_server: Server) -> None:
     ):
         reached = Reached(sandbox.server_control, conn)
         with pytest.raises(TargetGone, match="no autovacuum launcher"):
-            alone(process(reached, "autovacuum"))
+            run_sync(process(reached, "autovacuum"))
         assert reached.polls == 1
 
 
@@ -107,10 +107,10 @@ def test_another_backend_that_has_got_the_number_is_left_alone(own_server: Serve
         assert row is not None
         reached.start = f"{row[0]}1"  # a tenth of a microsecond later
         with pytest.raises(TargetGone, match=f"no backend {pid} any more"):
-            alone(carry_out(reached, kind, "", [pid]))
+            run_sync(carry_out(reached, kind, "", [pid]))
         assert other.execute("SELECT 1").fetchone() == (1,)
         reached.start = str(row[0])
-        alone(carry_out(reached, kind, "", [pid]))
+        run_sync(carry_out(reached, kind, "", [pid]))
         if kind == "terminate":
             with pytest.raises(psycopg.OperationalError):
                 other.execute("SELECT 1")
@@ -126,7 +126,7 @@ def test_a_server_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     ):
         for kind, argument in (("restart", ""), ("stop", "fast"), ("stop", "immediate")):
             with pytest.raises(NotDelivered, match=r"the server did not end within 0\.1 s"):
-                alone(carry_out(Reached(server, conn), kind, argument, ()))
+                run_sync(carry_out(Reached(server, conn), kind, argument, ()))
 
 
 def test_a_server_that_does_not_come_back_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

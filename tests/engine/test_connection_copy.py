@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from pgchaos.engine.connection import Connection
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.server import Server
 from pgchaos.stop import Stop
 
@@ -18,7 +18,7 @@ ROWS = 200_000
 @pytest.fixture
 def connection(server: Server) -> Iterator[Connection]:
     stop = Stop()
-    with server.sandbox() as sandbox, closing(alone(Connection.open(sandbox.conninfo, stop))) as made:
+    with server.sandbox() as sandbox, closing(run_sync(Connection.open(sandbox.conninfo, stop))) as made:
         yield made
     stop.close()
 

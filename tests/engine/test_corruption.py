@@ -10,7 +10,7 @@ import pytest
 
 from pgchaos.engine.amcheck import corruptions
 from pgchaos.engine.connection import Connection
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.reader import read
 from pgchaos.search.strategy import run
@@ -142,7 +142,7 @@ def test_relations_that_cannot_be_listed_are_told(server: Server, tmp_path: Path
     with (
         server.sandbox() as sandbox,
         closing(Stop()) as stop,
-        closing(alone(Connection.open(sandbox.conninfo, stop))) as connection,
+        closing(run_sync(Connection.open(sandbox.conninfo, stop))) as connection,
     ):
         with psycopg.connect(sandbox.conninfo) as other:
             other.execute("LOCK TABLE pg_catalog.pg_am")

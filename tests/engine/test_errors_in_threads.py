@@ -17,7 +17,7 @@ from pgchaos.engine.faults import commit_probe
 from pgchaos.engine.faults.timing import Timing
 from pgchaos.engine.invariant_monitor import InvariantMonitor
 from pgchaos.engine.lock_monitor import LockMonitor
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.session_runner import SessionRunner
 from pgchaos.engine.step_scheduler import StepScheduler
@@ -200,10 +200,10 @@ def test_where_the_next_server_is_prepared(monkeypatch: pytest.MonkeyPatch) -> N
 def test_where_an_old_libpq_cancels(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psycopg.pq, "version", lambda: 160000)
     with psycopg.connect(own.administrative()) as conn:
-        assert alone(cancel.cancel(conn.pgconn))
+        assert run_sync(cancel.cancel(conn.pgconn))
         monkeypatch.setattr(cancel, "_cancel_blocking", planted)
         with pytest.raises(PlantedError):
-            alone(cancel.cancel(conn.pgconn))
+            run_sync(cancel.cancel(conn.pgconn))
 
 
 def test_no_thread_is_started_that_would_lose_an_error() -> None:

@@ -285,9 +285,9 @@ def test_a_retry_belongs_to_the_step_that_failed(play: Play) -> None:
 
 def test_a_wait_that_the_servers_time_out_ends_is_waited_for(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     # the test is the time-out: the server's own might end the wait before it is seen
-    real, waited = SteppedCoordinator.await_news, threading.Event()
+    real, waited = SteppedCoordinator.wait_for_change, threading.Event()
 
-    async def await_news(self: SteppedCoordinator, seconds: float) -> None:
+    async def wait_for_change(self: SteppedCoordinator, seconds: float) -> None:
         waited.set()
         await real(self, seconds)
 
@@ -299,7 +299,7 @@ def test_a_wait_that_the_servers_time_out_ends_is_waited_for(play: Play, monkeyp
                 " WHERE application_name = 'b[1]' AND wait_event_type = 'Lock'"
             )
 
-    monkeypatch.setattr(SteppedCoordinator, "await_news", await_news)
+    monkeypatch.setattr(SteppedCoordinator, "wait_for_change", wait_for_change)
     thread = threading.Thread(target=cancel)
     thread.start()
     result = play(
@@ -375,7 +375,7 @@ def test_the_time_is_over_for_steps_too(play: Play, monkeypatch: pytest.MonkeyPa
     assert failure.text == "the sessions did not end within 600s"
     assert [(s.session, s.doing) for s in result.stopped_sessions] == [
         ("a[1]", "runs"),
-        ("b[1]", "stands before step 2"),
+        ("b[1]", "is before step 2"),
     ]
     assert result.duration < 60
 

@@ -244,9 +244,9 @@ def test_it_strikes_once_or_at_the_execution_that_is_named(
     ("body", "line", "why"),
     [
         ("-- chaos:fault terminate when blocked\nSELECT 1;", 2, "the statement was over before it could strike"),
-        ("-- chaos:fault terminate of b when blocked\nSELECT 1;", 2, "b[1] came to the end without being blocked"),
-        ("-- chaos:fault terminate on 3rd execution\nSELECT 1;", 2, "its line was come to 1 time only"),
-        ("\\if 0\n-- chaos:fault terminate\nSELECT 1;\n\\endif\nSELECT 1;", 3, "no session came to its line"),
+        ("-- chaos:fault terminate of b when blocked\nSELECT 1;", 2, "b[1] ended without being blocked"),
+        ("-- chaos:fault terminate on 3rd execution\nSELECT 1;", 2, "its line was reached only once"),
+        ("\\if 0\n-- chaos:fault terminate\nSELECT 1;\n\\endif\nSELECT 1;", 3, "no session reached its line"),
         ("-- chaos:wait for over\n-- chaos:fault cancel of b\nSELECT 1;", 3, "without being in a statement"),
     ],
 )

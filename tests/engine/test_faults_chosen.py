@@ -316,7 +316,7 @@ def test_a_fault_of_a_file_is_delivered_in_each_session_that_includes_it(play: P
     )
     failure = only(result)
     assert (failure.kind, str(failure.place)) == ("fault", "end.sql:1")
-    assert "no session came to its line of end.sql in b" in failure.text
+    assert "no session reached its line of end.sql in b" in failure.text
 
 
 def test_what_no_run_delivered_is_of_no_value_that_a_token_replays(play: Play) -> None:

@@ -12,10 +12,10 @@ import pytest
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.coordinator import Coordinator
 from pgchaos.engine.faults.commit_probe import CommitProbe
-from pgchaos.engine.faults.commits import CommitHold, let_go
+from pgchaos.engine.faults.commits import CommitHold, release_commits
 from pgchaos.engine.faults.fault_connection import FaultConnection
 from pgchaos.engine.faults.fault_injector import FaultInjector
-from pgchaos.engine.loop import Loop, alone, begin
+from pgchaos.engine.loop import Loop, begin, run_sync
 from pgchaos.engine.session_log import SessionLog
 from pgchaos.language.fault_kinds import disks_of
 from pgchaos.language.reader import read
@@ -37,7 +37,7 @@ def fault_connection(play: Play, stop: Stop) -> Iterator[FaultConnection]:
     with play.server.own_server_sandbox((), {}, {}) as sandbox:
         made = FaultConnection(ConnectionFactory(sandbox, keep=False, join=False), stop, set())
         yield made
-        alone(made.close())
+        run_sync(made.close())
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -59,11 +59,11 @@ async def standbys(fault_connection: FaultConnection) -> list[object]:
 def test_the_name_is_taken_back_again_when_commits_are_let_go(fault_connection: FaultConnection, stop: Stop) -> None:
     async def holds() -> None:
         hold = CommitHold(fault_connection, stop)
-        assert await hold.take()
+        assert await hold.hold()
         assert not await standbys(fault_connection)
         await fault_connection.ask(SET)
         assert await standbys(fault_connection) == ["pgchaos_nobody"]
-        await hold.give()
+        await hold.release()
         assert (await standbys(fault_connection), fault_connection.named, fault_connection.holding.held) == (
             [],
             False,
@@ -78,14 +78,14 @@ def test_the_name_is_taken_back_of_a_server_that_was_down_meanwhile(
 ) -> None:
     async def holds() -> None:
         hold = CommitHold(fault_connection, stop)
-        assert await hold.take()
+        assert await hold.hold()
         await fault_connection.ask(SET)
         server_control(fault_connection).stop("immediate")
-        await hold.give()
+        await hold.release()
         assert (fault_connection.named, fault_connection.holding.held) == (True, False)
         server_control(fault_connection).start()
         assert await standbys(fault_connection) == ["pgchaos_nobody"]
-        assert await let_go(fault_connection)
+        assert await release_commits(fault_connection)
         assert not await standbys(fault_connection)
 
     run(holds())

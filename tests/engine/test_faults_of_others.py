@@ -45,7 +45,7 @@ def test_where_he_is_not_blocked_a_search_passes_on(play: Play) -> None:
 def test_a_fault_that_is_written_there_is_told_at_once(play: Play) -> None:
     failure = only(play(HELD.format(head="", fault="cancel", times="", options="")))
     assert (failure.kind, str(failure.place)) == ("fault", "scenario.sql:6")
-    assert "could not be delivered: waiter[1] waits at wait for held, and does not come to be blocked" in failure.text
+    assert "could not be delivered: waiter[1] waits at wait for held, and will not be blocked" in failure.text
 
 
 STEPPED = """
@@ -68,7 +68,7 @@ STEPPED = """
 def test_under_a_schedule_nobody_is_waited_for_who_stands_before_a_step(play: Play) -> None:
     failure = only(play(STEPPED.format(schedule="holder.1 holder.2 holder.3 waiter.1", times="")))
     assert failure.kind == "fault"
-    assert "could not be delivered: waiter[1] stands before step 1, and does not come to be blocked" in failure.text
+    assert "could not be delivered: waiter[1] is before step 1, and will not be blocked" in failure.text
 
 
 def test_under_a_schedule_he_is_struck_where_he_is_blocked(play: Play) -> None:
@@ -111,7 +111,7 @@ THIRD = """
 def test_who_is_held_up_by_us_through_a_third_is_not_waited_for(play: Play) -> None:
     failure = only(play(THIRD.format(third="DELETE FROM t;")))
     assert failure.kind == "fault"
-    assert "waiter[1] waits at wait for next, and does not come to be blocked" in failure.text
+    assert "waiter[1] waits at wait for next, and will not be blocked" in failure.text
 
 
 def test_a_third_whose_patience_has_an_end_may_still_let_him_go_on(play: Play) -> None:
@@ -138,13 +138,13 @@ LOST_UNAWARES = "-- chaos:fault terminate after\nSELECT 'lost';"
 @pytest.mark.parametrize(
     ("fault", "body", "why"),
     [
-        ("cancel", NOTHING_SAID, "b[1] came to the end without being in a statement"),
+        ("cancel", NOTHING_SAID, "b[1] ended without being in a statement"),
         ("cancel", LOST, "b[1] has no connection"),
         ("terminate", LOST, "b[1] has no connection"),
         ("terminate", LOST_UNAWARES, "the server has no backend"),
         ("kill", LOST_UNAWARES, "the server has no process"),
-        ("cancel when blocked", "SELECT 'b';", "b[1] came to the end without being blocked"),
-        ("terminate when blocked", "SELECT 'b';", "b[1] came to the end without being blocked"),
+        ("cancel when blocked", "SELECT 'b';", "b[1] ended without being blocked"),
+        ("terminate when blocked", "SELECT 'b';", "b[1] ended without being blocked"),
     ],
 )
 def test_who_is_never_there_to_be_struck_fails_the_search_and_says_why(
@@ -161,7 +161,7 @@ def test_who_is_never_there_to_be_struck_fails_the_search_and_says_why(
 
 def test_a_session_that_sends_no_statement_that_was_chosen_is_told_of(play: Play) -> None:
     body = "-- chaos:session a\n-- chaos:fault terminate at any step\n\\if false\nSELECT 1;\n\\endif\n"
-    assert "at no step that the search chose: no session came to one" in only(play(body + CHECK)).text
+    assert "at no step that the search chose: no session reached one" in only(play(body + CHECK)).text
 
 
 def test_who_is_in_a_statement_at_some_step_is_cancelled_there(play: Play) -> None:

@@ -12,7 +12,7 @@ from pgchaos.engine.amcheck import corruptions
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.history_tables import fill
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.section import Section
 from pgchaos.engine.session_log import SessionLog
@@ -90,7 +90,7 @@ def test_a_question_takes_no_longer_than_the_scenario_may(own_server: Server, tm
     with (
         closing(Stop()) as cleanup_stop,
         own_server.sandbox() as sandbox,
-        closing(alone(Connection.open(sandbox.conninfo, cleanup_stop))) as connection,
+        closing(run_sync(Connection.open(sandbox.conninfo, cleanup_stop))) as connection,
     ):
         connection.limit, connection.ends_when_late = 1.0, True
         go_on = stop(own_server, [connection.pid])

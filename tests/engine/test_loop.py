@@ -17,8 +17,8 @@ import pytest
 
 import pgchaos.engine
 from pgchaos.engine.blocking import in_thread
-from pgchaos.engine.loop import Loop, Task, alone, begin
-from pgchaos.engine.waits import AT_WORK, LATE, READY, STOPPED, Mutex, News, Wait, ready_at_once, sleep
+from pgchaos.engine.loop import Loop, Task, begin, run_sync
+from pgchaos.engine.waits import ACTIVE_LOOPS, LATE, READY, STOPPED, Condition, Mutex, Wait, ready_at_once, sleep
 from pgchaos.stop import Stop
 
 
@@ -29,14 +29,14 @@ def run(work: Coroutine[Any, Any, object], stop: Stop | None = None) -> object:
 def test_tasks_go_on_while_others_wait() -> None:
     went: list[str] = []
 
-    async def task(name: str, news: News, other: News) -> None:
+    async def task(name: str, news: Condition, other: Condition) -> None:
         for number in range(3):
             went.append(f"{name}{number}")
             other.notify()
             await news.wait(time.monotonic() + 0.2)
 
     async def main() -> None:
-        one, other = News(), News()
+        one, other = Condition(), Condition()
         tasks = begin(task("a", one, other)), begin(task("b", other, one))
         for each in tasks:
             assert await each.ends()
@@ -91,10 +91,10 @@ def test_a_look_for_what_is_ready_at_once_ends_by_itself() -> None:
     assert ready_at_once(poll) == []
     os.write(write, b"x")
     assert ready_at_once(poll) == [(read, select.POLLIN)]
-    AT_WORK.update((read, write))
+    ACTIVE_LOOPS.update((read, write))
     assert ready_at_once(poll) == [], "the processors are left to the other one"
-    AT_WORK.difference_update((read, write))
-    assert not AT_WORK
+    ACTIVE_LOOPS.difference_update((read, write))
+    assert not ACTIVE_LOOPS
     os.close(read)
     os.close(write)
 
@@ -152,11 +152,11 @@ def test_those_who_wake_each_other_leave_time_for_others() -> None:
 @pytest.mark.parametrize("seconds", [0.0005, 0.02])
 def test_a_wait_is_late(seconds: float) -> None:
     async def main() -> object:
-        return await News().wait(time.monotonic() + seconds)
+        return await Condition().wait(time.monotonic() + seconds)
 
     began = time.monotonic()
     assert run(main()) is LATE
-    assert alone(main()) is LATE
+    assert run_sync(main()) is LATE
     assert time.monotonic() - began >= 2 * seconds
 
 
@@ -164,7 +164,7 @@ def test_a_stop_wakes_those_who_heed_it_from_any_thread() -> None:
     stop, other = Stop(), Stop()
 
     async def main() -> list[object]:
-        heeds, not_so, later = (begin(News().wait(time.monotonic() + 0.3, one)) for one in (stop, other, None))
+        heeds, not_so, later = (begin(Condition().wait(time.monotonic() + 0.3, one)) for one in (stop, other, None))
         assert await heeds.ends(30)
         assert await not_so.ends(30)
         assert await later.ends(30)
@@ -175,7 +175,7 @@ def test_a_stop_wakes_those_who_heed_it_from_any_thread() -> None:
     thread.start()
     assert run(main()) == [STOPPED, LATE, LATE, True]
     thread.join()
-    assert alone(sleep(600, stop)) is True  # the stop is set
+    assert run_sync(sleep(600, stop)) is True  # the stop is set
     stop.close()
     other.close()
 
@@ -274,7 +274,7 @@ def test_what_fails_in_a_thread_is_raised_where_it_is_waited_for() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        alone(in_thread(fails, "fails"))
+        run_sync(in_thread(fails, "fails"))
 
 
 def test_what_blocks_too_long_is_left_to_itself() -> None:
@@ -285,7 +285,7 @@ def test_what_blocks_too_long_is_left_to_itself() -> None:
         over.set()
 
     with pytest.raises(TimeoutError):
-        alone(in_thread(blocks, "blocks", 0.01))
+        run_sync(in_thread(blocks, "blocks", 0.01))
     go.set()
     assert over.wait(60)
 
@@ -303,7 +303,7 @@ def test_ctrl_c_reaches_a_coroutine_that_runs_by_itself() -> None:
 
     timer = threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        alone(work())
+        run_sync(work())
     assert met == ["cleaned up"]
 
 
@@ -311,11 +311,11 @@ def test_in_a_loop_nobody_blocks_all_others() -> None:
     async def main() -> None:
         work = sleep(0)
         try:
-            alone(work)
+            run_sync(work)
         finally:
             work.close()
 
-    with pytest.raises(AssertionError, match="it is awaited"):
+    with pytest.raises(AssertionError, match="in a loop await it"):
         run(main())
 
 

@@ -186,5 +186,5 @@ def test_who_is_cancelled_and_still_seen_blocked_is_not_stuck(tmp_path: Path, st
         if struck:
             coordinator.strike([2, 3])
         for _ in range(4):
-            coordinator.see(coordinator.busy(-1), {2: (1,)}, clock.now())
+            coordinator.add_snapshot(coordinator.busy(-1), {2: (1,)}, clock.now())
     assert [failure.kind for failure in log.failures] == ([] if struck else ["wait"])

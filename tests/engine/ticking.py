@@ -18,7 +18,7 @@ import pytest
 from psycopg import pq
 
 from pgchaos.engine.connection import Connection, ConnectionLost
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.server import ServerSettings, open_server
 from pgchaos.stop import Stop
 from tests.engine.playing import Play
@@ -67,7 +67,7 @@ def black_hole() -> None:
         conninfo = f"host=127.0.0.1 port={listening.getsockname()[1]} sslmode=disable gssencmode=disable dbname=x"
         try:
             with pytest.raises(ConnectionLost, match="timed out"):
-                alone(Connection.open(conninfo, stop, seconds=2.0))
+                run_sync(Connection.open(conninfo, stop, seconds=2.0))
         finally:
             stop.close()
 

@@ -14,7 +14,7 @@ from pgchaos.stop import Stop
 def test_less_than_a_millisecond_is_waited_for_as_long_as_asked(stop: Stop) -> None:
     def waited() -> float:
         begun = time.monotonic()
-        assert not Poller(stop, None).news(0.0004)
+        assert not Poller(stop, None).poll(0.0004)
         return time.monotonic() - begun
 
     # poll would take a whole one each time; on a busy machine, some take longer
@@ -26,4 +26,4 @@ def test_less_than_a_millisecond_is_waited_for_as_long_as_asked(stop: Stop) -> N
 def test_a_stop_ends_a_wait_of_any_length(stop: Stop, seconds: float) -> None:
     stop.set()
     with pytest.raises(Interrupted, match="the run was stopped"):
-        Poller(stop, None).news(seconds)
+        Poller(stop, None).poll(seconds)

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
 from pgchaos.engine.specs.session_cache import watch_conninfo
 from pgchaos.engine.specs.spec_connection import SpecConnection
@@ -32,8 +32,8 @@ def test_time_outs_of_the_role_take_no_turn_away(private_server: Server, setting
     impatient = make_conninfo(watch, application_name="impatient")
     with (
         closing(stop),
-        closing(alone(SpecConnection.open(base, stop))) as first,
-        closing(alone(SpecConnection.open(impatient, stop))) as second,
+        closing(run_sync(SpecConnection.open(base, stop))) as first,
+        closing(run_sync(SpecConnection.open(impatient, stop))) as second,
     ):
         one, other = BlockedDetector(first, stop), BlockedDetector(second, stop)
         one.prepare()
@@ -50,7 +50,7 @@ def test_time_outs_of_the_role_take_no_turn_away(private_server: Server, setting
         with private_server.connect() as conn:
             until(lambda: conn.execute(_WAITS).fetchone(), "the other waits")
         assert not had.is_set()
-        one.rest()
+        one.release()
         assert had.wait(30)
         thread.join(30)
-        other.rest()
+        other.release()

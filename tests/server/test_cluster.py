@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from pgchaos.engine.faults import actions
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.language.header_model import Requirement
 from pgchaos.language.problems import Place
 from pgchaos.server import ServerError
@@ -149,7 +149,7 @@ def test_a_disk_has_room_again_though_the_file_that_filled_it_is_open(own: Clust
         assert sandbox.server_control is not None
         disk = sandbox.server_control.folder / "disk"
         before = os.statvfs(disk).f_bavail
-        alone(actions.fill(SimpleNamespace(server_control=sandbox.server_control, do=at_once), "disk"))
+        run_sync(actions.fill(SimpleNamespace(server_control=sandbox.server_control, do=at_once), "disk"))
         assert os.statvfs(disk).f_bavail == 0
         assert not [path for path in disk.iterdir() if path.is_file()]
         # as a process does that is being started just then

@@ -17,8 +17,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL
 
 from pgchaos.engine.answer import ServerError
-from pgchaos.engine.connect import ConnectionLost, connected, recovers
-from pgchaos.engine.loop import alone
+from pgchaos.engine.connect import ConnectionLost, is_recovering, open_pgconn
+from pgchaos.engine.loop import run_sync
 from pgchaos.server import ServerSettings, binaries, open_server
 from pgchaos.server.database_factory import connect_for_long
 from pgchaos.stop import Stop
@@ -103,7 +103,7 @@ def test_a_refusal_is_known_by_its_state(
     german: str, stop: Stop, parameters: dict[str, str], state: str, words: str
 ) -> None:
     with pytest.raises(ConnectionLost) as refused:
-        alone(connected(make_conninfo(german, **parameters), stop, 30))
+        run_sync(open_pgconn(make_conninfo(german, **parameters), stop, 30))
     error = refused.value.error
     assert error.sqlstate == state
     assert words in error.message
@@ -116,7 +116,7 @@ def test_a_german_server_without_room_is_known(german: str, stop: Stop) -> None:
 
         def take_all() -> None:
             for _ in range(100):
-                stack.callback(alone(connected(german, stop, 30)).finish)
+                stack.callback(run_sync(open_pgconn(german, stop, 30)).finish)
 
         with pytest.raises(ConnectionLost) as refused:
             take_all()
@@ -126,7 +126,7 @@ def test_a_german_server_without_room_is_known(german: str, stop: Stop) -> None:
 def test_a_server_that_recovers_is_known_and_waited_for(german: str, stop: Stop) -> None:
     def refusal() -> ServerError | None:
         try:
-            alone(connected(german, stop, 30)).finish()
+            run_sync(open_pgconn(german, stop, 30)).finish()
         except ConnectionLost as refused:
             return refused.error
         return None
@@ -141,7 +141,7 @@ def test_a_server_that_recovers_is_known_and_waited_for(german: str, stop: Stop)
     seen = [error]
     while (error := refusal()) is not None:
         seen.append(error)
-    assert all(map(recovers, seen)), seen
+    assert all(map(is_recovering, seen)), seen
     crash()
     while refusal() is None:
         pass

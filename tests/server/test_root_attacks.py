@@ -20,7 +20,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine.faults import actions
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.posix.disks import Ballast
 from pgchaos.server import PrivateServer, ServerError, binaries, start_private
 from pgchaos.server.cluster import ClusterFactory
@@ -125,7 +125,7 @@ def test_a_disk_that_the_system_does_not_let_us_fill_is_not_full() -> None:
     filled = SimpleNamespace(fill=lambda _: ballast.fill(place))
     try:
         with no_large_files(), pytest.raises(actions.NotDelivered, match=r"the disk is not full: .*File too large"):
-            alone(actions.fill(SimpleNamespace(server_control=filled, do=at_once), "disk"))
+            run_sync(actions.fill(SimpleNamespace(server_control=filled, do=at_once), "disk"))
     finally:
         ballast.empty()
 
@@ -136,7 +136,7 @@ def test_a_disk_is_not_filled_through_a_link(victim: Path) -> None:
         assert sandbox.server_control is not None
         attempt(sandbox.server_control, f"ln -s '{victim}' {sandbox.server_control.folder}/disk/pgchaos.ballast")
         with no_large_files():
-            alone(actions.fill(SimpleNamespace(server_control=sandbox.server_control, do=at_once), "disk"))
+            run_sync(actions.fill(SimpleNamespace(server_control=sandbox.server_control, do=at_once), "disk"))
         sandbox.server_control.empty()
     assert victim.read_text() == "untouched"
 
@@ -195,7 +195,7 @@ def test_a_process_that_is_no_child_of_the_server_is_not_killed_for_it(
     server: PrivateServer, bystander: subprocess.Popen[bytes]
 ) -> None:
     with pytest.raises(actions.TargetGone):
-        alone(actions._kill_one(SimpleNamespace(server_control=server), bystander.pid))
+        run_sync(actions._kill_one(SimpleNamespace(server_control=server), bystander.pid))
     assert bystander.poll() is None
 
 

@@ -14,7 +14,7 @@ from pgchaos.engine.admin_connection import AdminConnection
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.faults import fault_connection
 from pgchaos.engine.faults.fault_connection import FaultConnection
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.server import Server, ServerSettings, open_server
 from pgchaos.server.settings import ServerError
 from pgchaos.stop import Stop
@@ -72,13 +72,13 @@ def test_the_own_connections_of_a_run_begin_with_their_own(
         admin, fault = AdminConnection(factory, stop, set(), []), FaultConnection(factory, stop, set())
         own = [own for _, own in SET.values()]
         assert [*map(list, admin.connection().ask(shows).rows())] == [own]
-        asked = alone(fault.ask(shows))
+        asked = run_sync(fault.ask(shows))
         assert asked is not None
         assert [*map(list, asked)] == [own]
-        alone(fault.take_connections())
+        run_sync(fault.take_connections())
         # they only stay
         assert [*map(list, fault._taken[0].ask("SHOW idle_session_timeout").rows())] == [["0"]]
-        alone(fault.close())
+        run_sync(fault.close())
         admin.close()
 
 

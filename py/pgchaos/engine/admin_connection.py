@@ -1,4 +1,4 @@
-"""The connection by which a run itself looks at the server: for history and leaks, and who waits for whom."""
+"""The connection that a run itself uses: to fill the history, to find leaks and to read which session blocks which."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import TypeVar
 from pgchaos.engine.answer import LOST
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import SILENT_LIMIT, ConnectionFactory
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.waits import sleep
 from pgchaos.results import Record
 from pgchaos.stop import Stop
 
 NAME = "looks"
-"""What it is called on the server."""
+"""Its application_name."""
 _CRASH = 0.5
-"""Seconds in which a crash of the server is noticed."""
+"""Seconds in which a crash of the server shows."""
 _T = TypeVar("_T")
 
 
 class AdminConnection:
-    """A connection that comes again where the sessions made the server crash.
+    """A connection that is replaced if it is lost, for example because the sessions made the server crash.
 
     Args:
         factory: to the scenario's database.
-        cleanup_stop: a stop for what goes on when the sessions are stopped.
-        pids: every backend that this opens is put in.
-        records: of the run: they tell whether a connection of a session was lost.
-        connection: that was kept from another run; None to open one.
+        cleanup_stop: the stop for work that continues after the sessions are stopped.
+        pids: the backend of each connection is added.
+        records: of the run; they show whether a session lost its connection.
+        connection: kept from another run; None to open one.
     """
 
     def __init__(
@@ -48,19 +48,19 @@ class AdminConnection:
 
     @property
     def current(self) -> Connection | None:
-        """The connection, where there is one."""
+        """The connection, if there is one."""
         return self._connection
 
     def release(self) -> None:
-        """Leave the connection open, for another run."""
+        """Leave the connection open for another run."""
         self._connection = None
 
     def connection(self) -> Connection:
-        """Do what `connected` does where nothing else goes on meanwhile."""
-        return alone(self.connected())
+        """Call `connected` without a loop."""
+        return run_sync(self.connected())
 
     async def connected(self) -> Connection:
-        """Give the connection, outside a transaction.
+        """Return a usable connection outside a transaction.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
@@ -72,7 +72,7 @@ class AdminConnection:
             await connection.end()
         if self._connection is None:
             self._connection = await self._factory.open(NAME, self._cleanup_stop, own=True, again=True)
-            # who waits for this one waits for nothing but a look
+            # it only reads: a late query is not cancelled
             self._connection.ends_when_late = True
             self._pids.add(self._connection.pid)
         return self._connection
@@ -85,16 +85,16 @@ class AdminConnection:
         return any(record.sqlstate == LOST for record in self._records)
 
     def ask(self, query: Callable[[Connection], _T]) -> _T:
-        """Look; once more where only that shows that the connection is lost.
+        """Run a query; a second time if the first shows that the connection is lost.
 
         Args:
-            query: asks by the connection that it is given, and may be called twice.
+            query: called with the connection, at most twice.
 
         Returns:
             What it returns.
 
         Raises:
-            ConnectionLost: what was asked failed.
+            ConnectionLost: the query failed.
         """
         try:
             return query(self.connection())
@@ -103,10 +103,10 @@ class AdminConnection:
                 raise
         return query(self.connection())
 
-    async def settle(self) -> None:
-        """Where a connection broke, a crash may be on its way: wait until it has come, or it seems there is none.
+    async def wait_for_crash(self) -> None:
+        """If a session lost its connection, wait until a crash of the server shows, or until it is unlikely.
 
-        The postmaster needs a moment to notice that a backend was killed; then all connections break, ours too.
+        The postmaster needs a moment to notice a killed backend; then all connections break, this one too.
         """
         until = time.monotonic() + _CRASH
         broken = self._was_lost()
@@ -114,7 +114,7 @@ class AdminConnection:
             await sleep(0.005, self._cleanup_stop)  # polled: a crash is not reported
 
     def close(self) -> None:
-        """End the connection; doing so again does nothing."""
+        """End the connection. Idempotent."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

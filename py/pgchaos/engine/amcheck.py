@@ -1,6 +1,6 @@
-"""Whether what a scenario wrote is whole: PostgreSQL's own amcheck over its tables and B-tree indexes.
+"""Checks what a scenario wrote for corruption: runs PostgreSQL's amcheck on its tables and B-tree indexes.
 
-All of it is one transaction that is rolled back, the extension with it: nothing is left in anybody's database.
+All of it, CREATE EXTENSION too, is one transaction that is rolled back: nothing is left in a user's database.
 
 Sources:
     https://www.postgresql.org/docs/current/amcheck.html
@@ -21,11 +21,11 @@ from pgchaos.server import Sandbox
 
 _TAGS = frozenset({"corruption", "recovery"})
 _CORRUPTED = ("XX001", "XX002")
-"""data_corrupted and index_corrupted: whatever else goes wrong says nothing of the relation."""
+"""data_corrupted and index_corrupted: other errors do not mean that the relation is corrupt."""
 _PATIENCE = 60.0
 """Seconds for one relation."""
 _SHOWN = 5
-"""Findings of one table that are shown."""
+"""Findings of one relation that are shown."""
 _BEGIN = """
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SET LOCAL lock_timeout = '1s';
@@ -47,7 +47,7 @@ SELECT c.oid, c.oid::pg_catalog.regclass, c.relkind
    AND ({every} OR n.nspname = {schema} OR coalesce(t.relname, c.relname) = ANY ({names}))
  ORDER BY c.relkind DESC, 2
 """
-"""`every`: all of them are the scenario's; else those of its schema, and of its name in its text."""
+"""`every`: all relations are the scenario's; otherwise those in its schema, and those whose name is in its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +60,30 @@ class _Relation:
 def corruptions(
     connection: Connection, scenario: Scenario, sandbox: Sandbox, *, asked: bool
 ) -> tuple[list[Failure], list[str]]:
-    """Look for corruption where a scenario is tagged `corruption` or `recovery`, or where it was asked for."""
+    """Look for corruption if a scenario is tagged `corruption` or `recovery`, or if the user asked for it."""
     if not asked and _TAGS.isdisjoint(scenario.tags):
         return [], []
     query = f"{_BEGIN}SAVEPOINT pgchaos; {_relations(scenario, sandbox)}"
-    begun = connection.ask(query, deadline=connection.within(_PATIENCE))
+    first = connection.ask(query, deadline=connection.within(_PATIENCE))
     try:
-        if begun.error is not None:
-            text = f"amcheck could not be used: {_said(begun)}"
-            if begun.error.sqlstate in _CORRUPTED:
+        if first.error is not None:
+            text = f"amcheck could not be used: {_error_text(first)}"
+            if first.error.sqlstate in _CORRUPTED:
                 return [Failure("amcheck", (), text)], []
             return ([Failure("error", ("amcheck",), text)], []) if asked else ([], [text])
-        *_, which, _, there = begun.results
-        schema, arguments = (str(cell) for cell in next(which.rows()))
-        relations = [_Relation(str(oid), str(name), kind == "i") for oid, name, kind in there.rows()]
+        *_, extension, _, found = first.results
+        schema, arguments = (str(cell) for cell in next(extension.rows()))
+        relations = [_Relation(str(oid), str(name), kind == "i") for oid, name, kind in found.rows()]
         return _check_relations(connection, relations, schema, int(arguments))
     finally:
         connection.ask("ROLLBACK", deadline=connection.within(_PATIENCE))
 
 
 def _relations(scenario: Scenario, sandbox: Sandbox) -> str:
-    """Ask for the tables that are the scenario's, and their indexes.
+    """Write the query for the scenario's tables and their indexes.
 
-    In a database of the scenario's own these are all. In the user's own they are those of the scenario's schema, and
-    those whose name is a word of its file: what else it wrote, through functions of the user's, is not known.
+    In a database of its own these are all. In a user's database they are those in the scenario's schema, and those
+    whose name is a word of its file; what it wrote through functions of the user is unknown.
     """
     words = sorted(set(re.findall(r"\w+", scenario.source.lower())))
     query = sql.SQL(_RELATIONS).format(
@@ -100,15 +100,15 @@ def _check_relations(
     failures: list[Failure] = []
     notes: list[str] = []
     for relation in relations:
-        # what the one before it came to may be an error
+        # the query before may have failed
         query = f"ROLLBACK TO pgchaos; {_query(relation, schema, arguments)}"
         answer = connection.ask(query, deadline=connection.within(_PATIENCE))
         found = [str(row[0]) for result in answer.results for row in result.rows() if row[0] is not None]
         what = f"{'index' if relation.is_index else 'table'} {relation.name}"
         if answer.error is not None and answer.error.sqlstate in _CORRUPTED:
-            found = [_said(answer)]
+            found = [_error_text(answer)]
         elif answer.error is not None:
-            notes.append(f"amcheck could not look at {what}: {_said(answer)}")
+            notes.append(f"amcheck could not look at {what}: {_error_text(answer)}")
             continue
         if found:
             failures.append(Failure("amcheck", (), f"amcheck: {what} is corrupt", None, tuple(_few(found))))
@@ -116,7 +116,7 @@ def _check_relations(
 
 
 def _query(relation: _Relation, schema: str, arguments: int) -> str:
-    """Write the question; of an index with whether all of the table is in it, and from 17 on whether it is unique."""
+    """Write the check; of an index with heapallindexed, and from 17 on with checkunique."""
     if relation.is_index:
         more = ", true" * (arguments - 1)
         return f"SELECT nullif({schema}.bt_index_check({relation.oid}{more})::text, '')"
@@ -131,6 +131,6 @@ def _few(found: list[str]) -> list[str]:
     return found if more <= 0 else [*found[:_SHOWN], f"… and {more} more"]
 
 
-def _said(answer: Answer) -> str:
+def _error_text(answer: Answer) -> str:
     error = answer.error
     return "" if error is None else f"{error.message} ({error.sqlstate})"

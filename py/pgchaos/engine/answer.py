@@ -1,4 +1,4 @@
-"""What the server answered to one query: results, an error, the end of the connection."""
+"""The server's answer to one query: results, an error, the loss of the connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_CONNECTED = "08001"
 BLOCK = frozenset(map(int, (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)))
 """The transaction statuses in which a block is open, failed or not."""
 RESETS_SETTINGS = frozenset({"ROLLBACK", "RESET", "DISCARD ALL"})
-"""Tags of statements that may take the engine's settings away."""
+"""Tags of statements that may reset the engine's settings."""
 
 Row = tuple["str | None", ...]
 _SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_CELL = 10, 10, 200  # of a result that a report shows; characters of a value
@@ -28,37 +28,26 @@ _ROWS_IN_TAG = re.compile(r" (\d+)$")
 
 @lru_cache(maxsize=1024)
 def rows_in(tag: str) -> int | None:
-    """Read the number of rows in a tag; None where it holds none."""
+    """Read the number of rows in a command tag; None if it has none."""
     found = _ROWS_IN_TAG.search(tag)
     return int(found[1]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
 class ServerError:
-    """An error as the server said it, or the loss of the connection.
-
-    Args:
-        sqlstate: five characters.
-        message: the primary message.
-        hint: detail, hint, context and position, a line each.
-        lost: the connection is gone.
-        said: the server itself gave the SQLSTATE.
-        position: the character of the query that it points to, from 1; 0 where it points to none.
-        broken: the server took a new connection and ended it without a word.
-        sent: the statement may have reached the server.
-    """
+    """An error reported by the server, or the loss of the connection."""
 
     sqlstate: str
-    message: str
-    hint: tuple[str, ...] = ()
-    lost: bool = False
-    said: bool = True
-    position: int = 0
-    broken: bool = False
-    sent: bool = True
+    message: str  # the primary message
+    hint: tuple[str, ...] = ()  # detail, hint, query and context, a line each
+    lost: bool = False  # the connection is lost
+    from_server: bool = True  # the server reported the SQLSTATE
+    position: int = 0  # the character of the query that it points to, from 1; 0: none
+    broken: bool = False  # the server accepted a new connection and closed it without a message
+    sent: bool = True  # the statement may have reached the server
 
 
-@dataclass(slots=True)  # not frozen: every statement has one, and to make a frozen one takes four times as long
+@dataclass(slots=True)  # not frozen: each statement has one, and creating a frozen one takes four times as long
 class Result:
     """One result of a query: its tag and, lazily, its rows as text."""
 
@@ -67,12 +56,12 @@ class Result:
 
     @property
     def count(self) -> int | None:
-        """Rows returned or affected; None where the tag holds no number."""
+        """Rows returned or affected; None if the tag has no number."""
         return rows_in(self.tag)
 
     @property
     def width(self) -> int:
-        """Number of columns; 0 where it returns no rows."""
+        """Number of columns; 0 if the statement returns no rows."""
         return self._raw.nfields
 
     @property
@@ -89,18 +78,18 @@ class Result:
         return tuple(self._raw.ftype(i) for i in range(self._raw.nfields))
 
     def origin(self, column: int) -> tuple[int, int]:
-        """Tell the table that a column comes from straight: its OID and the column's number, 0 where it is computed."""
+        """Return the OID of the table and the number of the column that a column shows; 0, 0 if it is computed."""
         return self._raw.ftable(column), self._raw.ftablecol(column)
 
     def rows(self) -> Iterator[Row]:
-        """Give its rows as text, None for NULL."""
+        """Yield its rows as text, None for NULL."""
         raw, width = self._raw, self._raw.nfields
         for number in range(raw.ntuples):
             cells = (raw.get_value(number, i) for i in range(width))
             yield tuple(None if cell is None else cell.decode("utf-8", "replace") for cell in cells)
 
     def first_rows(self) -> tuple[Row, ...]:
-        """Give the names of its first columns, then its first rows, for a report; long values are cut."""
+        """Return the names of its first columns, then its first rows, for a report; long values are cut."""
         rows = islice(self.rows(), _SHOWN_ROWS)
         cut = (tuple(cell if cell is None else cell[:_SHOWN_CELL] for cell in row[:_SHOWN_COLUMNS]) for row in rows)
         return (self.columns()[:_SHOWN_COLUMNS], *cut)
@@ -108,26 +97,18 @@ class Result:
 
 @dataclass(slots=True)
 class Answer:
-    """All that came back for one query.
+    """The whole answer to one query."""
 
-    Args:
-        results: of its statements, in order, up to the error.
-        error: what ended it, or None.
-        before, after: the transaction status of the connection, as libpq tells it.
-        interrupted: it was cancelled by us: because the run stops, or its time was over.
-        copied: lines that COPY … TO STDOUT sent.
-    """
-
-    before: int
+    before: int  # the transaction status of the connection, by libpq
     after: int = pq.TransactionStatus.UNKNOWN
-    results: list[Result] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)  # of its statements, in order, up to the error
     error: ServerError | None = None
-    interrupted: bool = False
-    copied: list[str] = field(default_factory=list)
+    interrupted: bool = False  # cancelled by us: the run stops, or the deadline has passed
+    copied: list[str] = field(default_factory=list)  # lines that COPY … TO STDOUT sent
 
     @property
     def tag(self) -> str | None:
-        """The tag of its last statement, or None."""
+        """The command tag of its last statement, or None."""
         return self.results[-1].tag if self.results else None
 
     def rows(self) -> list[Row]:
@@ -136,7 +117,7 @@ class Answer:
 
 
 def server_error(raw: pq.abc.PGresult, lost: bool) -> ServerError:
-    """Read an error out of a result."""
+    """Read the error of a result."""
 
     def diagnostic(which: pq.DiagnosticField) -> str:
         value = raw.error_field(which)

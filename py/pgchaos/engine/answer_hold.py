@@ -1,4 +1,4 @@
-"""Keeps the answer of the server from a session, so that a fault of the network can strike just there."""
+"""Holds the server's answer to a session back, so that a network fault can strike between the two."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _POLL_INTERVAL = 0.001
 
 
 class AnswerHold:
-    """Keeps the answer to a statement back, where the server has given it and the session has not heard it.
+    """Holds the answer to one statement back: the server has sent it, the session has not received it.
 
     Args:
-        find: gives the network of the connection on which the statement is sent, or raises TargetGone.
+        find: returns the link of the connection that sends the statement, or raises TargetGone.
         stop: of the sessions.
     """
 
@@ -27,10 +27,7 @@ class AnswerHold:
         self._link: Link | None = None
 
     def arm(self) -> None:
-        """Keep back the answer to what is sent next; nothing happens where the connection has ended.
-
-        Whoever sends finds that out, and so does who waits for the answer.
-        """
+        """Hold the answer to the next request; do nothing if the connection has ended, as others will find that."""
         if self._link is None:
             with suppress(TargetGone):
                 self._link = self._find()
@@ -38,18 +35,18 @@ class AnswerHold:
 
     @property
     def answered(self) -> bool:
-        """Whether the answer is there."""
+        """Whether the answer has come."""
         return self._link is not None and self._link.answered
 
     async def wait(self, over: Callable[[], bool], *, for_answer: bool = True) -> None:
         """Wait for the answer.
 
         Args:
-            over: says whether the statement is over in another way.
+            over: whether the statement has ended in another way.
             for_answer: false to wait only until the statement is sent.
 
         Raises:
-            TargetGone: it is.
+            TargetGone: it has.
             Halted: the run was stopped.
         """
         while not (self.answered if for_answer else self._link is not None):
@@ -60,9 +57,9 @@ class AnswerHold:
             if self._link is None:
                 await sleep(_POLL_INTERVAL, self._stop)
             else:
-                await self._link.await_news(_POLL_INTERVAL, self._stop)
+                await self._link.wait_for_change(_POLL_INTERVAL, self._stop)
 
     def release(self) -> None:
-        """Let the answer go, where the connection still stands."""
+        """Pass the answer on, if the connection is still open."""
         if self._link is not None:
             self._link.release()

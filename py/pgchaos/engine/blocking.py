@@ -1,6 +1,6 @@
-"""The one place of the engine with threads: a short one for each thing that can only block.
+"""The only module of the engine with threads: a short one for each call that can only block.
 
-Processes, files, and the cancel of a libpq before 17 have no asynchronous form. Nothing else of a run is in a thread.
+Processes, files, and the cancel of a libpq before 17 have no asynchronous form. The rest of a run has no threads.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T], name: str, within: float | None = None) -> T:
-    """Do something that blocks in a thread of its own; other tasks go on."""
+    """Make a blocking call in a thread, while other tasks run."""
     helper = begin_in_thread(work, name)
     try:
         await Wait(helper.over.fileno(), select.POLLIN, None if within is None else time.monotonic() + within)
         return helper.result()
     finally:
-        # where it still works it sets this no more
+        # a thread that still runs does not set a closed stop
         helper.over.close()
 
 
 def begin_in_thread(work: Callable[[], T], name: str) -> ThreadWork[T]:
-    """Begin something that blocks in a thread of its own, and do not wait for it."""
+    """Start a blocking call in a thread."""
     helper = ThreadWork(work)
     try:
         threads.start(threading.Thread(target=Context().run, args=(helper.do,), name=f"pgchaos {name}", daemon=True))
@@ -42,21 +42,21 @@ def begin_in_thread(work: Callable[[], T], name: str) -> ThreadWork[T]:
 
 
 class ThreadWork(Generic[T]):
-    """What is done in a thread."""
+    """A call in a thread, and its result."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self.over = Stop()
-        """Set when it is done; whoever begins it closes this."""
+        """Set when the call has ended; the caller of `begin_in_thread` closes it."""
         self.native_id: int | None = None
-        """Of the thread, as the system numbers it; None before it runs."""
+        """The system's id of the thread; None before it runs."""
         self.ident: int | None = None
-        """Of the thread, as Python numbers it."""
+        """Python's id of the thread."""
         self._error: BaseException | None = None
         self._result: Any = None
 
     def do(self) -> None:
-        """Do it, in the thread."""
+        """Make the call; runs in the thread."""
         self.native_id, self.ident = threading.get_native_id(), threading.get_ident()
         try:
             self._result = self._work()
@@ -66,7 +66,7 @@ class ThreadWork(Generic[T]):
             self.over.set()
 
     def result(self) -> T:
-        """Give what it returned, or raise what it raised; TimeoutError where it is not over."""
+        """Return what the call returned, or raise its exception; TimeoutError if it has not ended."""
         if not self.over.is_set():
             raise TimeoutError
         if self._error is not None:

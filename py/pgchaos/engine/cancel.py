@@ -1,4 +1,4 @@
-"""Asks a server to cancel what runs on a connection, without waiting for it longer than a moment."""
+"""Sends a cancel request for a connection, within a limit of time."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.waits import LATE, Wait
 
 CANCEL_LIMIT = 3.0
-"""Seconds to get a cancel request through; a server that has not taken it by then is known as silent."""
+"""Seconds to deliver a cancel request; a server that has not accepted it by then counts as silent."""
 
 
 async def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> bool:
-    """Ask the server to cancel what runs on a connection.
+    """Send a cancel request for a connection. Errors of it are ignored.
 
     Args:
-        pg: the connection. It is no error when the server cannot be asked.
-        seconds: to get the request through.
+        pg: the connection.
+        seconds: to deliver the request.
 
     Returns:
-        False where it did not get through in that time: the server does not answer.
+        False if it was not delivered in time: the server does not answer.
     """
     if pq.version() < 170000:
-        # psycopg's binary build brings a newer libpq; ctypes, which this is, lets go of the GIL
+        # psycopg's binary build has a newer libpq; this is its ctypes build, which releases the GIL
         try:
             await in_thread(partial(_cancel_blocking, pg.get_cancel()), "cancel", seconds)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""Whether a run has changed anything outside its schema, in a database that serves other runs too."""
+"""Whether a run has changed anything outside its schema, in a database that other runs use too."""
 
 from __future__ import annotations
 
@@ -24,20 +24,19 @@ _HIDDEN = re.compile(
     r"|\b(?:insert\s+into|update|delete\s+from|merge\s+into)\s+(?:only\s+)?\"?pg_\w+|\bcopy\s+pg_\w+",
     re.IGNORECASE | re.MULTILINE,
 )
-"""By which a statement may define something outside its schema, though its text names nothing there: SQL that is put
-together at run time, and what alters something by a name that may be one of the server's or of pgTAP's. These have no
-tables; extensions may."""
+"""Statements that may define something outside the schema without naming it: SQL composed at run time, and ALTER, DROP
+and so on of a name that may belong to the server or to pgTAP. These have no tables; extensions may."""
 
 
 def may_define(scenario: Scenario) -> bool:
-    r"""Say whether a scenario may change definitions outside its schema: by functions of an extension, \gexec or so."""
+    r"""Whether a scenario may change definitions outside its schema: by functions of an extension, by \gexec or so."""
     if scenario.extensions or mentions(scenario, _HIDDEN):
         return True
     return any(isinstance(one, Statement) and one.send is Send.GEXEC for one in scenario.statements())
 
 
 def changed_outside(connection: Connection, scenario: Scenario, sandbox: Sandbox) -> tuple[str, ...]:
-    """Name what has changed outside the schema of a run since its database was made."""
+    """Name what has changed outside the schema of a run since its database was created."""
     outside = sandbox.outside
     if outside is None:
         return ()
@@ -57,7 +56,7 @@ def _changed(connection: Connection, state_query: StateQuery) -> list[str]:
 
 
 def outside_remark(outside: tuple[str, ...]) -> str:
-    """Say in a remark what was changed, and what was done about it."""
+    """Write the remark that names what changed and its consequence."""
     names = ", ".join(outside[:5]) + (f" and {len(outside) - 5} more" if len(outside) > 5 else "")
     return (
         f"outside the schema of a run, {names} changed, so that the next run would not begin as the first did:"
@@ -66,7 +65,7 @@ def outside_remark(outside: tuple[str, ...]) -> str:
 
 
 def outside_failure(outside: tuple[str, ...]) -> str:
-    """Say that a search cannot go on in a database that is the user's own."""
+    """Write the failure of a search that cannot continue in a user's database."""
     return (
         f"the next run of this search would not begin as the first did: {', '.join(outside[:5])} changed, and in place"
         " nothing is put back: put it back in teardown (a sequence by setval), make it in setup, or run without"

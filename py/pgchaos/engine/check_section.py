@@ -1,4 +1,4 @@
-"""The check of a run: a section whose rows are TAP, with a plan and an end of our own where it has none."""
+"""The check of a run: a section whose rows are TAP, with no_plan() and finish() of our own if it has none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pgchaos.tap import TapParser, TapReport, diagnostics_of, failures_of
 from pgchaos.tap.lines import COUNTS
 
 _NO_PLAN = "SELECT no_plan()"
-# runtests() has a plan and an end of its own
+# runtests() has its own plan and finish
 _PLANS = frozenset({"plan", "no_plan", "runtests"})
 _FINISHES = frozenset({"finish", "runtests"})
 _OF_PLANS = re.compile("You tried to (?:run a test without a plan|plan twice)!")
@@ -34,20 +34,20 @@ _HIDDEN = (
 )
 
 _BOOLEAN = 16
-"""The OID of type boolean (pg_type.dat)."""
+"""OID of type boolean (pg_type.dat)."""
 _OF_CONDITIONS = frozenset({"?column?", "exists", "bool_and", "bool_or", "every"})
-"""How the server calls the column of a condition; that of a function, which may do something, has its name."""
+"""Names that the server gives the column of a condition. The column of a function, which may write, has its name."""
 
 
 class Check:
     """The check of one run.
 
     Args:
-        section: makes its section, which tells what it hears, and each statement that it has carried out.
-        scenario: whose check.
-        items: of the file, those that are in force.
+        section: makes its section from callbacks for each line and for each executed statement.
+        scenario: of the check.
+        items: of the section, those in force.
         share: seconds that it may take.
-        evaluated: returns the assertions of the run that were evaluated so far.
+        evaluated: returns the assertions of the run evaluated so far.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Check:
         self.result = CheckResult()
         self._plans = self._plain or _calls(items, _PLANS)
         self._not_run = NotRunDetector(scenario)
-        # what explains a plan that is not kept
+        # what explains a wrong plan
         self._causes = [text for text in (_runs_beside(scenario, items),) if text]
 
     def _on_line(self, line: str, place: Place) -> None:
@@ -79,7 +79,7 @@ class Check:
             return
         self.result.remarks += outcome.remarks
         if self._plain:
-            # pg_prove says nothing of it either, and its verdict stays
+            # pg_prove does not report it either, so its verdict stays
             self._causes += [
                 f"{failure.place}: {failure.text}" for failure in outcome.failures if failure.kind == "tap"
             ]
@@ -94,16 +94,16 @@ class Check:
             self.result.evaluated.add(("tap", statement.place, ""))
 
     def begin(self) -> None:
-        """Send our plan ahead, where there is to be one: the server makes pgTAP's tables meanwhile."""
+        """Send no_plan() if the check has no plan: the server creates pgTAP's tables meanwhile."""
         if self.items and not self._plans:
             self.section.connect()
             if not self._has_plan():
                 self.section.begin(_NO_PLAN)
 
     def learn_plan(self) -> None:
-        """Have pgTAP's tables made now, to be kept for another run."""
+        """Create pgTAP's tables now, to keep them for another run."""
         if self.items and not (self._plans or self._has_plan()):
-            # what goes wrong here goes wrong when it is run, and is told then
+            # an error here occurs again in the run, and is reported then
             self.section.ask(_NO_PLAN, None, self._share)
             if isinstance(self.section.connection, PooledConnection):
                 learn_plan(self.section.connection)
@@ -112,7 +112,7 @@ class Check:
                 self.section.close()
 
     def _has_plan(self) -> bool:
-        """Say whether pgTAP's tables are there as no_plan() makes them."""
+        """Whether pgTAP's tables are there as no_plan() makes them."""
         connection = self.section.connection
         if not (isinstance(connection, PooledConnection) and connection.planned):
             return False
@@ -122,14 +122,14 @@ class Check:
         return True
 
     def run(self) -> bool:
-        """Run it, and say whether it came to its end."""
+        """Run it; return whether it ran to its end."""
         if not self._plain:
             self.result.state = "run"
         try:
             failure = self._run()
         finally:
             self.close()
-        # pgTAP's own end would be an error where nothing was asserted, and tell of no line
+        # without an assertion finish() would be an error without a line
         silent = self._plain and failure is None and self._tap.is_empty
         report = self._tap.close(stopped=failure is not None or self._is_empty() or silent)
         if self._plain:
@@ -155,25 +155,25 @@ class Check:
         return failure is None
 
     def _explained(self, failure: Failure) -> Failure:
-        """Say beside a failure of the plan what is known to disturb it."""
+        """Add the known causes to a failure of the plan."""
         causes = [*self.section.output.misread, *self._causes] or self._hidden(failure)
         if failure.kind == "tap" or (failure.kind == "error" and _OF_PLANS.search(failure.text)):
             return replace(failure, details=(*causes, *failure.details))
         return failure
 
     def _hidden(self, failure: Failure) -> list[str]:
-        """Explain fewer lines than assertions, where pgTAP counts them: by its numbers, or by its end of our plan."""
+        """Explain fewer lines than assertions: pgTAP counts them in its numbers, or in finish() of no_plan()."""
         found = _FEWER.match(failure.text)
         if found is None or int(found["more"]) <= int(found["less"]) or (self._plans and found["plan"]):
             return []
         return [_HIDDEN]
 
     def _is_empty(self) -> bool:
-        """Say whether it has printed nothing of TAP but the plan that is ours."""
+        """Whether it has printed no TAP but our plan."""
         return not (self._plans or self._tap.tests)
 
     def _asserted(self) -> bool:
-        """Say whether a statement of it has called chaos.assert, or is told of by itself as not run."""
+        """Whether a statement of it has called chaos.assert, or is itself reported as not run."""
         places = {item.place for item in self.items}
         return any(place in places for _, place, _ in (*self._evaluated(), *self.result.evaluated))
 
@@ -187,20 +187,20 @@ class Check:
         return failure
 
     def close(self) -> None:
-        """End its connection; doing so again does nothing."""
+        """End its connection. Idempotent."""
         self.section.close()
 
 
 def _runs_beside(scenario: Scenario, items: list[Item]) -> str:
-    """Say what is wrong where something else asserts, or plans, beside runtests(); '' where nothing does."""
-    said = [item for item in items if isinstance(item, Statement)]
-    # few files mention it at all
-    runs = [item for item in said if "runtests" in item.text.lower() and "runtests" in called_functions(item.text)]
+    """Return an error text if something else asserts or plans beside runtests(); otherwise ''."""
+    statements = [item for item in items if isinstance(item, Statement)]
+    # the cheap test first: few files mention it
+    runs = [one for one in statements if "runtests" in one.text.lower() and "runtests" in called_functions(one.text)]
     if not runs:
         return ""
     asserting, names = asserting_functions(scenario), function_names(scenario)
-    beside = (item for item in said if item is not runs[0])
-    if not any(_calls([item], _PLANS) or tap_calls(item, asserting, names) for item in beside):
+    others = (item for item in statements if item is not runs[0])
+    if not any(_calls([item], _PLANS) or tap_calls(item, asserting, names) for item in others):
         return ""
     return (
         f"{runs[0].place}: runtests() has a plan and an end of its own: nothing else may assert, or plan, beside it;"
@@ -213,7 +213,7 @@ def _calls(items: Sequence[Item], functions: frozenset[str]) -> bool:
 
 
 def _is_a_condition(statement: Statement, answer: Answer) -> bool:
-    """Say whether a statement only returns a boolean, which nobody looks at, and calls nothing for its effect."""
+    """Whether a statement only returns a boolean, which is not evaluated, and calls no function for its effect."""
     last = answer.results[-1] if answer.results else None
     if last is None or statement.send is not Send.PLAIN or not last.height:
         return False
@@ -221,7 +221,7 @@ def _is_a_condition(statement: Statement, answer: Answer) -> bool:
 
 
 def _excused(report: TapReport) -> list[str]:
-    """Tell of failing tests that `# TODO` in a description excuses, though they are in no todo()."""
+    """Describe failing tests that `# TODO` in a description excuses, outside todo()."""
     return [
         f"{assertion.place}: {assertion.name!r} failed, and `# TODO` in its description excuses it, as with pg_prove"
         for assertion in report.assertions

@@ -1,10 +1,10 @@
-"""Whether a plain pgTAP file leaves its database as it found it.
+"""Whether a plain pgTAP file leaves its database unchanged.
 
-Almost every such file is BEGIN, assertions, ROLLBACK. Where it is proven that nothing came of it, the next file gets
-the same database and the same connection; where it is not, both go. The proof is the server's, not a reading of the
-file: every change that lasts is made by a transaction with an id, and what became of the ids given out meanwhile is in
-pg_xact (PostgreSQL docs, "Transactions and Identifiers"). What changes without an id is asked for one by one, or
-told by its name in `MARKS`.
+Almost every such file is BEGIN, assertions, ROLLBACK. If it is proven that the file changed nothing, the next file gets
+the same database and connection; otherwise both are discarded. The proof comes from the server, not from the text of
+the file: every lasting change is made by a transaction with an id, and pg_xact has the outcome of the ids assigned
+meanwhile (PostgreSQL docs, "Transactions and Identifiers"). Changes without an id are queried one by one, or found by
+name (`MARKS`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.created import Thing
 from pgchaos.engine.in_place_connection import Notice
 from pgchaos.engine.leaks import SHARED
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.pooled_connection import (
     IS_PRISTINE,
     LASTING,
@@ -39,12 +39,12 @@ MARKS = re.compile(
     r"\bvacuum\b|\banaly[sz]e\b|\bcheckpoint\b|\balter\s+system\b|\bpg_stat|\bpg_replication_|\bpgstat",
     re.IGNORECASE,
 )
-"""What changes a database without a transaction id, and what asks for that: statistics, settings of the server."""
+"""What changes a database without a transaction id, or reads such changes: statistics, settings of the server."""
 _WORDS_OF_MARKS = ("vacuum", "analy", "checkpoint", "alter", "pg_stat", "pg_replication_", "pgstat")
 """Each match contains one of them."""
 
 
-# The end of all ids that are completed: those given out from now on are none of them smaller.
+# All ids below it are completed; ids assigned from now on are not smaller.
 _IDS = "pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())"
 _COMMITTED = f"""
     {_IDS}, CASE WHEN {_IDS} - {{since}} < {{most}} THEN
@@ -60,11 +60,11 @@ _FIRST = f"""
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relkind = 'S');
     SELECT {_IDS}
 """
-"""A sequence goes on without a transaction: a database that has one of its own is proven nothing of."""
+"""A sequence advances without a transaction: nothing can be proven of a database that has one."""
 _BEGIN = f"SELECT {_COMMITTED}"
 
-# One statement after the other, each with a snapshot of its own: who is connected is asked first, since one who has
-# left by then has completed what he did. The reset is committed before.
+# Each statement has its own snapshot. The connections are counted first: a session that has left by then has completed
+# its transactions. The reset is committed before.
 _END = f"""
     BEGIN; {RESET}; DISCARD TEMP; COMMIT;
     BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
@@ -75,49 +75,42 @@ _END = f"""
     COMMIT
 """
 _MOST_IDS = 10_000
-"""Transaction ids that are looked at one by one; where more were given out, nothing is proven."""
+"""Transaction ids that are looked up one by one; if more were assigned, nothing is proven."""
 
 
 @dataclass(slots=True)
-class _Seen:
-    """How things stood on the server.
+class _ServerState:
+    """The state of the server at one moment."""
 
-    Args:
-        database: the OID of the file's; 0 where nothing can be proven of it.
-        since: ids from this on were given out later.
-        slots: the names of all replication slots.
-        shared: what `leaks.SHARED` said.
-    """
-
-    database: int
-    since: int
-    slots: str = ""
-    shared: Sequence[Thing] = ()
+    database: int  # the OID of the file's database; 0: nothing can be proven of it
+    since: int  # ids from this on were assigned later
+    slots: str = ""  # the names of all replication slots
+    shared: Sequence[Thing] = ()  # the result of `leaks.SHARED`
 
 
 class PlainFileConnection(PooledConnection):
-    """The connection of a plain file; it remembers whether something was said that lasts."""
+    """The connection of a plain file; it records whether a query may have a lasting effect."""
 
     marks = False
     """The database may have changed without a transaction id."""
     lasts = False
-    """The session can no longer be made as if it were new."""
-    seen: _Seen | None = None
-    """How things stood at the end of the last file."""
+    """The session can no longer be reset completely."""
+    seen: _ServerState | None = None
+    """The state of the server at the end of the last file."""
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
-        """Send a query as `Connection.ask` does; look at it first, for what is sent is more than what the file says."""
+        """Send a query as `Connection.ask` does, after examining its text: more is sent than the file contains."""
         self.marks = self.marks or holds(query, MARKS, _WORDS_OF_MARKS)
         self.lasts = self.lasts or holds(query, LASTING, WORDS_OF_LASTING)
         return super().ask(query, copy, deadline)
 
     def is_reset_now(self) -> bool:
-        """Forget what it was notified of, and say whether it can be used again after a reset that went well."""
+        """Drop pending notifications; return whether it can be used again after a successful reset."""
         self.notifications()
         return not self.disturbed and self.status == pq.TransactionStatus.IDLE
 
     def engine(self, query: str) -> Answer:
-        """Send a query of the engine's own, which changes nothing."""
+        """Send a query of the engine, which changes nothing."""
         return super().ask(query, deadline=time.monotonic() + PATIENCE)
 
 
@@ -134,16 +127,16 @@ class CleanDatabaseProof:
 
     @property
     def shared(self) -> Sequence[Thing]:
-        """What `leaks.SHARED` said at the beginning."""
+        """The result of `leaks.SHARED` at the beginning."""
         return self._seen.shared
 
     def unchanged(self) -> bool:
-        """Find out whether the file is proven to have left everything as it was, so that the next may have all."""
+        """Whether the file is proven to have changed nothing, so that the next can use its database."""
         connection = self.connection
         return (
             self._seen.database != 0
             and not connection.marks
-            and alone(connection.end_transaction())
+            and run_sync(connection.end_transaction())
             and self._proven()
             and connection.is_reset_now()
         )
@@ -151,15 +144,15 @@ class CleanDatabaseProof:
     def _proven(self) -> bool:
         now = self._seen
         answer = self.connection.engine(_END.format(database=now.database, since=now.since, most=_MOST_IDS))
-        # the first row is that of the reset
-        said = answer.rows()[1:]
-        if answer.error is not None or len(said) != 3 or said[:2] != [("t",), ("t",)]:
+        # the first row belongs to the reset
+        rows = answer.rows()[1:]
+        if answer.error is not None or len(rows) != 3 or rows[:2] != [("t",), ("t",)]:
             return False
-        committed, slots, now.since = _parse_committed(said[2])
+        committed, slots, now.since = _parse_committed(rows[2])
         return slots == now.slots and self._sandbox.explains(committed)
 
     def end(self, unchanged: bool) -> None:
-        """End the proof; the connection stays only with a database that another file gets."""
+        """End the proof; the connection is kept only with a database that another file gets."""
         connection_cache = self._sandbox.connection_cache
         self.connection.seen = self._seen
         if not (
@@ -173,29 +166,29 @@ class CleanDatabaseProof:
             self._sandbox.keep()
 
 
-def _begun(factory: ConnectionFactory, stop: Stop, notice: Notice) -> tuple[PlainFileConnection, _Seen]:
-    """Open a connection and look around; a kept one that somebody has ended meanwhile is passed over."""
+def _begun(factory: ConnectionFactory, stop: Stop, notice: Notice) -> tuple[PlainFileConnection, _ServerState]:
+    """Open a connection and read the state; skip kept connections that were ended meanwhile."""
     cached = True
     while cached:
-        connection, cached = alone(factory.open_cached(PlainFileConnection, stop, notice))
+        connection, cached = run_sync(factory.open_cached(PlainFileConnection, stop, notice))
         try:
             return connection, _read_state(connection, factory.sandbox)
-        except BaseException as error:  # Ctrl-C too: nobody else would close it
+        except BaseException as error:  # Ctrl-C too: the caller does not have the connection yet
             connection.shut()
             if not cached or not isinstance(error, ConnectionLost):
                 raise
     raise AssertionError("a new connection is returned, or refused")
 
 
-def _read_state(connection: PlainFileConnection, sandbox: Sandbox) -> _Seen:
-    """See how things stand; most of it is known from the last file, unless somebody has committed something since."""
+def _read_state(connection: PlainFileConnection, sandbox: Sandbox) -> _ServerState:
+    """Read the state; most of it is known from the last file, unless another session has committed since."""
     seen = connection.seen
     if seen is None:
         new, database, end = _asked(connection, _FIRST)
         if list(new.rows()) != [("t",)]:
             raise ConnectionLost(NOT_PRISTINE)
         ((ids,),) = end.rows()
-        seen = _Seen(next((int(oid or 0) for (oid,) in database.rows()), 0), int(ids or 0))
+        seen = _ServerState(next((int(oid or 0) for (oid,) in database.rows()), 0), int(ids or 0))
     (result,) = _asked(connection, _BEGIN.format(since=seen.since, most=_MOST_IDS))
     (row,) = result.rows()
     committed, slots, since = _parse_committed(row)
@@ -203,7 +196,7 @@ def _read_state(connection: PlainFileConnection, sandbox: Sandbox) -> _Seen:
     if connection.seen is None or slots != seen.slots or not sandbox.explains(committed):
         (things,) = _asked(connection, SHARED)
         shared = [(str(kind), str(name)) for kind, name in things.rows()]
-    return _Seen(seen.database, since, slots, shared)
+    return _ServerState(seen.database, since, slots, shared)
 
 
 def _asked(connection: PlainFileConnection, query: str) -> list[Result]:
@@ -214,7 +207,7 @@ def _asked(connection: PlainFileConnection, query: str) -> list[Result]:
 
 
 def _parse_committed(row: Row) -> tuple[list[int], str, int]:
-    """Read what `_COMMITTED` says: the ids committed (-1 for too many), the slots, and where the ids end."""
+    """Parse a row of `_COMMITTED`: the committed ids (-1: too many), the slots, and the end of the ids."""
     ids, committed, slots = row
     if committed == "too many":
         return [-1], slots or "", int(ids or 0)

@@ -1,4 +1,4 @@
-"""The sessions of one run: connected, started together, watched, and brought to an end whatever they do."""
+"""The sessions of one run: connects them, starts them together, monitors them, and ends them in any case."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.invariant_monitor import SETTINGS, InvariantMonitor
 from pgchaos.engine.leaks import Leak
 from pgchaos.engine.lock_monitor import LockMonitor
-from pgchaos.engine.loop import Loop, Task, alone, begin
+from pgchaos.engine.loop import Loop, Task, begin, run_sync
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.other_backends import pid_text
 from pgchaos.engine.run_context import RunContext
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from pgchaos.engine.transaction_log import TransactionLog
 
 _TO_END = 15.0
-"""Seconds that stopped sessions have to end; a cancel has 5 of them."""
+"""Seconds for stopped sessions to end, with up to 5 for a cancel."""
 _NEED_VARS = re.compile(r"\b(?:var|iteration|barrier|random|seed|jitter|maybe_fail|inject_error)\b", re.IGNORECASE)
 _NEED_ACKNOWLEDGED = re.compile(r"\backnowledged\b", re.IGNORECASE)
 _USE_LISTEN = re.compile(r"\blisten\b", re.IGNORECASE)
-# what ends a lock wait but the lock: a backend that was cancelled may still be seen waiting
+# what ends a lock wait besides the lock: a cancelled backend may still be seen waiting
 _TIMEOUTS = re.compile(
     r"(?<!deadlock_)timeout|\bpg_(?:cancel|terminate)_backend\b|\bchaos\s*\.\s*(?:cancel|terminate)\b", re.IGNORECASE
 )
@@ -49,22 +49,22 @@ _DEADLOCK_TIMEOUT = re.compile("deadlock_timeout", re.IGNORECASE)
 
 
 class ConcurrentRun:
-    """Plays the sessions of a scenario: freely, or step by step.
+    """Runs the sessions of a scenario: freely, or step by step.
 
     Args:
-        scenario: whose sessions.
+        scenario: of the sessions.
         variables: of the matrix and of `given`.
-        values: these, and where faults strike that a search has chosen for.
+        values: these, and the places that a search has chosen for faults.
         factory: to the scenario's database.
         seed: of everything random.
-        notices: takes notices and output.
-        pids: every backend that this opens is put in.
-        log: takes what the sessions do.
+        notices: receives notices and output.
+        pids: the backend of each connection is added.
+        log: records what the sessions do.
         started_at: when the run began, by `clock.now()`.
-        cleanup_stop: a stop for what goes on when the sessions are stopped.
-        connect: gives the connection by which the run looks at the server; a new one where the last is lost.
+        cleanup_stop: the stop for work that continues after the sessions are stopped.
+        connect: returns the run's own connection; a new one if the last is lost.
         order: of the steps; None where the sessions are free.
-        transaction_log: takes what each transaction was told, where an oracle asks for it.
+        transaction_log: records what each transaction read and wrote; None without an oracle.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ConcurrentRun:
             factory=factory,
             variables=variables,
             seed=seed,
-            # behind a pooler a setting would stay on a connection that others use, too
+            # behind a pooler a setting would stay on a connection that other sessions use
             needs_vars=pool is None and mentions(scenario, _NEED_VARS),
             needs_ack=mentions(scenario, _NEED_ACKNOWLEDGED),
             uses_listen=mentions(scenario, _USE_LISTEN),
@@ -125,32 +125,32 @@ class ConcurrentRun:
 
     @property
     def stopped(self) -> bool:
-        """Say whether the run was stopped: by an unexpected error, a time-out, or a wait that cannot open."""
+        """Whether the run was stopped: by an unexpected error, a timeout, or a wait that cannot open."""
         return self._stop.is_set()
 
-    def play(self, seconds: float) -> None:
-        """Play all sessions to their end."""
-        # Ctrl-C: nobody is waited for who is not told to stop
-        Loop(self._stop.set).run(self._play(seconds) if self._network is None else self._play_behind(seconds))
+    def run(self, seconds: float) -> None:
+        """Run all sessions to their end."""
+        # on Ctrl-C the sessions are stopped
+        Loop(self._stop.set).run(self._monitored(seconds) if self._network is None else self._proxied(seconds))
 
-    async def _play_behind(self, seconds: float) -> None:
-        """Play them over a network that faults break."""
+    async def _proxied(self, seconds: float) -> None:
+        """Run them through a proxy that carries out network faults."""
         assert self._network is not None, "as its caller has seen"
         self._network.start()
         try:
-            await self._play(seconds)
+            await self._monitored(seconds)
         finally:
             await self._network.end()
             self._log.failures += [Failure("error", (), text) for text in self._network.broken]
 
     def _after(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something over the connections of sessions that have ended."""
+        """Run a coroutine on connections of sessions that have ended."""
         if self._network is None:
-            alone(work)
+            run_sync(work)
         else:
             self._network.run(work)
 
-    async def _play(self, seconds: float) -> None:
+    async def _monitored(self, seconds: float) -> None:
         invariant_monitor = None
         lock_monitor = LockMonitor(self._connect, self._coordinator, self._pool)
         try:
@@ -187,7 +187,7 @@ class ConcurrentRun:
         )
         try:
             await invariant_monitor.start(at_intervals=self._steps is None)
-        except BaseException:  # Ctrl-C too: its connection is not left open
+        except BaseException:  # Ctrl-C too: do not leave its connection open
             await invariant_monitor.close()
             raise
         return invariant_monitor
@@ -208,7 +208,7 @@ class ConcurrentRun:
             no_lock_timeouts, may_set = await lock_monitor.settings()
             self._coordinator.no_lock_timeouts = quiet and no_lock_timeouts
             self._context.sets_deadlock_timeout = self._context.sets_deadlock_timeout and may_set
-        self._tasks += [begin(runner.play()) for runner in self._runners]
+        self._tasks += [begin(runner.run()) for runner in self._runners]
         ended = await (
             lock_monitor.watch(seconds)
             if self._steps is None
@@ -219,9 +219,9 @@ class ConcurrentRun:
         await self._join()
         if self._network is not None and not self.stopped:
             for fault, why in self._network.unfelt():
-                self._injector.tally.take_back(fault, why)
+                self._injector.counter.take_back(fault, why)
         if not self.stopped:
-            self._log.failures += self._injector.tally.undelivered()
+            self._log.failures += self._injector.counter.undelivered()
         await self._restore()
 
     async def _restore(self) -> None:
@@ -233,7 +233,7 @@ class ConcurrentRun:
             self._report_once(Failure("error", (), f"the server could not be brought back after the faults: {error}"))
 
     def _report_once(self, failure: Failure) -> None:
-        # it is tried after the sessions, and once more at the very end
+        # restoring is tried after the sessions, and once more at the very end
         if failure not in self._log.failures:
             self._give_up(failure)
 
@@ -249,20 +249,20 @@ class ConcurrentRun:
         return await scheduler.conduct(seconds)
 
     async def _time_out(self, lock_monitor: LockMonitor, seconds: float) -> None:
-        # where the server cannot be asked any more the sessions are stopped first of all
+        # if the server cannot be queried any more, stop the sessions at once
         if lock_monitor.is_usable:
             await lock_monitor.poll()
         stalled = self._network.stalled() if self._network is not None else ""
-        strange: dict[str, int] = {}
+        foreign: dict[str, int] = {}
 
         def noted(pid: int) -> str:
-            strange[text := pid_text(pid)] = pid
+            foreign[text := pid_text(pid)] = pid
             return text
 
         stopped = self._coordinator.stopped_sessions(noted)
         if lock_monitor.is_usable:
-            # what they wait for is asked only now: meanwhile they may stand otherwise
-            names = {text: await lock_monitor.describe(pid) for text, pid in strange.items()}
+            # query foreign backends only after the snapshot of the sessions, which may move on meanwhile
+            names = {text: await lock_monitor.describe(pid) for text, pid in foreign.items()}
             stopped = [replace(s, waits_for=tuple(names.get(text, text) for text in s.waits_for)) for s in stopped]
             stopped += await lock_monitor.waiting_strangers()
         self._log.stopped_sessions = stopped
@@ -270,7 +270,7 @@ class ConcurrentRun:
         self._give_up(Failure("timeout", (), text, self._scenario.sessions[0].place))
 
     async def _join(self) -> None:
-        """Wait until all sessions have ended; break the connections of those who do not."""
+        """Wait until all sessions have ended; break the connections of those that do not."""
         if not await self._ended(_TO_END):
             for runner in self._runners:
                 runner.connection.abort()
@@ -282,7 +282,7 @@ class ConcurrentRun:
 
     async def _bring_to_end(self, invariant_monitor: InvariantMonitor | None) -> None:
         if any(not task.done for task in self._tasks):
-            # an exception came between, Ctrl-C say
+            # after an exception, such as Ctrl-C
             self._stop.set()
             await self._join()
         await self._restore()
@@ -292,25 +292,25 @@ class ConcurrentRun:
     # after the sessions
 
     def take_notifications(self) -> None:
-        """Take the notifications that the sessions have not seen yet."""
+        """Record the notifications that the sessions have not read yet."""
         for runner in self._runners:
             self._after(runner.connection.take_last_notifications())
 
     def connections(self) -> list[Connection | None]:
-        """List the connection of each session; None where it has none, or is a program with its own."""
+        """List the connection of each session; None if it has none, or is a program."""
         clients = (runner.connection for runner in self._runners)
         return [client.current if isinstance(client, SessionConnection) else None for client in clients]
 
     def pids(self) -> dict[int, str]:
-        """Tell the connections that still stand, by their backends."""
+        """Name the open connections, by the pids of their backends."""
         if self._pool is not None:
-            servers = alone(self._pool.look()).servers
+            servers = run_sync(self._pool.query_links()).servers
             self._context.pids.update(self._pool.servers)
             return {pid: f"connection {number} of the pool" for number, pid in enumerate(servers, 1)}
         return {pid: str(p.actor) for p in self._runners if (pid := p.connection.pid) is not None}
 
     def open_transactions(self) -> list[Leak]:
-        """Find the transactions that sessions left open, and end them."""
+        """Find the transactions that sessions left open, and roll them back."""
         found = []
         for runner in self._runners:
             if runner.connection.in_block:
@@ -321,22 +321,22 @@ class ConcurrentRun:
         return found
 
     def result(self) -> SessionsResult:
-        """Return what became of the sessions, once they are closed."""
+        """Return what the sessions did, after `close`."""
         monitor = self._invariant_monitor
         evaluations, missed = (monitor.evaluations, monitor.missed) if monitor is not None else (0, 0)
-        tally = self._injector.tally
-        return SessionsResult(self._log, self._launched, evaluations, missed, tally.struck, tally.passed_by)
+        counter = self._injector.counter
+        return SessionsResult(self._log, self._launched, evaluations, missed, counter.struck, counter.passed_by)
 
     def close(self) -> None:
         """End the connections."""
         self._stop.set()
         for runner in self._runners:
             self._after(runner.connection.close())
-        alone(self._injector.close())
+        run_sync(self._injector.close())
         if self._programs is not None:
             self._programs.close()
         if self._pool is not None:
-            alone(self._pool.close())
+            run_sync(self._pool.close())
         if self._network is not None:
             self._network.close()
         self._stop.close()

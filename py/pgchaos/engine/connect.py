@@ -1,4 +1,4 @@
-"""Opens a connection on libpq, with a way out of every wait; and what a refusal means."""
+"""Opens a connection with libpq, where a stop ends every wait, and explains refusals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from socket import MSG_DONTWAIT, MSG_PEEK
-from socket import socket as Socket
+from socket import socket as Socket  # bound here: pytest-socket may replace socket.socket
 
 from psycopg import pq
 
@@ -24,14 +24,14 @@ from pgchaos.stop import Stop
 
 _DEFAULT, _VERBOSE = 1, 2
 _STATED = re.compile(r"(?<=:  )([0-9A-Z]{5}): ")
-"""Between severity and message (pqBuildErrorMessage3 in fe-protocol3.c)."""
+"""The SQLSTATE between severity and message (pqBuildErrorMessage3 in fe-protocol3.c)."""
 _LOCATION = re.compile(r"\n[^\n]*:  [^\n]*\.c:\d+$", re.MULTILINE)
-"""The line that names the server's source, its label in the server's language."""
+"""The line that names the server's source; its label is in the server's language."""
 
 
 @contextmanager
-def telling_states(pg: pq.abc.PGconn) -> Iterator[None]:
-    """Have a connection's messages hold their SQLSTATEs while it is being made."""
+def sqlstates_in_messages(pg: pq.abc.PGconn) -> Iterator[None]:
+    """Include SQLSTATEs in the messages of a connection while it is being made."""
     set_verbosity = _verbosity()
     if set_verbosity is None:
         yield
@@ -42,8 +42,8 @@ def telling_states(pg: pq.abc.PGconn) -> Iterator[None]:
     set_verbosity(pointer, _DEFAULT)
 
 
-def state_of(message: str) -> tuple[str | None, str]:
-    """Take the SQLSTATE out of a message."""
+def split_sqlstate(message: str) -> tuple[str | None, str]:
+    """Split a message into its SQLSTATE, None if unknown, and the rest."""
     found = _STATED.findall(message)
     if found:
         return found[-1], _LOCATION.sub("", _STATED.sub("", message))
@@ -53,7 +53,7 @@ def state_of(message: str) -> tuple[str | None, str]:
 
 @lru_cache(maxsize=1)
 def _verbosity() -> Callable[[int | None, int], int] | None:
-    """Find the function of the libpq that psycopg uses; None where it cannot be had."""
+    """Find PQsetErrorVerbosity of the libpq that psycopg uses; None if the build hides it."""
     module = sys.modules[pq.PGconn.__module__]
     try:
         library = getattr(module, "pq", None) if pq.__impl__ == "python" else ctypes.CDLL(module.__file__)
@@ -78,49 +78,46 @@ _REFUSALS = {
     "password authentication failed": "28P01",
     "no pg_hba.conf entry": "28000",
 }
-"""Refusals by postmaster.c, postinit.c and auth.c, for where only their English can be read."""
-
-
-# by itself: pytest-socket may put another class in its place
+"""Refusals of postmaster.c, postinit.c and auth.c, for messages without an SQLSTATE; only English ones."""
 
 
 CANNOT_CONNECT_NOW = "57P03"
-"""The server starts, recovers or shuts down."""
+"""The server starts up, recovers or shuts down."""
 TOO_MANY_CONNECTIONS = "53300"
-"""The server has no slot left for one more."""
+"""The server has no free connection slot."""
 
 
-STOPPED = ServerError(NOT_CONNECTED, "the run was stopped", said=False)
-TIMED_OUT = ServerError(NOT_CONNECTED, "connection timed out: the server does not answer", said=False)
+STOPPED = ServerError(NOT_CONNECTED, "the run was stopped", from_server=False)
+TIMED_OUT = ServerError(NOT_CONNECTED, "connection timed out: the server does not answer", from_server=False)
 
 
 class ConnectionLost(Exception):
-    """No connection: `error` says why, with SQLSTATE 08001 or the server's own."""
+    """There is no connection; `error` has the reason, with SQLSTATE 08001 or the server's own."""
 
     def __init__(self, error: ServerError) -> None:
         super().__init__(error.message)
         self.error = error
 
 
-async def connected(conninfo: str, stop: Stop, seconds: float) -> pq.abc.PGconn:
+async def open_pgconn(conninfo: str, stop: Stop, seconds: float) -> pq.abc.PGconn:
     """Open a connection.
 
     Args:
         conninfo: libpq's connection string.
         stop: ends the wait.
-        seconds: to connect in.
+        seconds: to connect within.
 
     Returns:
-        The connection, blocking still.
+        The connection, still in blocking mode.
 
     Raises:
         ConnectionLost: the server could not be reached or refused.
     """
     pg = pq.PGconn.connect_start(conninfo.encode())
     try:
-        with telling_states(pg):
+        with sqlstates_in_messages(pg):
             await _connect(pg, stop, time.monotonic() + seconds)
-    except BaseException:  # a stop and Ctrl-C too: no connection is left half made
+    except BaseException:  # a stop and Ctrl-C too: do not leave a half-open connection
         pg.finish()
         raise
     return pg
@@ -136,7 +133,7 @@ async def _connect(pg: pq.abc.PGconn, stop: Stop, deadline: float) -> None:
             return
         if state == pq.PollingStatus.FAILED:
             raise ConnectionLost(_refusal(pg, stop, broken=broken))
-        # libpq may open another socket between two polls (several hosts)
+        # with several hosts libpq may open another socket between two polls
         events = select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT
         why = await Wait(pg.socket, events, deadline, stop)
         if why is not READY or stop.is_set():
@@ -145,7 +142,7 @@ async def _connect(pg: pq.abc.PGconn, stop: Stop, deadline: float) -> None:
 
 
 def _has_ended(descriptor: int) -> bool:
-    """Say whether the server ended a connection and nothing that it said is left to be read."""
+    """Whether the server has closed a connection and no data is left to read."""
     peer = Socket(fileno=descriptor)
     try:
         return not peer.recv(1, MSG_DONTWAIT | MSG_PEEK)
@@ -154,18 +151,18 @@ def _has_ended(descriptor: int) -> bool:
     except OSError:  # reset
         return True
     finally:
-        peer.detach()  # it is libpq's
+        peer.detach()  # the descriptor belongs to libpq
 
 
-def recovers(error: ServerError) -> bool:
-    """Say whether a refusal is that of a server that recovers from a crash, or is about to."""
-    # a postmaster that has not noticed the crash takes a connection and breaks it a moment later
+def is_recovering(error: ServerError) -> bool:
+    """Whether a server refuses because it recovers from a crash, or is about to."""
+    # a postmaster that has not noticed the crash accepts a connection and closes it a moment later
     return error.sqlstate == CANNOT_CONNECT_NOW or error.broken
 
 
 def _refusal(pg: pq.abc.PGconn, stop: Stop, *, broken: bool) -> ServerError:
-    """Tell why there is no connection."""
-    state, message = state_of(pg.get_error_message().strip())
+    """Return why there is no connection."""
+    state, message = split_sqlstate(pg.get_error_message().strip())
     if state is None:
         lack = _lack_of_descriptors(stop)
         return ServerError(NOT_CONNECTED, lack or message, (message,) if lack else (), broken=broken)
@@ -173,7 +170,7 @@ def _refusal(pg: pq.abc.PGconn, stop: Stop, *, broken: bool) -> ServerError:
 
 
 def _lack_of_descriptors(stop: Stop) -> str:
-    """Say so where no file can be opened any more."""
+    """Return an error text if no descriptor can be opened; otherwise ''."""
     try:
         os.close(os.dup(stop.fileno()))
     except OSError as error:

@@ -1,7 +1,7 @@
-"""One connection on libpq, whose every wait can be cancelled.
+"""One connection on libpq. A stop or a deadline ends each of its waits.
 
-The loop is libpq's own (PostgreSQL docs, "Asynchronous Command Processing"): send, flush, wait for the socket,
-consume, and take a result only when it is there. `PQgetResult` while busy, and `PQcancel`, would hold up all others.
+It follows libpq's asynchronous command processing (PostgreSQL docs): send, flush, wait for the socket, consume, and
+fetch a result only when it is there. `PQgetResult` while busy, and `PQcancel`, would block all other sessions.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from psycopg.pq.misc import PGnotify
 
 from pgchaos.engine.answer import LOST, Answer, Row, ServerError, server_error
 from pgchaos.engine.cancel import CANCEL_LIMIT, cancel
-from pgchaos.engine.connect import ConnectionLost, connected
+from pgchaos.engine.connect import ConnectionLost, open_pgconn
 from pgchaos.engine.created import Created, Refused, note_created
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.query_exchange import READ, WRITE, QueryExchange
-from pgchaos.engine.waits import READY, Wait, Why, has_ended
+from pgchaos.engine.waits import READY, Wait, WakeReason, has_ended
 from pgchaos.stop import Stop
 
 __all__ = ["PATIENCE", "Connection", "ConnectionLost"]
 
 _ANSWER_TO_CANCEL = 2.5
-"""Seconds a server has to answer a cancel before its socket is shut down."""
+"""Seconds for a server to react to a cancel before the socket is shut down."""
 _CANCEL_AGAIN = 0.2
-"""Seconds after which it is sent again: one that comes before the query has begun is ignored (ProcessInterrupts)."""
+"""Seconds after which it is sent again: the server ignores a cancel before the query begins (ProcessInterrupts)."""
 PATIENCE = 10.0
-"""Seconds for what takes none on a server that answers."""
+"""Seconds for a query that is immediate on a server that answers."""
 _UNKNOWN = int(pq.TransactionStatus.UNKNOWN)
 
 L = TypeVar("L", bound="Connection")
@@ -42,8 +42,8 @@ class Connection(QueryExchange):
     """A connection: `open` makes one.
 
     Args:
-        pg: libpq's, connected.
-        stop: ends every wait on it, until `deafen`; None: none does.
+        pg: libpq's connection, open.
+        stop: ends every wait on it, until `ignore_stop`; None: no stop.
         notice: called with each notice of the server.
     """
 
@@ -56,20 +56,20 @@ class Connection(QueryExchange):
         self.pid = pg.backend_pid
         self._waits = Wait(pg.socket, self.wants, None, stop)
         self._deadline: float | None = None
-        self._given_up: float | None = None
-        self._farewell: ServerError | None = None
-        self._broke: Exception | None = None
+        self._give_up_at: float | None = None
+        self._fatal_notice: ServerError | None = None
+        self._notice_error: Exception | None = None
         self.silent = False
-        """The server did not even answer a cancel in time."""
+        """The server did not react even to a cancel in time."""
         self.limit = math.inf
-        """Seconds for a question of the engine's own, whatever that may take by itself; see `within`."""
+        """Upper bound in seconds for a query of the engine; see `within`."""
         self.ends_when_late = False
-        """What is late is not cancelled: the connection is ended at once."""
-        self.settings: tuple[bool, bool] | None = None  # what `LockMonitor.settings` was told by it
+        """A late query is not cancelled: the connection is ended at once."""
+        self.settings: tuple[bool, bool] | None = None  # the result of `LockMonitor.settings` on it
         self.prepared: dict[str, str] = {}
-        """What executes questions of the engine's own that were prepared here, by their text."""
+        """The EXECUTE of each query of the engine that is prepared here, by its text."""
         self.created: Created | None = None
-        """What the sessions of the run created, on a server that is not ours."""
+        """Records what the sessions of the run create; None on a server of ours."""
 
     @classmethod
     async def open(
@@ -83,14 +83,14 @@ class Connection(QueryExchange):
 
         Args:
             conninfo: libpq's connection string.
-            stop: ends every wait on it.
+            stop: ends every wait on the connection.
             notice: called with each notice of the server.
             seconds: to connect in.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        return cls(await connected(conninfo, stop, seconds), stop, notice)
+        return cls(await open_pgconn(conninfo, stop, seconds), stop, notice)
 
     @property
     def status(self) -> int:
@@ -103,7 +103,7 @@ class Connection(QueryExchange):
         return self._pg.server_version
 
     def psql_variables(self) -> dict[str, str]:
-        """Give what psql sets of a connection: DBNAME, USER, HOST, PORT, ENCODING and SERVER_VERSION_…."""
+        """Return the variables that psql sets on connecting: DBNAME, USER, HOST, PORT, ENCODING, SERVER_VERSION_…."""
         pg = self._pg
         parameters = {
             "DBNAME": pg.db,
@@ -117,69 +117,69 @@ class Connection(QueryExchange):
         return number | {name: value.decode("utf-8", "replace") for name, value in parameters.items()}
 
     def within(self, seconds: float) -> float:
-        """Give the deadline of a question of the engine's own, which takes no longer than the scenario may."""
+        """Return the deadline of a query of the engine, which takes no longer than the scenario may."""
         return time.monotonic() + min(seconds, self.limit)
 
     @property
     def alive(self) -> bool:
-        """Say whether the connection stands, as far as libpq knows."""
+        """Whether the connection is open, as far as libpq knows."""
         return self._pg.status == pq.ConnStatus.OK
 
     def has_ended(self) -> bool:
-        """Whether the other end has closed it, by what the kernel knows; nothing is read."""
+        """Whether the peer has closed it, as the kernel reports; nothing is read."""
         return not self.alive or has_ended(self._pg.socket)
 
     def is_usable(self) -> bool:
-        """Say whether it can be asked something, by what has come in; the server itself is not asked."""
+        """Whether it can send a query, judged by the received data; the server is not asked."""
         with contextlib.suppress(OperationalError):
             self._pg.consume_input()
-            self._pg.is_busy()  # reads what is there: the server's last words come before the end of the connection
-        return self.alive and self._farewell is None and self.status != pq.TransactionStatus.ACTIVE
+            self._pg.is_busy()  # parses the received data: a FATAL message precedes the end of the connection
+        return self.alive and self._fatal_notice is None and self.status != pq.TransactionStatus.ACTIVE
 
     def lost_before(self) -> ServerError | None:
-        """Say that the connection has ended without a word, so that nothing sent now reaches the server."""
-        if self.is_usable() or self._farewell is not None or self.alive:
+        """Return an error if the connection has ended without a message: nothing sent now reaches the server."""
+        if self.is_usable() or self._fatal_notice is not None or self.alive:
             return None
         message = "the connection was lost before this was sent"
-        return ServerError(LOST, message, lost=True, said=False, sent=False)
+        return ServerError(LOST, message, lost=True, from_server=False, sent=False)
 
     # one query and its answer
 
     def execute(
         self, query: str, copy: str | None = None, deadline: float | None = None
     ) -> Coroutine[Any, Any, Answer]:
-        """Send a query by the simple protocol; what is returned takes all of its answer and is to be awaited at once.
+        """Send a query by the simple protocol; await the returned coroutine at once for the answer.
 
         Args:
             query: what psql would send.
             copy: data for COPY … FROM STDIN.
-            deadline: on `time.monotonic()`; then the query is cancelled. None or infinity: when the run stops.
+            deadline: on `time.monotonic()`; then the query is cancelled. None or infinity: only when the run stops.
 
         Returns:
-            The answer; an error is in it and never raised.
+            The answer; it has the error, which is never raised.
         """
-        # no coroutine of its own, which each statement would have to go through
-        taken = self.finish(self.begin(query, copy), deadline)
-        return taken if self.created is None else self._with_created(self.created, query, taken)
+        # not `async`: that would add a coroutine to each statement
+        answer = self.finish(self.begin(query, copy), deadline)
+        return answer if self.created is None else self._with_created(self.created, query, answer)
 
-    async def _with_created(self, created: Created, query: str, taken: Coroutine[Any, Any, Answer]) -> Answer:
-        answer = await taken
+    async def _with_created(self, created: Created, query: str, pending: Coroutine[Any, Any, Answer]) -> Answer:
+        answer = await pending
         await note_created(created, query, answer, self._look_up)
         return answer
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
-        """Do what `execute` does where nothing else goes on meanwhile."""
-        return alone(self.execute(query, copy, deadline))
+        """Call `execute` without a loop."""
+        return run_sync(self.execute(query, copy, deadline))
 
-    def ask_own(self, query: str, deadline: float, *, last: bool = False) -> Answer:  # noqa: ARG002  # of those that are kept
-        """Ask a question of the engine's own; `last`: nothing is asked after it."""
-        return alone(self.finish(self.begin(query), deadline))
+    def ask_own(self, query: str, deadline: float, *, last: bool = False) -> Answer:  # noqa: ARG002  # used by PooledConnection
+        """Run a query of the engine without a loop; `last`: no other follows."""
+        return run_sync(self.finish(self.begin(query), deadline))
 
     def rows(self, query: str, deadline: float) -> list[Row]:
-        """Ask for rows where nothing else goes on meanwhile.
+        """Return the rows of a query, without a loop.
 
         Args:
-            query: one or more; their rows come one after the other.
+            query: one or more statements; their rows are concatenated.
             deadline: as for `execute`.
 
         Raises:
@@ -191,15 +191,15 @@ class Connection(QueryExchange):
         return answer.rows()
 
     def begin(self, query: str, copy: str | None = None, *, rows_only: bool = False) -> Answer:
-        """Send a query and do not wait for its answer; nothing else may be asked before `finish` was called.
+        """Send a query without waiting for its answer. Call `finish` before the next query.
 
         Args:
             query: as for `execute`.
             copy: as for `execute`.
-            rows_only: leave the results without rows out of the answer.
+            rows_only: omit results without rows.
 
         Returns:
-            What `finish` takes.
+            The argument for `finish`.
         """
         answer = self._answer = Answer(self._pg.transaction_status)
         try:
@@ -210,8 +210,8 @@ class Connection(QueryExchange):
         return answer
 
     async def finish(self, answer: Answer, deadline: float | None = None) -> Answer:
-        """Take the whole answer to what `begin` has begun; the deadline is as for `execute`."""
-        self._deadline, self._given_up = None if deadline == math.inf else deadline, None
+        """Read the whole answer to the query that `begin` sent; the deadline is as for `execute`."""
+        self._deadline, self._give_up_at = None if deadline == math.inf else deadline, None
         waits = self._waits
         try:
             while self.busy:
@@ -224,17 +224,17 @@ class Connection(QueryExchange):
                 await self._interrupt_if_due(why, answer)
         except OperationalError as error:
             self._break(answer, error)
-        if self._broke is not None:
-            broke, self._broke = self._broke, None
-            raise broke
+        if self._notice_error is not None:
+            notice_error, self._notice_error = self._notice_error, None
+            raise notice_error
         answer.after = self._pg.transaction_status
-        # which libpq says of every connection that is bad
+        # libpq's status of every bad connection
         if answer.after == _UNKNOWN and answer.error is None:
             self._lost(answer, "server closed the connection unexpectedly")
         return answer
 
     async def _look_up(self, query: str) -> Sequence[Row]:
-        """Ask something of the engine's own, between two statements of a session."""
+        """Run a query of the engine between two statements of a session."""
         answer = await self.finish(self.begin(query), time.monotonic() + PATIENCE)
         if answer.error is not None or answer.interrupted:
             raise Refused("" if answer.error is None else answer.error.message)
@@ -242,97 +242,97 @@ class Connection(QueryExchange):
 
     # stops and ends
 
-    async def _interrupt_if_due(self, why: Why, answer: Answer) -> None:
-        """Act on a stop or the deadline, also where data came in: a result without end would hide them."""
+    async def _interrupt_if_due(self, why: WakeReason, answer: Answer) -> None:
+        """Act on a stop or the deadline, even if data came in: an endless result would hide them."""
         late = self._deadline is not None and time.monotonic() >= self._deadline
         if self.busy and (why is not READY or late):
             await self._interrupt(answer)
 
     async def _interrupt(self, answer: Answer) -> None:
-        """Cancel what runs; when the server does not answer that either, end the connection."""
+        """Cancel the query; end the connection if the server does not react."""
         if self.ends_when_late:
             answer.interrupted = True
-            self.deafen()
+            self.ignore_stop()
             self._give_up()
             return
-        if self._given_up is None:
+        if self._give_up_at is None:
             answer.interrupted = True
-            self._given_up = time.monotonic() + _ANSWER_TO_CANCEL
-            self.deafen()
-        elif time.monotonic() >= self._given_up:
+            self._give_up_at = time.monotonic() + _ANSWER_TO_CANCEL
+            self.ignore_stop()
+        elif time.monotonic() >= self._give_up_at:
             self._give_up()
             return
-        await self.cancel(self._given_up - time.monotonic())
-        self._deadline = min(time.monotonic() + _CANCEL_AGAIN, self._given_up)
+        await self.cancel(self._give_up_at - time.monotonic())
+        self._deadline = min(time.monotonic() + _CANCEL_AGAIN, self._give_up_at)
 
     def _give_up(self) -> None:
         self.silent, self._deadline = True, None
         self.abort()
 
-    def deafen(self) -> None:
-        """Ignore the stop from now on: for what is still to be said after it (a stop stays set for ever)."""
+    def ignore_stop(self) -> None:
+        """Ignore the stop from now on, for queries after it (a stop stays set)."""
         self._waits.stop = None
 
     def attach(self, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> None:
-        """Serve another run, after `deafen`."""
-        self._notice, self._farewell, self._waits.stop, self.ends_when_late = notice, None, stop, False
+        """Use the connection for another run, after `ignore_stop`."""
+        self._notice, self._fatal_notice, self._waits.stop, self.ends_when_late = notice, None, stop, False
 
     async def cancel(self, seconds: float = CANCEL_LIMIT) -> bool:
-        """Ask the server to cancel what runs here, and no error when it cannot be asked.
+        """Send a cancel request for this connection; see `cancel.cancel`.
 
         Args:
-            seconds: to get that through.
+            seconds: to deliver the request.
 
         Returns:
-            False where the server does not answer.
+            False if the server does not answer.
         """
         self.disturbed = True
         return await cancel(self._pg, seconds)
 
     async def end(self) -> None:
-        """End the connection, and what still runs on it; doing so again does nothing."""
+        """End the connection, and cancel the query that runs on it. Idempotent."""
         if self._pg.transaction_status == pq.TransactionStatus.ACTIVE and not self.silent:
-            # Ctrl-C came between: a backend notices the end of its client only when it next reads
+            # after Ctrl-C: a backend notices the end of its client only when it next reads
             await self.cancel()
         self._pg.finish()
 
     def close(self) -> None:
-        """Do what `end` does where nothing else goes on meanwhile."""
-        alone(self.end())
+        """Call `end` without a loop."""
+        run_sync(self.end())
 
     def _break(self, answer: Answer, error: OperationalError) -> None:
-        """Take what the server said before the connection broke; libpq does not wait on a connection that is bad."""
+        """Read the server's error from before the connection broke; libpq does not block on a bad connection."""
         self.busy = self._unsent = False
         while self._pg.status == pq.ConnStatus.BAD and (raw := self._pg.get_result()) is not None:
             if raw.status == pq.ExecStatus.FATAL_ERROR and answer.error is None:
-                said = server_error(raw, lost=True)
-                answer.error = said if said.said else None
+                error_of_server = server_error(raw, lost=True)
+                answer.error = error_of_server if error_of_server.from_server else None
         self._lost(answer, str(error))
 
     def _on_notice(self, raw: pq.abc.PGresult) -> None:
-        """Take a notice. What ends a connection while no query runs comes as one too (libpq's pqParseInput3)."""
+        """Handle a notice. An error that ends an idle connection comes as a notice too (libpq's pqParseInput3)."""
         if raw.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in (b"FATAL", b"PANIC"):
-            self._farewell = server_error(raw, lost=True)
+            self._fatal_notice = server_error(raw, lost=True)
         elif self._notice is not None:
             try:
                 self._notice(raw)
             except Exception as error:
-                # psycopg would only log it: raised to who waits for the answer
-                self._broke = self._broke or error
+                # psycopg would only log it: `finish` raises it
+                self._notice_error = self._notice_error or error
 
     def _lost(self, answer: Answer, message: str) -> None:
         if answer.error is None:
-            answer.error = self._farewell or ServerError(LOST, message.strip(), lost=True, said=False)
+            answer.error = self._fatal_notice or ServerError(LOST, message.strip(), lost=True, from_server=False)
 
     def notifications(self) -> list[tuple[str, str]]:
-        """Take the notifications that have come in: channel and payload of each."""
+        """Return the received notifications: channel and payload of each."""
         notes = self._notifies()
         return [(note.relname.decode("utf-8", "replace"), note.extra.decode("utf-8", "replace")) for note in notes]
 
     def _notifies(self) -> list[PGnotify]:
-        came = []
-        with contextlib.suppress(OperationalError):  # broken: what came before is told
+        received = []
+        with contextlib.suppress(OperationalError):  # broken: return what came before
             self._pg.consume_input()
         while (note := self._pg.notifies()) is not None:
-            came.append(note)
-        return came
+            received.append(note)
+        return received

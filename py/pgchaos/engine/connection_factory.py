@@ -1,4 +1,4 @@
-"""How a run comes to its connections, and where they go: a shared database keeps them for the next scenario."""
+"""Opens the connections of a run. A shared database keeps them for the next scenario."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
 from pgchaos.engine.blocking import in_thread
-from pgchaos.engine.connect import TIMED_OUT, TOO_MANY_CONNECTIONS, recovers
+from pgchaos.engine.connect import STOPPED, TIMED_OUT, TOO_MANY_CONNECTIONS, is_recovering
 from pgchaos.engine.connection import PATIENCE, Connection, ConnectionLost
 from pgchaos.engine.created import Created
-from pgchaos.engine.in_place_connection import InPlaceConnection, Notice, taken
+from pgchaos.engine.in_place_connection import InPlaceConnection, Notice, take_cached
 from pgchaos.engine.kept_connections import KeptConnections
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.pooled_connection import PooledConnection
 from pgchaos.engine.waits import sleep
@@ -35,92 +35,82 @@ FINDS_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|bloc
 
 _BEGAN = "SELECT extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
 _CONNECT_LIMIT = 30.0
-"""Seconds to connect in."""
+"""Seconds to connect within."""
 _RECOVERING = 0.02
-"""Seconds between two attempts to connect to a server that recovers."""
+"""Seconds between attempts to connect to a server in recovery."""
 SILENT_LIMIT = 1.0
-"""Seconds for a server that has not answered once."""
-SILENT = ServerError(NOT_CONNECTED, "the server does not answer", said=False)
+"""Seconds for an answer of a server that has already failed to answer."""
+SILENT = ServerError(NOT_CONNECTED, "the server does not answer", from_server=False)
 _WITH_SQL = ("", "database")
-"""What connections with SQL ask of replication; any other, for all of the server, has none."""
+"""Values of the parameter `replication` with which a connection can run SQL."""
 _ROOM = 2.0
-"""Seconds in which backends end whose connections were closed."""
+"""Seconds for the backends of closed connections to end."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFactory:
-    """Opens the connections of one run.
-
-    Args:
-        sandbox: of the run.
-        keep: false where the scenario does what lasts as long as a session: then no other shall have it.
-        join: the scenario looks for its sessions by functions of the toolkit.
-        created: takes what the sessions create; None on a server of ours.
-        limit: seconds of the scenario: no connection, and no question of the engine's own, takes longer.
-        kept: connections that are kept for the same parts of another run; None where none are.
-    """
+    """Opens the connections of one run."""
 
     sandbox: Sandbox
-    keep: bool = True
-    join: bool = False
-    created: Created | None = None
-    limit: float = 60.0
-    kept: KeptConnections | None = None
+    keep: bool = True  # False: the scenario may change a session for its lifetime, so no other run may have it
+    join: bool = False  # the scenario looks for its sessions by functions of the toolkit
+    created: Created | None = None  # records what the sessions create; None on a server of ours
+    limit: float = 60.0  # seconds of the scenario: no connection attempt or query of the engine takes longer
+    kept: KeptConnections | None = None  # connections kept for the same parts of other runs of a search
+    # in place: the start time of each backend of the run, by pid, as the server writes it; a pid may be reused
     began: dict[int, str] = field(default_factory=dict)
-    """When the backends of the run began, as the server says it, in a database where others work: a number alone may be
-    another's by now."""
     _silent: set[str] = field(default_factory=set)
     _ordered: dict[str, tuple[PooledConnection, Mapping[str, str]]] = field(default_factory=dict)
 
     @property
     def silent(self) -> bool:
-        """Whether the server, or a backend, did not even answer a cancel: nobody waits for it long any more."""
+        """Whether the server, or a backend, did not react even to a cancel. Later waits for it are short."""
         return bool(self._silent)
 
     @property
     def connect_limit(self) -> float:
-        """Seconds to connect in, as things stand."""
+        """Seconds to connect within; fewer if the server is silent."""
         return SILENT_LIMIT if self.silent else min(_CONNECT_LIMIT, self.limit)
 
     @property
     def patience(self) -> float:
-        """Seconds for what takes none on a server that answers, as things stand."""
+        """Seconds for a query that is immediate on a server that answers; fewer if the server is silent."""
         return SILENT_LIMIT if self.silent else min(PATIENCE, self.limit)
 
     def note_silence(self) -> None:
-        """Note that it did not."""
+        """Record that the server or a backend is silent."""
         self._silent.add("once")
         if self.kept is not None:
             self.kept.silent = True
         self.sandbox.report_silent_backend()
 
     def note_end(self) -> None:
-        """Note that the server, known to be silent, has not answered once more: nothing is asked any more."""
+        """Record that the silent server failed to answer a second time: no connection is attempted any more."""
         self._silent.add("twice")
 
     def note_no_answer(self) -> None:
-        """Note that it did not answer, for the first time or once more."""
+        """Record a missing answer, the first or another."""
         self.note_end() if self.silent else self.note_silence()
 
     def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({}), *, own: bool = False) -> None:
-        """Have a connection made ready that will be opened soon, where one is kept: the server is not waited for."""
-        # who looks for the sessions of a run shall find none before they begin
+        """Start to configure a cached connection that will be opened soon, without waiting for the server."""
+        # a scenario that looks for its sessions must not find one before it begins
         if not self.sandbox.shared or self.join or self.sandbox.connection_cache is None:
             return
         connection = self.sandbox.connection_cache.take()
         if not isinstance(connection, PooledConnection):
             return
         settings = self._all_settings(name, settings, own=own)
-        if alone(connection.begin_configure(settings, join=False)):
+        if run_sync(connection.begin_configure(settings, join=False)):
             self._ordered[name] = connection, settings
         else:
             connection.shut()
 
     def close(self) -> None:
-        """Give back what was ordered and never opened."""
+        """Return connections that were ordered but not opened to the cache."""
         while self._ordered:
             _, (connection, _) = self._ordered.popitem()
-            if alone(connection.refusal(self.patience)) is None:
+            if run_sync(connection.refusal(self.patience)) is None:
                 connection.assign(self.sandbox.connection_cache)
                 connection.close()
             else:
@@ -140,16 +130,16 @@ class ConnectionFactory:
         again: bool = False,
         patience: float | None = None,
     ) -> Connection:
-        """Open a connection; its `close` ends it, or gives it back.
+        """Open a connection; its `close` ends it, or returns it to its cache.
 
         Args:
             name: for application_name.
-            stop: whoever waits on it is woken by this.
-            settings: what the session begins with, `chaos.worker` and the like.
+            stop: ends every wait on the connection.
+            settings: that the session begins with, such as `chaos.worker`.
             notice: called with each notice of the server.
-            own: nothing of the scenario is sent: what the role or the database sets for sessions is not to disturb it.
-            again: wait for a server that is recovering from a crash just now.
-            patience: seconds to wait for a free slot; None for as long as backends take that are ending.
+            own: it sends nothing of the scenario, so it overrides the defaults of role and database.
+            again: retry while the server recovers from a crash.
+            patience: seconds to wait for a free connection slot; None: as long as ending backends take.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
@@ -163,7 +153,7 @@ class ConnectionFactory:
     async def open_new(
         self, kind: type[L], name: str, stop: Stop, settings: Mapping[str, str], options: str, replication: str = ""
     ) -> L:
-        """Open a connection that is never one that was kept, nor will be; `options` follow the settings. See `open`.
+        """Open a connection that neither comes from a cache nor goes to one; `options` follow the settings. See `open`.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
@@ -180,7 +170,7 @@ class ConnectionFactory:
         return connection
 
     async def open_by(self, conninfo: str, stop: Stop, notice: Notice, *, again: bool) -> Connection:
-        """Open a connection by a connection string that is not the sandbox's own; see `open`.
+        """Open a connection with another connection string than the sandbox's; see `open`.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
@@ -190,7 +180,7 @@ class ConnectionFactory:
         return connection
 
     async def open_cached(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
-        """Open the connection of a plain file, to a database that keeps connections."""
+        """Open the connection of a plain file to a database with a cache; return whether it comes from the cache."""
         connection, cached = await self._with_room(stop, lambda: self._take(stop, notice, True, kind))
         connection.created, connection.limit = self.created, self.limit
         return connection, cached
@@ -200,13 +190,13 @@ class ConnectionFactory:
         while True:
             try:
                 return await opened()
-            except ConnectionLost as refused:  # noqa: PERF203  # it tries again after the refusal
+            except ConnectionLost as refused:  # noqa: PERF203  # a retry after the refusal
                 if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
                     raise
-                # what waits for the next scenario in a shared database makes room for this one; and a backend of the
-                # scenario before may outlive its connection for a moment
+                # close cached connections of shared databases to make room; and a backend of the previous scenario may
+                # outlive its connection for a moment
                 await in_thread(self.sandbox.close_unused, "close unused")
-                if await sleep(0.01, stop):  # polled: room is not reported
+                if await sleep(0.01, stop):  # polled: the server does not report a free slot
                     raise
 
     async def _open(
@@ -224,7 +214,7 @@ class ConnectionFactory:
             connection, cached = await self._ready(name, stop, settings, notice, again)
             try:
                 refusal = await connection.refusal(self.patience)
-            except BaseException:  # Ctrl-C too: it is not left open
+            except BaseException:  # Ctrl-C too: do not leave it open
                 await connection.discard()
                 raise
             if refusal is None:
@@ -235,14 +225,14 @@ class ConnectionFactory:
             await connection.discard()
             if not (cached or stop.is_set()):
                 raise ConnectionLost(refusal)
-        raise ConnectionLost(ServerError(NOT_CONNECTED, "the run was stopped", said=False))
+        raise ConnectionLost(STOPPED)
 
     async def _in_own_session(self, conninfo: str, stop: Stop, notice: Notice | None, again: bool) -> Connection:
-        """Make a connection; in place, plain files may have one that an earlier one has left."""
+        """Open a connection; in place, a plain file may get that of an earlier plain file."""
         if self.sandbox.plain_connections is None:
             return await self._made(conninfo, stop, notice, again, Connection)
         cache = self.sandbox.plain_connections(conninfo)
-        connection = None if self.silent else await taken(cache, self.sandbox, stop, notice)
+        connection = None if self.silent else await take_cached(cache, self.sandbox, stop, notice)
         if connection is None:
             connection = await self._made(conninfo, stop, notice, again, InPlaceConnection)
         connection.assign_in_place(cache if self.keep else None, self.sandbox)
@@ -257,7 +247,7 @@ class ConnectionFactory:
     async def _ready(
         self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
     ) -> tuple[PooledConnection, bool]:
-        """Take what was ordered, or another that is configured now; say whether it was kept."""
+        """Take the kept, ordered or another connection, configured; return whether it existed before."""
         connection = await self.kept.take(name, settings) if self.kept is not None else None
         if connection is not None:
             connection.attach(stop, notice)
@@ -270,17 +260,17 @@ class ConnectionFactory:
             await connection.discard()
         connection, cached = await self._take(stop, notice, again, PooledConnection)
         try:
-            # where that cannot be done, `refusal` says so
+            # `refusal` reports if this fails
             await connection.begin_configure(settings, join=self.join, patience=self.patience)
-        except BaseException:  # Ctrl-C too: it is not left open
+        except BaseException:  # Ctrl-C too: do not leave it open
             await connection.discard()
             raise
         return connection, cached
 
     async def _take(self, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
-        """Take a kept connection, or make one; say whether it was kept."""
+        """Take a connection of the cache, or open one; return whether it is of the cache."""
         assert self.sandbox.connection_cache is not None, "of a database that keeps connections"
-        # where one backend does not answer, another that was kept may not either
+        # if one backend does not answer, cached ones may not either
         cached = None if self.silent else self.sandbox.connection_cache.take()
         if isinstance(cached, kind):
             cached.attach(stop, notice)
@@ -304,21 +294,21 @@ def _begins_with(settings: Mapping[str, str], *, own: bool) -> Mapping[str, str]
 
 
 async def _connect(conninfo: str, stop: Stop, notice: Notice | None, seconds: float, kind: type[L], again: bool) -> L:
-    """Connect; `again`: the server may be recovering from a crash just now."""
+    """Connect; `again`: retry while the server recovers from a crash."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             return await kind.open(conninfo, stop, notice, seconds)
-        except ConnectionLost as refused:  # noqa: PERF203  # it tries again after the refusal
-            if not again or not recovers(refused.error) or time.monotonic() > deadline:
+        except ConnectionLost as refused:  # noqa: PERF203  # a retry after the refusal
+            if not again or not is_recovering(refused.error) or time.monotonic() > deadline:
                 raise
             if await sleep(_RECOVERING, stop):
                 raise
 
 
 async def _verify(connection: Connection, settings: Mapping[str, str]) -> str:
-    """Make sure that a session in a database of the user's is what was asked for, before anything is done in it."""
-    # what cleans up after a killed run ends the sessions that joined; a plain file has no toolkit, and joins nothing
+    """Verify the settings of a new session in a user's database before anything else; return its start time."""
+    # the cleanup after a killed run ends the sessions that joined; a plain file has no toolkit, and does not join
     marks = "; SELECT chaos._join()" if MARK in settings else ""
     answer = await connection.execute(
         f"{settings_query(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + PATIENCE
@@ -328,7 +318,7 @@ async def _verify(connection: Connection, settings: Mapping[str, str]) -> str:
     if wrong is None:
         (row,) = answer.results[0].rows()
         text = settings_difference(settings, row, connection.pid)
-        wrong = ServerError(NOT_CONNECTED, text, said=False) if text else None
+        wrong = ServerError(NOT_CONNECTED, text, from_server=False) if text else None
         began = str(next(iter(answer.results[1].rows()))[0])
     if wrong is not None:
         await connection.end()

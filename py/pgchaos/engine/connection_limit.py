@@ -1,4 +1,4 @@
-"""Says before anything is done that a scenario has more connections than its server takes."""
+"""Checks before a run that its server allows as many connections as the scenario has."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pgchaos.server import Server
 from pgchaos.server.private import MOST_CONNECTIONS
 
 _FEW = 40
-"""Connections that any server takes: it is not asked."""
+"""Connections that any server allows, without asking it."""
 
 
 def too_many(scenario: Scenario, variables: Mapping[str, str], server: Server) -> Failure | None:
-    """Compare the connections of a scenario with those that its server takes.
+    """Compare the connections of a scenario with those that its server allows.
 
     Returns:
-        What is wrong, at the session with the most connections; None where there may be room for all.
+        A failure, at the session with the most connections; None if there may be room for all.
 
     Raises:
         pgchaos.server.ServerError: the server cannot be asked.

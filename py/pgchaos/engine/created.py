@@ -1,8 +1,8 @@
-"""What the sessions of a run created on a server that others use too: only that may be removed there.
+"""What the sessions of a run created on a server that others use too: only this may be removed there.
 
-The proof is what the server told such a session: the command tag of a statement that creates the thing, and then,
-asked at once on the same connection, the oid of what has that name. A thing is known by its oid from then on, so that
-another one of the same name is not taken for it. A name that stands in the file, or in SQL that a function runs, proves
+The proof is what the server told such a session: the command tag of a statement that creates an object, and then, by a
+query at once on the same connection, the oid of the object with that name. From then on the oid identifies the object,
+so another one with the same name is not mistaken for it. A name in the file, or in SQL that a function runs, proves
 nothing.
 """
 
@@ -21,9 +21,9 @@ Thing = tuple[str, str]
 """A kind and a name."""
 Row = tuple[object, ...]
 Ask = Callable[[str], Sequence[Row]]
-"""Asks the server one query; raises Refused."""
+"""Runs a query on the server; raises Refused."""
 AskSession = Callable[[str], Awaitable[Sequence[Row]]]
-"""The same, in the session itself."""
+"""Runs a query in the session itself."""
 
 _WORDS = {
     "CREATE ROLE": ("create", ("role", "user", "group"), "role"),
@@ -31,24 +31,24 @@ _WORDS = {
     "CREATE TABLESPACE": ("create", ("tablespace",), "tablespace"),
     "PREPARE TRANSACTION": ("prepare", ("transaction",), "prepared transaction"),
 }
-"""By command tag: how such a statement begins, and what it creates."""
+"""By command tag: the first words of such a statement, and what it creates."""
 _SLOT = re.compile(r"\bpg_(?:create|copy)_(?:physical|logical)_replication_slot\b", re.IGNORECASE)
 _DROPS_SLOT = re.compile(r"drop.*slot", re.IGNORECASE | re.DOTALL)
-"""Also where the name of the function is put together at run time."""
+"""Also matches function names that are composed at run time."""
 _SLOTS = ("slot",)
 _LASTS = re.compile(r"\bcreate\b.*\b(?:function|procedure|rule|view)\b|\bprepare\b", re.IGNORECASE | re.DOTALL)
-"""What does later what stands in it."""
+"""Statements that define what runs later."""
 _KEEP_NAMES = re.compile(
     r"(CREATE (?!EXTENSION)|GRANT\b|REVOKE\b|COMMENT\b|SET\b|BEGIN\b|START\b|COMMIT$|PREPARE TRANSACTION\b)"
 )
-"""Command tags of statements that neither drop nor rename anything, nor call functions that could."""
+"""Command tags of statements that neither drop nor rename objects, nor call functions that could."""
 _SLOT_MADE = {
     "pg_create_physical_replication_slot": (0, 2),
     "pg_create_logical_replication_slot": (0, 2),
     "pg_copy_physical_replication_slot": (1, 2),
     "pg_copy_logical_replication_slot": (1, 2),
 }
-"""Functions that create a slot: where its name stands among the arguments, and where it may be said to be temporary."""
+"""Functions that create a slot: the positions of the arguments with its name and with `temporary`."""
 _ONE_ROW = "SELECT 1"
 
 _FIND = {
@@ -66,15 +66,15 @@ _STILL = {
     "tablespace": "SELECT spcname FROM pg_catalog.pg_tablespace WHERE oid = {}::pg_catalog.oid",
     "role": "SELECT rolname FROM pg_catalog.pg_roles WHERE oid = {}::pg_catalog.oid",
 }
-"""In the order in which things can be removed: a role may own the others."""
+"""In the order of removal: a role may own the others."""
 
 
 KINDS = tuple(_STILL)
-"""All kinds of things, in that order."""
+"""All kinds, in that order."""
 
 
 class Refused(Exception):
-    """The server refused what it was asked; the message is the server's."""
+    """The server refused a query; the message is the server's."""
 
 
 class Created:
@@ -90,21 +90,21 @@ class Created:
         return not self._known
 
     async def add(self, query: str, tags: Sequence[str], ask: AskSession) -> None:
-        """Take what the server answered to a query of a session, none of whose statements failed."""
+        """Record what a successful query of a session created."""
         for kind, name in creations(query, tags):
             if kind == "slot" and self._slots_uncertain:
                 continue
             try:
                 found = await ask(_with(_FIND[kind], name))
             except Refused:
-                continue  # it cannot be known any more, and so is not proven
+                continue  # the oid is unknown, so there is no proof
             self._known.update((kind, str(identity)) for (identity,) in found)
 
     def note_dropped(self, query: str) -> None:
-        """Take what a query may have dropped, also where it failed: a slot that was dropped does not come back.
+        """Forget what a query may have dropped, even if it failed: a rollback does not restore a slot.
 
-        A slot has no oid: one that somebody else makes anew could not be told from it. What stands in a function is
-        done whenever that is called.
+        A slot has no oid, so one that another client creates anew could be mistaken for it. A function that drops slots
+        may be called at any time later.
         """
         if not holds(query, _DROPS_SLOT, _SLOTS):
             return
@@ -112,14 +112,14 @@ class Created:
         self._slots_uncertain = self._slots_uncertain or _LASTS.search(query) is not None
 
     def still_there(self, ask: Ask, kinds: Sequence[str]) -> list[Thing]:
-        """Tell what of it is there now, under the name that it has now."""
+        """List what of it still exists, under its current name."""
         known = sorted(self._known)
         wanted = [(kind, identity) for kind in _STILL for of, identity in known if of == kind and kind in kinds]
         return [(kind, str(name)) for kind, identity in wanted for (name,) in ask(_with(_STILL[kind], identity))]
 
 
 async def note_created(created: Created, query: str, answer: Answer, ask: AskSession) -> None:
-    """Take an answer, if all of it is good."""
+    """Record an answer without an error."""
     created.note_dropped(query)
     if answer.error is None and not answer.interrupted:
         await created.add(query, [result.tag for result in answer.results], ask)
@@ -130,14 +130,14 @@ def _with(query: str, value: str) -> str:
 
 
 def creations(query: str, tags: Sequence[str]) -> list[Thing]:
-    """Tell what statements created, by their command tags."""
+    """List what statements created, by their command tags."""
     if not (any(tag in _WORDS for tag in tags) or holds(query, _SLOT, _SLOTS)):
         return []
     statements = top_statements(query)
     if len(statements) != len(tags):
         return []
     found = []
-    # what has a name when all is done is only then what was created if nothing behind could drop or rename it
+    # the object with the name at the end is the created one only if no later statement could drop or rename it
     for statement, tag in zip(reversed(statements), reversed(tags), strict=True):
         thing = _creation(query, statement, tag)
         if thing is not None:
@@ -162,7 +162,7 @@ def _creation(query: str, statement: SqlStatement, tag: str) -> Thing | None:
 
 
 def _identifier(query: str, token: SqlToken) -> str:
-    """Read a name as the server does, which folds ASCII letters only; '' where that is in doubt."""
+    """Read a name as the server does, which folds ASCII letters only; '' if in doubt."""
     if token.kind == "name":
         return token.text if query[token.start] == '"' else ""  # not U&"…"
     raw = query[token.start : token.start + len(token.text)]
@@ -170,15 +170,15 @@ def _identifier(query: str, token: SqlToken) -> str:
 
 
 def _string(query: str, token: SqlToken) -> str:
-    """Read a string that has no escapes, whatever the settings of the session; '' where that is in doubt."""
+    """Read a string without escapes, whatever the settings of the session; '' if in doubt."""
     is_plain = token.kind == "string" and query[token.start] in "'$" and "\\" not in token.text
     return token.text if is_plain else ""
 
 
 def _slot(query: str, tokens: list[SqlToken]) -> str:
-    """Tell which slot SELECT has created: nothing but one call with constants proves that it was called.
+    """Return the slot that a SELECT has created: only a single call with constants proves that it was called.
 
-    Taken are `SELECT f('slot', …)` and `SELECT a, b FROM f('slot', …)`, each with an alias or without.
+    It accepts `SELECT f('slot', …)` and `SELECT a, b FROM f('slot', …)`, each with or without an alias.
     """
     if not tokens or not tokens[0].is_word("select"):
         return ""
@@ -207,7 +207,7 @@ def _is_alias(behind: list[SqlToken]) -> bool:
 
 
 def _is_plain_list(before: list[SqlToken]) -> bool:
-    """Nothing, or columns and constants before FROM."""
+    """Whether it is empty, or columns and constants before FROM."""
     if not before:
         return True
     return before[-1].is_word("from") and all(
@@ -217,7 +217,7 @@ def _is_plain_list(before: list[SqlToken]) -> bool:
 
 
 def _constants(call: list[SqlToken]) -> list[list[SqlToken]]:
-    """Give the arguments of a call; none where one is not a constant."""
+    """Return the arguments of a call; none unless all are constants."""
     found = call_arguments(call, 0)
     tokens = (token for argument in found for token in argument)
     are_constants = all(token.kind in ("string", "number") or token.is_word("true", "false") for token in tokens)

@@ -1,6 +1,6 @@
-"""The objects of a database of the user's, and which are new after a run.
+"""The objects of a user's database, and which of them are new after a run.
 
-To list them takes longer than many a file: the list is used, from one run to the next too, for as long as it holds.
+Listing them takes longer than many files. So runs share the list until the database changes.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _OBJECTS = """
                         WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
     UNION ALL SELECT 'extension', quote_ident(extname) FROM pg_catalog.pg_extension
 """
-# The names are those that the search path makes of them.
+# The names depend on the search path.
 _STATE = "SELECT pg_catalog.txid_current_snapshot()::text, pg_catalog.current_setting('search_path')"
 
 
 class DatabaseObjects:
-    """The objects of a database of the user's.
+    """The objects of a user's database.
 
     Args:
-        known: what an earlier run has listed; what this one lists is put there.
+        known: the list of an earlier run; this run updates it.
     """
 
     def __init__(self, known: ObjectList) -> None:
         self._known = known
 
     def read(self, connection: Connection) -> None:
-        """List them before the run, unless the list is known.
+        """List the objects before the run, unless the known list is valid.
 
         Raises:
             ConnectionLost: the server refused.
@@ -51,7 +51,7 @@ class DatabaseObjects:
             self._list(connection)
 
     def new(self, connection: Connection) -> list[Leak]:
-        """Name those that are new since `read`; they are not touched.
+        """Name the objects that are new since `read`, and leave them.
 
         Raises:
             ConnectionLost: the server refused.
@@ -70,9 +70,9 @@ class DatabaseObjects:
         return self._known.is_unchanged(row)
 
     def _list(self, connection: Connection) -> None:
-        """List them; the snapshot is taken first, so that what is committed meanwhile counts as a change."""
+        """List the objects. The snapshot is taken first, so a commit meanwhile counts as a change."""
         state, objects = rows_of_each(connection, _STATE, _OBJECTS)
         ((self._known.snapshot, self._known.path),) = state
-        # in this order they are reported; a thousand functions, where pgTAP is there
+        # a dict keeps the order of reports and finds names fast: pgTAP has a thousand functions
         self._known.names = dict.fromkeys(objects)
         self._known.listed += 1

@@ -1,4 +1,4 @@
-"""How an error becomes a failure that a user understands: its line, its cause, and what helps. Pure."""
+"""Makes a failure of an error, with its line, its cause and a remedy. Pure."""
 
 from __future__ import annotations
 
@@ -24,37 +24,29 @@ _EMPTIES_SEARCH_PATH = re.compile(
 )
 _SETS_SEARCH_PATH = re.compile(r"\bsearch_path\b|^\s*(?:RESET|DISCARD)\s+ALL\b", re.IGNORECASE)
 _NOT_FOUND = frozenset({"42P01", "42883", "42704", "3F000"})
-"""SQLSTATEs of a table, function or type that is not found, and of no schema to create in."""
+"""SQLSTATEs of a missing table, function or type, and of no schema to create in."""
 _TRY_AGAIN = {"40001": "serialization_failure", "40P01": "deadlock_detected"}
-"""Errors that come of concurrency alone."""
+"""Errors that only concurrency causes."""
 _HINT = "HINT: "
-"""How a hint begins, as the server's own do."""
+"""The beginning of a hint, as in the server's messages."""
 _CONNECTION_ENDED = frozenset({"08006", "57P01"})
 _TO_A_ROLE = re.compile(r"\b(?:OWNER\s+TO|GRANT\b.*\bTO|REVOKE\b.*\bFROM|FOR\s+ROLE)\b", re.IGNORECASE | re.DOTALL)
 _TAKES_ONE_TYPE = re.compile(r"\b(is|isnt|cmp_ok)\(")
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """A statement as its author knows it.
+class StatementContext:
+    """What is known of a statement, to explain its error."""
 
-    Args:
-        text: as written.
-        hints: what is known to be odd about it.
-        in_session: it is a session's, so that an error of it may be meant.
-        unknown: whether its transaction has committed is unknown.
-        emptied: the statement on the same connection that has emptied search_path, or None.
-    """
-
-    text: str = ""
-    hints: tuple[str, ...] = ()
-    emptied: Place | None = None
-    in_session: bool = False
-    unknown: bool = False
+    text: str = ""  # as written
+    hints: tuple[str, ...] = ()  # suspicious details of it
+    emptied: Place | None = None  # the statement on the same connection that has emptied search_path
+    in_session: bool = False  # it belongs to a session, so its error may be intended
+    unknown: bool = False  # it is unknown whether its transaction has committed
 
 
 def emptied_search_path(statement: str, place: Place, before: Place | None) -> Place | None:
-    """Keep note of what leaves search_path empty, as the files of pg_dump do."""
+    """Return the statement that has left search_path empty, as files of pg_dump do; None if it is not empty."""
     if _empties_search_path(statement):
         return place
     return None if before is None or _SETS_SEARCH_PATH.search(statement) else before
@@ -65,8 +57,8 @@ def _empties_search_path(statement: str) -> bool:
     return _EMPTIES_SEARCH_PATH.search(statement) is not None
 
 
-def located(error: ServerError, place: Place | None, about: About) -> tuple[Place | None, tuple[str, ...]]:
-    """Find the line of an error, and what else to say of it."""
+def locate(error: ServerError, place: Place | None, about: StatementContext) -> tuple[Place | None, tuple[str, ...]]:
+    """Find the line of an error, and further lines for its message."""
     more = list(about.hints)
     if place is not None and error.position and about.text:
         before, behind = about.text[: error.position - 1], about.text[error.position - 1 :]
@@ -91,7 +83,7 @@ def _pgtap(error: ServerError) -> Iterator[str]:
         yield f"pgTAP's {found[1]}() takes values of one type: write 1::bigint beside count(*), 'a'::text beside text"
 
 
-def _of_a_dump(error: ServerError, about: About) -> Iterator[str]:
+def _of_a_dump(error: ServerError, about: StatementContext) -> Iterator[str]:
     is_role = error.sqlstate == "42704" and _TO_A_ROLE.search(about.text)
     if about.emptied is not None and error.sqlstate in _NOT_FOUND and not is_role:
         yield (
@@ -106,24 +98,26 @@ def _of_a_dump(error: ServerError, about: About) -> Iterator[str]:
 
 
 def error_failure(
-    error: ServerError, place: Place | None, who: str, about: About | None = None, by: str = ""
+    error: ServerError, place: Place | None, who: str, about: StatementContext | None = None, by: str = ""
 ) -> Failure:
-    """Make a failure of an unexpected error."""
-    place, more = located(error, place, about or About())
+    """Make a failure of an unexpected error; `by`: its known cause, which replaces the message."""
+    place, more = locate(error, place, about or StatementContext())
     conditions = condition_names(error.sqlstate)
     text = f"{who}: ERROR {error.sqlstate}{_in_brackets(conditions)}: {error.message}"
     if by:
-        # what libpq adds in further lines is a guess, and here a wrong one
-        heard = f"the server said: {error.message}" if error.said else f"libpq said: {error.message.splitlines()[0]}"
-        more = (heard, *more)
+        # libpq's further lines are a guess, which is wrong here
+        said = (
+            f"the server said: {error.message}" if error.from_server else f"libpq said: {error.message.splitlines()[0]}"
+        )
+        more = (said, *more)
         if about is not None and about.in_session and error.sqlstate in _CONNECTION_ENDED:
             more = (*more, _send_again(about, conditions[0]))
         text = f"{who}: {by}"
     return Failure("error", (error.sqlstate, *conditions), text, place, more, who)
 
 
-def _send_again(about: About, condition: str) -> str:
-    """Say what an application does whose connection has ended."""
+def _send_again(about: StatementContext, condition: str) -> str:
+    """Describe what an application does when its connection has ended."""
     if about.unknown:
         again = "it may have committed, so it may be done twice: `retry unknown` in the `session` line sends it again"
     else:
@@ -140,25 +134,25 @@ def _hint(again: str, allowed: str) -> str:
 
 
 def retries_failure(error: ServerError, place: Place | None, who: str, retries: int) -> Failure:
-    """Make a failure of a transaction that was sent again as often as it may."""
+    """Make a failure of a transaction that has used all its retries."""
     failure = error_failure(error, place, who)
     text = f"{failure.text} (after {retries} {'retry' if retries == 1 else 'retries'})"
     return Failure("error", failure.names, text, place, error.hint, who)
 
 
 def plain_failure(text: str, place: Place | None, who: str, hint: str = "") -> Failure:
-    """Make a failure of an error that psql, not the server, would have told."""
+    """Make a failure of an error that psql, not the server, would report."""
     return Failure("error", (), f"{who}: {text}", place, (hint,) if hint else (), who)
 
 
 def internal_failure(error: BaseException, place: Place | None, who: str) -> Failure:
-    """Make a failure of an error of ours, so that it stops the run and is told, whichever task it came up in."""
+    """Make a failure of an internal error, so that it stops the run and is reported, whatever task raised it."""
     text = f"{who}: internal error of pgchaos: {error!r}"
     return Failure("error", (), text, place, traceback_lines(error), who)
 
 
 def expect_failure(codes: tuple[Code, ...], error: ServerError | None, place: Place, who: str) -> Failure:
-    """Make a failure of an `expect` that did not come."""
+    """Make a failure of an `expect` whose error did not occur."""
     wanted = " or ".join(code.name for code in codes)
     have = "no error" if error is None else f"{error.sqlstate}: {error.message}"
     names = tuple(dict.fromkeys(name for code in codes for name in (code.name, *code.sqlstates)))

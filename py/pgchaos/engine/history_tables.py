@@ -1,4 +1,4 @@
-"""Brings what a run recorded into chaos.history, .transactions, .acknowledged and .notifications, for the check."""
+"""Writes what a run recorded to chaos.history, .transactions, .acknowledged and .notifications, for the check."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pgchaos.results import Failure, Record, Transaction
 
 Cell = object
 RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
-"""Where a scenario asks for what was recorded."""
+"""Matches a scenario that may read these tables."""
 _PATIENCE = 30.0
 """Seconds for one table."""
 _COLUMNS = {
@@ -24,7 +24,7 @@ _COLUMNS = {
     "acknowledged": "position, session, worker, iteration, attempt, step, variables, acknowledged_at",
     "notifications": "session, worker, channel, payload, received_at",
 }
-"""What is told of a row; whose run it is, the server knows from the setting chaos.run."""
+"""The columns that are written; the setting chaos.run adds the run."""
 
 
 def fill(connection: Connection, log: SessionLog) -> Failure | None:
@@ -50,7 +50,7 @@ def fill(connection: Connection, log: SessionLog) -> Failure | None:
 
 
 def _acknowledged(transactions: Iterable[Transaction]) -> Iterator[Sequence[Cell]]:
-    """List what sessions were told is committed, in the order in which they were told."""
+    """List the acknowledged commits, in the order of acknowledgement."""
     committed = (t for t in transactions if t.outcome == "committed")
     for number, t in enumerate(committed, 1):
         variables = json.dumps(t.variables)
@@ -82,10 +82,10 @@ def _time(seconds: float | None) -> str | None:
 
 
 def _cell(value: Cell) -> str:
-    """Write a value as COPY's text format has it (PostgreSQL docs, "COPY", Text Format)."""
+    """Write a value in COPY's text format (PostgreSQL docs, "COPY", Text Format)."""
     if value is None:
         return r"\N"
     if not isinstance(value, str):
-        # a number, or true and false
+        # a number or a boolean
         return str(value)
     return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

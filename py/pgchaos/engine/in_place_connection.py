@@ -1,9 +1,9 @@
-"""Connections that plain files use one after the other in a database of the user's.
+"""Connections that plain files use one after the other in a user's database.
 
-A new backend takes longer to read the catalogs and to compile pgTAP's functions than most files take. Reset as by
-DISCARD ALL, a session is as a new one where three things hold. What was sent has nothing that lasts as long as a
-session. No function that it may have called does so, as the server tells (`_NOTHING_LASTS`). And nothing was committed
-since it began, so that neither these functions nor what a session begins with are others now (`ObjectList.listed`).
+A new backend takes longer to read the catalogs and to compile pgTAP's functions than most files take. After a reset as
+by DISCARD ALL, a session equals a new one if three conditions hold. No query had an effect that lasts as long as the
+session. No function that it may have called had one, according to the server (`_NOTHING_LASTS`). And nothing was
+committed since it began, so these functions and the defaults of sessions are unchanged (`ObjectList.listed`).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Notice = Callable[[pq.abc.PGresult], None]
 _LASTING = re.compile(
     rf"{LASTING.pattern}|_slot\b|_backup\b|_backup_|\bpg_replication_origin|\balter\s+system\b", re.IGNORECASE
 )
-"""Temporary slots, a backup and an origin of replication end with their session; some parameters begin with one."""
+"""Temporary slots, a backup and a replication origin end with their session; some settings apply from its start."""
 _WORDS = (*WORDS_OF_LASTING, "_slot", "_backup", "pg_replication_origin", "alter")
 """Each match contains one of them."""
 
-# A function in another language, those in C too, may keep what it likes. pgTAP's own keep nothing; those in pg_catalog
-# that do are in `_LASTING`, and a rule, a default or a policy may call one of these two as well.
+# A function in another language, C too, may keep any state. pgTAP's functions keep none. Those in pg_catalog that do
+# are in `_LASTING`, and a rule, a default or a policy may call one of these two.
 _NOTHING_LASTS = sql.SQL("""
     SELECT pg_catalog.current_setting('session_preload_libraries') = ''
        AND pg_catalog.current_setting('local_preload_libraries') = ''
@@ -57,30 +57,30 @@ _NOTHING_LASTS = sql.SQL("""
 
 
 class InPlaceConnection(PooledConnection):
-    """A connection of a plain file, or of what looks at the database for it, in a database of the user's."""
+    """A connection of a plain file, or of its leak check, in a user's database."""
 
     lasts = False
-    """Something was sent that its session is not rid of before it ends."""
+    """A query may have had an effect that lasts as long as the session."""
     listed = -1
-    """How often the objects had been listed when it began: once more means that somebody has committed something."""
+    """How often the objects had been listed when it began: a higher number now means that something was committed."""
     _proven = False
 
     def assign_in_place(self, cache: Cache | None, sandbox: Sandbox) -> None:
-        """Have it given back at its end; None to end it then."""
+        """Set the cache that gets it at its end; None to end it then."""
         self.listed = sandbox.objects.listed
         self.assign(cache)
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
-        """Send a query as `Connection.ask` does; look at it first, for what is sent is more than what the file says."""
+        """Send a query as `Connection.ask` does, after examining its text: more is sent than the file contains."""
         self.lasts = self.lasts or holds(query, _LASTING, _WORDS)
         return super().ask(query, copy, deadline)
 
     async def begin_reset(self) -> bool:
-        """Begin to make it as if it were new; say whether that can be done."""
+        """Start the reset; return False if it cannot be reset."""
         return not self.lasts and await super().begin_reset()
 
-    async def is_as_new(self) -> bool:
-        """Say whether it is as a new one would be."""
+    async def is_pristine(self) -> bool:
+        """Whether it equals a new connection; waits for the reset."""
         if not await self.is_reset():
             return False
         query = IS_PRISTINE if self._proven else f"{IS_PRISTINE}; {_NOTHING_LASTS.as_string(None)}"
@@ -89,20 +89,20 @@ class InPlaceConnection(PooledConnection):
         return answer.error is None and {row for one in answer.results for row in one.rows()} == {("t",)}
 
 
-async def taken(
+async def take_cached(
     cache: ConnectionCache, sandbox: Sandbox, stop: Stop, notice: Notice | None
 ) -> InPlaceConnection | None:
-    """Take the connection that an earlier file has left and that is as a new one would be; close others.
+    """Take a connection of an earlier file that equals a new one; close the others.
 
     Args:
-        cache: of those that were made in the same way.
+        cache: of connections with the same connection string.
         sandbox: of the run.
         stop: ends every wait on it.
         notice: called with each notice of the server.
     """
     while isinstance(connection := cache.take(), InPlaceConnection):
         connection.attach(stop, None)
-        if connection.listed == sandbox.objects.listed and await connection.is_as_new():
+        if connection.listed == sandbox.objects.listed and await connection.is_pristine():
             connection.attach(stop, notice)
             return connection
         await connection.discard()

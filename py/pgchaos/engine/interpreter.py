@@ -1,4 +1,4 @@
-"""What sections and sessions have in common: variables, branches, and statements as psql would send them."""
+"""The part of psql that sections and sessions share: variables, branches, and the text of statements to send."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pgchaos.engine.answer import Answer, Result
-from pgchaos.engine.error_messages import About, emptied_search_path
+from pgchaos.engine.error_messages import StatementContext, emptied_search_path
 from pgchaos.engine.psql_variables import NAMES, PsqlVariables
 from pgchaos.language.conditionals import Branches, parse_boolean
 from pgchaos.language.encodings import encoding_named
@@ -32,12 +32,12 @@ class Quit(Exception):
     r"""`\quit` was reached."""
 
 
-class Wrong(Exception):
-    """Something that is not sent: psql itself would refuse it, or it would be read otherwise than it is written.
+class Rejected(Exception):
+    """A statement is not sent: psql would refuse it, or the server would read it otherwise than it is written.
 
     Args:
-        text: what is wrong.
-        place: where, if that is known better than by the item.
+        text: the error.
+        place: its line, if known more precisely than by the item.
         hint: what to write instead, or ''.
     """
 
@@ -47,14 +47,14 @@ class Wrong(Exception):
 
 
 class Interpreter:
-    r"""Carries out what is psql's: meta-commands, \\gset, \\gexec.
+    r"""Executes meta-commands, \\gset and \\gexec.
 
     Args:
-        variables: set at the beginning; later changes stay here.
-        say: takes what \\echo writes, with the newline at its end.
-        psql: the variables that psql sets itself, of the connection.
-        as_psql: send also what the value of a variable makes read otherwise than it is written, and have \\unset put
-            psql's own settings off.
+        variables: the initial ones; changes do not affect the argument.
+        say: called with the output of \\echo, including its newline.
+        psql: the variables that psql itself sets.
+        as_psql: as psql does, send a statement even if the value of a variable changes how the text around it is read,
+            and let \\unset turn psql's own settings off.
     """
 
     def __init__(
@@ -75,10 +75,10 @@ class Interpreter:
         self._emptied: Place | None = None
         self._null: dict[str, int] = {}  # the variables that \gset unset, with the line
         self.noted: tuple[str, ...] = ()
-        """The variables that the last statement set, for the report."""
+        """The variables that the last \\gset has set, for the report."""
 
     def meta(self, item: Meta) -> None:
-        r"""Carry out a meta-command."""
+        r"""Execute a meta-command."""
         if item.name in ("if", "elif", "else", "endif"):
             self._branch(item)
         elif not self.branches.active():
@@ -89,26 +89,26 @@ class Interpreter:
             for name in self.evaluate(item):
                 self.variables.pop(name, None)
                 if self._as_psql and name in ("ON_ERROR_STOP", "ON_ERROR_ROLLBACK"):
-                    # psql's own are not gone then, but off
+                    # psql's own settings are off then, not unset
                     self.variables[name] = "off"
         elif item.name == "quit":
             raise Quit
         elif item.name == "i":
-            # a file that can be read has been put in its place
-            raise Wrong(" ".join(self.evaluate(item)))
+            # the reader has replaced it by the file, if that could be read
+            raise Rejected(" ".join(self.evaluate(item)))
         elif item.name in ("getenv", "setenv"):
             self._environment(item.name, self.evaluate(item))
         elif item.name == "encoding":
-            # the reader has read the file so; what is sent is UTF-8
+            # the reader has decoded the file; statements are sent as UTF-8
             for named in filter(None, map(encoding_named, self.evaluate(item)[:1])):
-                self.psql.encodes(named)
+                self.psql.set_encoding(named)
         else:
             self._say(echo_text(self.evaluate(item)))
 
     def _environment(self, name: str, words: tuple[str, ...]) -> None:
-        r"""Carry out \getenv VARIABLE NAME or \setenv NAME [VALUE]; what is set is seen by this file's \getenv only."""
+        r"""Execute \getenv VARIABLE NAME or \setenv NAME [VALUE]; only this file's \getenv sees what is set."""
         if len(words) < (2 if name == "getenv" else 1):
-            raise Wrong(f"\\{name}: missing required argument")
+            raise Rejected(f"\\{name}: missing required argument")
         if name == "setenv":
             self._environ[words[0]] = words[1] if len(words) > 1 else None
             return
@@ -117,14 +117,14 @@ class Interpreter:
             self._set((words[0], value))
 
     def evaluate(self, item: Meta) -> tuple[str, ...]:
-        """Put the variables into the arguments of a meta-command."""
+        """Substitute the variables in the arguments of a meta-command."""
         try:
             return evaluate(item.args, self._known(part for arg in item.args for part in arg))
         except TooLong as error:
-            raise Wrong(str(error)) from None
+            raise Rejected(str(error)) from None
 
     def _known(self, parts: Iterable[str | Variable]) -> Mapping[str, str]:
-        """Give the variables, with those of psql's own that are used and not set otherwise."""
+        """Return the variables, with those of psql that are used and not overridden."""
         own = {
             part.name: value
             for part in parts
@@ -139,13 +139,13 @@ class Interpreter:
         try:
             name, value = assignment(words)
         except ValueError as error:
-            raise Wrong(str(error)) from None
+            raise Rejected(str(error)) from None
         self.variables[name] = value
 
     def pass_branch(self, item: Meta) -> None:
-        r"""Go past \if, \elif, \else or \endif in what is skipped.
+        r"""Handle \if, \elif, \else or \endif in skipped items.
 
-        A condition without a value counts as held: the \gset that would have set it may have failed.
+        A condition without a boolean value counts as true: the \gset that would have set it may have failed.
         """
         self._passing = True
         try:
@@ -164,32 +164,34 @@ class Interpreter:
             else:
                 self.branches.end_if()
         except ValueError as error:
-            raise Wrong(str(error)) from None
+            raise Rejected(str(error)) from None
 
     def _truth(self, item: Meta) -> bool:
         value = " ".join(self.evaluate(item))
         held = parse_boolean(value)
         if held is None and not self._passing:
             unset = "".join(f"; {hint}" for hint in self._unset(part for arg in item.args for part in arg))
-            raise Wrong(f'unrecognized value "{value}" for "\\{item.name} expression": Boolean expected{unset}')
+            raise Rejected(f'unrecognized value "{value}" for "\\{item.name} expression": Boolean expected{unset}')
         return held is not False
 
     def is_on(self, name: str) -> bool:
-        """Say whether one of psql's own settings is on; a value that is no boolean counts as on."""
+        """Whether one of psql's own settings is on; a value that is not a boolean counts as on."""
         return parse_boolean(self.variables.get(name, self.psql.value(name) or "off")) is not False
 
     def is_true(self, name: str) -> bool:
-        """Say whether a variable is true, as psql reads a boolean."""
+        """Whether a variable is true, as psql reads a boolean."""
         if name not in self.variables:
-            raise Wrong(f"the variable {name} is not set{suggest(name, self.variables)}")
+            raise Rejected(f"the variable {name} is not set{suggest(name, self.variables)}")
         held = parse_boolean(self.variables[name])
         if held is None:
-            raise Wrong(f'the variable {name} is "{self.variables[name]}", not a boolean (true, false, on, off, 1, 0),')
+            raise Rejected(
+                f'the variable {name} is "{self.variables[name]}", not a boolean (true, false, on, off, 1, 0),'
+            )
         return held
 
-    def about(self, statement: Statement) -> About:
-        """Tell what helps to understand an error of a statement."""
-        return About(statement.text, tuple(self._unset(statement.parts)), self._emptied)
+    def about(self, statement: Statement) -> StatementContext:
+        """Return what helps to explain an error of a statement."""
+        return StatementContext(statement.text, tuple(self._unset(statement.parts)), self._emptied)
 
     def _unset(self, parts: Iterable[str | Variable]) -> Iterator[str]:
         for part in parts:
@@ -207,21 +209,21 @@ class Interpreter:
         return suggest(name, self.variables) + own
 
     def render(self, parts: Parts) -> str:
-        """Put the variables into a text.
+        """Substitute the variables in a text.
 
         Raises:
-            Wrong: they make too much of it.
+            Rejected: the result is too long.
         """
         try:
             return render(parts, self._known(parts))
         except TooLong as error:
-            raise Wrong(str(error)) from None
+            raise Rejected(str(error)) from None
 
     def texts(self, statement: Statement) -> list[str]:
-        """Give what is sent for a statement: more than one where the value of a variable holds a `;`.
+        """Return the texts to send for a statement: several if the value of a variable has a `;`.
 
         Raises:
-            Wrong: the value of a variable changes how the text around it is read, or makes too much of it.
+            Rejected: the value of a variable changes how the text around it is read, or the result is too long.
         """
         if len(statement.parts) == 1 and isinstance(statement.parts[0], str):
             return [statement.parts[0]]
@@ -230,23 +232,23 @@ class Interpreter:
         known = self._known(statement.parts)
         try:
             if not self._as_psql and (found := find_misread(statement.parts, known)) is not None:
-                raise Wrong(found.text, found.place(statement.place))
+                raise Rejected(found.text, found.place(statement.place))
             return render_to_send(statement.parts, known)
         except TooLong as error:
-            raise Wrong(str(error), statement.place) from None
+            raise Rejected(str(error), statement.place) from None
 
     def take(self, statement: Statement, answer: Answer) -> list[str]:
-        r"""Take what \gset and \gexec want of an answer.
+        r"""Apply \gset or \gexec to an answer.
 
         Args:
             statement: what was sent.
             answer: without an error.
 
         Returns:
-            The statements that \gexec shall send.
+            The statements for \gexec to send.
 
         Raises:
-            Wrong: \gset did not get one row.
+            Rejected: \gset did not get one row.
         """
         self.noted = ()
         self._emptied = emptied_search_path(statement.text, statement.place, self._emptied)
@@ -259,9 +261,9 @@ class Interpreter:
     def _gset(self, prefix: str, answer: Answer, line: int) -> None:
         result = answer.results[-1] if answer.results else None
         if result is None or result.height == 0:
-            raise Wrong("no rows returned for \\gset", hint=_maybe_none(prefix, result))
+            raise Rejected("no rows returned for \\gset", hint=_maybe_none(prefix, result))
         if result.height > 1:
-            raise Wrong("more than one row returned for \\gset", hint="add LIMIT 1, or an aggregate such as max()")
+            raise Rejected("more than one row returned for \\gset", hint="add LIMIT 1, or an aggregate such as max()")
         for column, value in zip(result.columns(), next(result.rows()), strict=True):
             if value is None:
                 self.variables.pop(prefix + column, None)
@@ -272,7 +274,7 @@ class Interpreter:
 
 
 def _maybe_none(prefix: str, result: Result | None) -> str:
-    r"""Say how to write a query for \gset that may find nothing, such as one that takes a job from a queue."""
+    r"""Write the hint for a \gset whose query may return no row, such as one that takes a job from a queue."""
     columns = result.columns() if result is not None else ()
     if not columns:
         return "\\gset needs a query that returns a row"

@@ -1,4 +1,4 @@
-"""Looks at the invariants while the sessions run. Disturbs nobody: short time-outs, and a look missed is counted."""
+"""Evaluates the invariants while the sessions run. Short timeouts keep it from disturbing them; misses are counted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.error_messages import error_failure, internal_failure, plain_failure
 from pgchaos.engine.loop import Task, begin
-from pgchaos.engine.waits import LATE, News, sleep
+from pgchaos.engine.waits import LATE, Condition, sleep
 from pgchaos.language.model import Invariant
 from pgchaos.language.section_items import Statement
 from pgchaos.language.substitution import TooLong, find_misread, render
@@ -21,57 +21,48 @@ from pgchaos.results import Failure
 _MISSED = ("57014", "55P03")
 """query_canceled (by statement_timeout) and lock_not_available."""
 _LEAST = 1.0
-"""Seconds that a look may take at least, also where the time of the sessions is over."""
+"""Seconds that an evaluation may always take, even if the time of the sessions is over."""
 _PATIENCE = 10.0
-"""Seconds for one look: statement_timeout ends it sooner where the server answers."""
+"""Seconds for one evaluation: statement_timeout ends it sooner if the server answers."""
 _FOR_THE_LAST = 5.0
-"""Seconds in which the look after the sessions is tried again: the server may still recover."""
+"""Seconds in which the evaluation after the sessions is retried: the server may still recover."""
 _BETWEEN = 0.02
-"""Seconds between two of these."""
+"""Seconds between two retries."""
 _BOOLEAN = 16
-"""The OID of type boolean (pg_type.dat)."""
+"""OID of type boolean (pg_type.dat)."""
 _NO_NAMES = ("?column?", "bool")
-"""How the server calls an expression, and a cast (before PostgreSQL 15 `false` too)."""
+"""Names that the server gives an expression and a cast (before PostgreSQL 15 `false` too)."""
 
 SETTINGS = {
     "lock_timeout": "100ms",
     "statement_timeout": "1s",
     "default_transaction_isolation": "read committed",
 }
-"""What an observer's connection is opened with, whatever the database's own defaults are."""
+"""Settings of the monitor's connection, whatever the database's defaults are."""
 
 
 @dataclass(slots=True)
-class _Watched:
-    """One query of an invariant, and what became of it.
-
-    Args:
-        invariant: it belongs to.
-        item: the query.
-        due: when it is looked at next.
-        held: looks that were answered.
-        last: so was one after the sessions.
-        broken: its failures by column.
-    """
+class _Query:
+    """One query of an invariant, and its results."""
 
     invariant: Invariant
     item: Statement
-    due: float = 0.0
-    held: int = 0
-    last: bool = False
-    broken: dict[str, Failure] = field(default_factory=dict)
+    due: float = 0.0  # when it is evaluated next, on `time.monotonic()`
+    answered: int = 0  # evaluations with an answer
+    last: bool = False  # one of them was after the sessions
+    broken: dict[str, Failure] = field(default_factory=dict)  # its failures by column
 
 
 class InvariantMonitor:
-    """Looks before, during and after the sessions.
+    """Evaluates the invariants before, during and after the sessions.
 
     Args:
-        connect: opens a connection with SETTINGS; again where it was lost.
+        connect: opens a connection with SETTINGS; called again if it is lost.
         invariants: of the scenario.
         variables: of the matrix.
         started_at: when the run began, by `clock.now()`.
-        fail: takes a failure; the run goes on.
-        broke: called when a query itself is wrong: the run stops.
+        fail: called with a failure; the run continues.
+        stop: called when a query itself is wrong.
     """
 
     def __init__(
@@ -81,30 +72,30 @@ class InvariantMonitor:
         variables: Mapping[str, str],
         started_at: float,
         fail: Callable[[Failure], None],
-        broke: Callable[[], None],
+        stop: Callable[[], None],
     ) -> None:
         self._connect, self._variables, self._started_at = connect, variables, started_at
         self.evaluations = self.missed = 0
         self._connection: Connection | None = None
-        self._fail, self._broke = fail, broke
-        self._watched = [
-            _Watched(invariant, item)
+        self._fail, self._stop_run = fail, stop
+        self._queries = [
+            _Query(invariant, item)
             for invariant in invariants
             for item in invariant.items
             if isinstance(item, Statement)
         ]
-        self._running = [watched for watched in self._watched if not watched.invariant.at_end]
-        self._over = News()
+        self._running = [query for query in self._queries if not query.invariant.at_end]
+        self._over = Condition()
         self._ends = False
         self._before = True
         self._finishes = False
         self.until = math.inf
-        """When the time of the sessions is over, on `time.monotonic()`: no look during them lasts much longer."""
+        """When the time of the sessions is over, on `time.monotonic()`: no evaluation during them takes much longer."""
         self._wrong = False
         self._task: Task[None] | None = None
 
     async def start(self, *, at_intervals: bool = True) -> None:
-        """Look once, then at intervals, or else only when `poll` is called.
+        """Evaluate once, then at intervals, or else only when `poll` is called.
 
         Raises:
             ConnectionLost: the server refused the connection.
@@ -116,32 +107,32 @@ class InvariantMonitor:
             self._task = begin(self._observe(), self._break_off)
 
     async def poll(self) -> None:
-        """Look once more, where nobody does so at intervals."""
+        """Evaluate once more, without intervals."""
         await self._evaluate_all(self._running)
 
     async def finish(self) -> None:
-        """Look at everything once more, again where that is missed; say so where it could not be looked at."""
-        await self._stand_down()
+        """Evaluate all once more, with retries, and report those that could not be evaluated."""
+        await self._end_task()
         if self._wrong:
             return
         self._finishes = True
         until = time.monotonic() + _FOR_THE_LAST
-        # what the last look would have seen, no other has
-        while left := [watched for watched in self._watched if not watched.last]:
+        # only the last evaluation sees the final state
+        while left := [query for query in self._queries if not query.last]:
             await self._evaluate_all(left)
             if self._wrong or time.monotonic() > until:
                 break
-            await sleep(_BETWEEN if any(not watched.last for watched in left) else 0.0)
-        for watched in self._watched:
-            if not (watched.last or watched.broken or self._wrong):
-                when = " after the sessions" if watched.held else ""
-                text = f"invariant could not be looked at{when}: {' '.join(watched.item.text.split())}"
+            await sleep(_BETWEEN if any(not query.last for query in left) else 0.0)
+        for query in self._queries:
+            if not (query.last or query.broken or self._wrong):
+                when = " after the sessions" if query.answered else ""
+                text = f"invariant could not be looked at{when}: {' '.join(query.item.text.split())}"
                 details = ("every look ran into lock_timeout or statement_timeout, or lost its connection",)
-                self._fail(Failure("invariant", (), text, watched.item.place, details))
+                self._fail(Failure("invariant", (), text, query.item.place, details))
 
     async def close(self) -> None:
-        """Look no more, and end the connection."""
-        await self._stand_down()
+        """Stop the evaluations, and end the connection."""
+        await self._end_task()
         await self._disconnect()
 
     async def _disconnect(self) -> None:
@@ -149,7 +140,7 @@ class InvariantMonitor:
             connection, self._connection = self._connection, None
             await connection.end()
 
-    async def _stand_down(self) -> None:
+    async def _end_task(self) -> None:
         self._ends = True
         self._over.notify()
         if self._task is not None:
@@ -161,34 +152,34 @@ class InvariantMonitor:
                 now = time.monotonic()
                 await self._evaluate_all([w for w in self._running if w.due <= now])
 
-    async def _evaluate_all(self, some: Sequence[_Watched]) -> None:
-        for watched in some:
+    async def _evaluate_all(self, some: Sequence[_Query]) -> None:
+        for query in some:
             if not self._wrong:
-                await self._evaluate(watched)
-            watched.due = time.monotonic() + watched.invariant.every
+                await self._evaluate(query)
+            query.due = time.monotonic() + query.invariant.every
 
-    async def _evaluate(self, watched: _Watched) -> None:
+    async def _evaluate(self, query: _Query) -> None:
         try:
-            if (found := find_misread(watched.item.parts, self._variables)) is not None:
-                return self._stop(plain_failure(found.text, found.place(watched.item.place), "invariant"))
-            query = render(watched.item.parts, self._variables)
+            if (found := find_misread(query.item.parts, self._variables)) is not None:
+                return self._stop(plain_failure(found.text, found.place(query.item.place), "invariant"))
+            sql = render(query.item.parts, self._variables)
         except TooLong as error:
-            return self._stop(plain_failure(str(error), watched.item.place, "invariant"))
+            return self._stop(plain_failure(str(error), query.item.place, "invariant"))
         self.evaluations += 1
-        answer = await self._ask(query)
+        answer = await self._ask(sql)
         if answer is None:
             self.missed += 1
         elif answer.error is not None:
-            self._stop(error_failure(answer.error, watched.item.place, "invariant"))
+            self._stop(error_failure(answer.error, query.item.place, "invariant"))
         else:
             for result in answer.results:
-                self._judge(watched, result)
+                self._judge(query, result)
         return None
 
     async def _ask(self, query: str) -> Answer | None:
-        """Ask; None where this look is missed: by a time-out, or because somebody took the server away.
+        """Evaluate a query; None if it is missed: by a timeout, or because the server was taken away.
 
-        A connection that was ended while nobody asked is known only by asking: so a lost one is asked anew once.
+        An idle connection that was ended is noticed only by the next query, so that is retried once.
         """
         answer = await self._ask_once(query)
         if answer is not None and answer.error is not None and answer.error.lost:
@@ -199,7 +190,7 @@ class InvariantMonitor:
         return None if missed else answer
 
     async def _ask_once(self, query: str) -> Answer | None:
-        """Ask on a connection that stands, as far as is known; None where none is to be had."""
+        """Send a query on a connection that is open, as far as is known; None if none can be opened."""
         try:
             if self._connection is None or not self._connection.alive:
                 await self._disconnect()
@@ -213,39 +204,39 @@ class InvariantMonitor:
     def _stop(self, failure: Failure) -> None:
         self._wrong = True
         self._fail(failure)
-        self._broke()
+        self._stop_run()
 
     def _break_off(self, error: BaseException) -> None:
-        """Stop the run for an error of ours: nobody looks at the invariants any more."""
-        self._stop(internal_failure(error, self._watched[0].item.place, "invariant"))
+        """Stop the run for an internal error: the invariants are not evaluated any more."""
+        self._stop(internal_failure(error, self._queries[0].item.place, "invariant"))
 
-    def _judge(self, watched: _Watched, result: Result) -> None:
+    def _judge(self, query: _Query, result: Result) -> None:
         columns = result.columns()
         if not columns:
             text = "invariant returns no column: an invariant is a query that returns true"
-            return self._stop(Failure("error", (), text, watched.item.place))
+            return self._stop(Failure("error", (), text, query.item.place))
         for column, kind in zip(columns, result.types(), strict=True):
             if kind != _BOOLEAN:
                 text = f'invariant: column "{column}" is not boolean: an invariant is a query that returns true'
-                return self._stop(Failure("error", (), text, watched.item.place))
+                return self._stop(Failure("error", (), text, query.item.place))
         rows = list(result.rows())
-        if not rows and not watched.invariant.may_be_empty:
-            self._break(watched, columns[0], "returned no row")
+        if not rows and not query.invariant.may_be_empty:
+            self._break(query, columns[0], "returned no row")
         wrong = {c: v for row in rows for c, v in zip(columns, row, strict=True) if v != "t"}
         for column, value in wrong.items():
-            self._break(watched, column, "is NULL" if value is None else "is false")
-        watched.held += 1
-        watched.last = self._finishes
+            self._break(query, column, "is NULL" if value is None else "is false")
+        query.answered += 1
+        query.last = self._finishes
         return None
 
-    def _break(self, watched: _Watched, column: str, how: str) -> None:
-        if column in watched.broken:
+    def _break(self, query: _Query, column: str, how: str) -> None:
+        if column in query.broken:
             return
         after = (clock.now() - self._started_at) * 1000
         seen = "false already before the sessions began" if self._before else f"first seen at {after:.1f} ms"
         name = ' (name it: SELECT … AS "what must hold")' if column in _NO_NAMES else ""
         text = f"invariant {column!r} {how}{name}"
-        details = (" ".join(watched.item.text.split()), seen)
-        failure = Failure("invariant", (column,), text, watched.item.place, details)
-        watched.broken[column] = failure
+        details = (" ".join(query.item.text.split()), seen)
+        failure = Failure("invariant", (column,), text, query.item.place, details)
+        query.broken[column] = failure
         self._fail(failure)

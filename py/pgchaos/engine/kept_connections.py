@@ -1,6 +1,6 @@
-"""Connections that a search keeps, each for the same part of all its runs: the session a[1], say, or the check.
+"""Connections that a search keeps, each for the same part of all its runs, such as the session a[1] or the check.
 
-What makes such a connection new, and what it then begins with, is one message: the server does both while the run ends.
+One message resets such a connection and sets its initial settings. The server executes it while the run ends.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 from pgchaos.engine.connection import PATIENCE
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.notices import SESSION
 from pgchaos.engine.pooled_connection import IS_PRISTINE, RESET_MOST, UNLOCK, PooledConnection, settings_text
 from pgchaos.engine.row_reset import SEND_COUNTERS, is_true
@@ -22,9 +22,9 @@ _PLANNED = """
        AND (SELECT pg_catalog.array_agg(ROW(id, label, value, note)::text ORDER BY id) FROM pg_temp.__tcache__)
          = ARRAY['(1,plan,0,"")', '(2,failed,0,"")']
 """
-"""Whether pgTAP's tables are as no_plan() has just made them, and the session has no others."""
+"""Whether pgTAP's tables are as no_plan() makes them, and the session has no other temporary tables."""
 _LEAST = 0.05
-"""Seconds where a backend has not answered."""
+"""Seconds to wait once a backend has not answered."""
 _PLAN_AGAIN = """
     DELETE FROM pg_temp.__tcache__;
     INSERT INTO pg_temp.__tcache__ (id, label, value, note) VALUES (1, 'plan', 0, ''), (2, 'failed', 0, '');
@@ -35,29 +35,29 @@ _PLAN_AGAIN = """
 
 
 def learn_plan(connection: PooledConnection) -> None:
-    """Learn whether pgTAP's tables of a session are as no_plan() makes them, so that they can be kept."""
+    """Record whether pgTAP's tables of a session are as no_plan() makes them, so that they can be kept."""
     connection.planned = is_true(connection, _PLANNED)
 
 
 class KeptConnections:
-    """Connections by what they are for.
+    """Connections by the part of a run that uses them.
 
     Args:
-        connection_cache: takes those that are not kept any longer.
+        connection_cache: gets those that are no longer kept.
     """
 
     def __init__(self, connection_cache: ConnectionCache) -> None:
         self._cache = connection_cache
         self._kept: dict[str, tuple[PooledConnection, Mapping[str, str]]] = {}
         self.plans_last = False
-        """Plans are kept: the schema has no function that might be planned otherwise when it was called often."""
+        """Keep plans: the schema has no function whose plan might depend on the number of its calls."""
         self.keep_locks = False
-        """Advisory locks of sessions are kept: the look after the run asks for them (`RowReset.look`)."""
+        """Keep advisory locks of sessions: the query after the run lists them (`RowReset.read_changes`)."""
         self.silent = False
-        """A backend has not answered: nobody waits for the others long."""
+        """A backend has not answered: waits for the others are short."""
 
     async def take(self, name: str, settings: Mapping[str, str]) -> PooledConnection | None:
-        """Take the connection that is kept for something; it begins with other settings where the schema is another."""
+        """Take the connection that is kept for a part; it gets new settings if the schema is another."""
         connection, begins_with = self._kept.pop(name, (None, settings))
         if connection is None or begins_with == settings:
             return connection
@@ -69,7 +69,7 @@ class KeptConnections:
         return connection
 
     def ask(self, query: str) -> None:
-        """Ask something by any of them; where that fails, it is not kept any longer."""
+        """Run a query on any of them; if it fails, that connection is no longer kept."""
         name = next(iter(self._kept), None)
         if name is None:
             return
@@ -78,12 +78,12 @@ class KeptConnections:
             self._kept.pop(name)[0].shut(self._patience)
 
     def assign(self, connection: PooledConnection, name: str, settings: Mapping[str, str]) -> None:
-        """Have a connection kept at its end, for the same part of the next run."""
-        place = _Place(self, name, settings)
-        connection.assign(place, place.again)
+        """Let a connection be kept at its end, for the same part of the next run."""
+        slot = _Slot(self, name, settings)
+        connection.assign(slot, slot.again)
 
     def put(self, name: str, connection: PooledConnection, settings: Mapping[str, str]) -> bool:
-        """Keep a connection; False where there is one for the same already."""
+        """Keep a connection; False if one is kept for this part already."""
         if name in self._kept:
             return False
         self._kept[name] = connection, settings
@@ -91,11 +91,11 @@ class KeptConnections:
 
     @property
     def backends(self) -> frozenset[int]:
-        """Their backends."""
+        """The pids of their backends."""
         return frozenset(connection.pid for connection, _ in self._kept.values())
 
     def ready(self) -> bool:
-        """Wait until all of them are as new, and have sent their counters; say whether that could be done."""
+        """Wait until all are reset and have sent their counters; return whether all succeeded."""
         refused = [name for name, (connection, _) in self._kept.items() if not self._is_ready(connection)]
         for name in refused:
             self._kept.pop(name)[0].shut(self._patience)
@@ -106,14 +106,14 @@ class KeptConnections:
         return _LEAST if self.silent else PATIENCE
 
     def _is_ready(self, connection: PooledConnection) -> bool:
-        # what is late is broken off then, not cancelled
+        # then a late query is not cancelled, but the connection ended
         connection.ends_when_late = self.silent
-        ready = alone(connection.is_ready(self._patience))
+        ready = run_sync(connection.is_ready(self._patience))
         self.silent = self.silent or connection.silent
         return ready
 
     def close(self) -> None:
-        """Keep them no longer."""
+        """Return them to the cache."""
         while self._kept:
             _, (connection, _) = self._kept.popitem()
             if self._is_ready(connection):
@@ -123,25 +123,19 @@ class KeptConnections:
                 connection.shut(self._patience)
 
 
-class _Place:
-    """Where a connection goes at its end.
-
-    Args:
-        kept: takes it.
-        name: what it is for.
-        settings: that it begins with.
-    """
+class _Slot:
+    """The cache that gets the connection of one part at its end."""
 
     def __init__(self, kept: KeptConnections, name: str, settings: Mapping[str, str]) -> None:
         self._kept, self._name, self._settings = kept, name, settings
 
     def again(self, connection: PooledConnection) -> str:
-        """Write what makes the connection new, and ready."""
+        """Write the statements that reset the connection and set its settings."""
         temporary = _PLAN_AGAIN if connection.planned else f"DISCARD TEMP; {IS_PRISTINE}"
         plans = "" if self._kept.plans_last else "DISCARD PLANS; "
         locks = "" if self._kept.keep_locks and SESSION in self._settings else f"{UNLOCK}; "
         return f"{RESET_MOST}; {plans}{locks}{temporary}; {settings_text(self._settings)}; {SEND_COUNTERS}"
 
     def put(self, connection: PooledConnection) -> bool:
-        """Keep it."""
+        """See `KeptConnections.put`."""
         return self._kept.put(self._name, connection, self._settings)

@@ -1,4 +1,4 @@
-"""Finds what a run leaves behind: it notes what is there before, and afterwards finds and removes what is new."""
+"""Finds and removes what a run leaves behind, by comparison with what was there before."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LeakCheck:
         self._scenario, self._sandbox, self._admin = scenario, sandbox, admin
         self._created, self._pids = created, pids
         self.shared: list[Thing] = []
-        """What was there before outside the database."""
+        """What was there before, outside the database."""
         self._here: list[Thing] = []
         self._objects = DatabaseObjects(sandbox.objects)
         self._settings: list[Thing] | None = None
@@ -34,7 +34,7 @@ class LeakCheck:
         self._notes: list[str] = []
 
     def begin(self) -> None:
-        """Note what is there before the run."""
+        """Record what is there before the run."""
         if self._sandbox.shared:
             return
         queries = {"shared": leaks.SHARED}
@@ -43,14 +43,14 @@ class LeakCheck:
         if may_set(self._scenario):
             queries["settings"] = SETTINGS
         found = self._admin.ask(lambda connection: leaks.rows_of_each(connection, *queries.values()))
-        there = dict(zip(queries, found, strict=True))
-        self.shared, self._settings = there["shared"], there.get("settings")
-        self._here = there.get("here", [])
+        by_name = dict(zip(queries, found, strict=True))
+        self.shared, self._settings = by_name["shared"], by_name.get("settings")
+        self._here = by_name.get("here", [])
         if self._sandbox.in_place:
             self._admin.ask(self._objects.read)
 
     def add(self, found: Iterable[Leak]) -> None:
-        """Add what was found elsewhere."""
+        """Add leaks found elsewhere."""
         self._found += found
 
     def find_locks(self, sessions: dict[int, str]) -> None:
@@ -62,10 +62,10 @@ class LeakCheck:
         self._found += self._admin.ask(leaks.in_schema)
 
     def remove(self, shared: Collection[Thing] | None = None) -> None:
-        """Remove what the run created, and note what had to be left; `shared` was there before."""
+        """Remove what the run created, and record what had to be left; `shared` was there before."""
         before = self.shared if shared is None else shared
-        whose = leaks.Whose(self._scenario.source, self._created, self._sandbox.in_place, before, self._here)
-        self._found += self._admin.ask(lambda connection: leaks.remove_new(connection, whose))
+        ownership = leaks.Ownership(self._scenario.source, self._created, self._sandbox.in_place, before, self._here)
+        self._found += self._admin.ask(lambda connection: leaks.remove_new(connection, ownership))
         if self._settings is not None:
             settings, ours = self._settings, self._created is None
             self._found += self._admin.ask(
@@ -73,7 +73,7 @@ class LeakCheck:
             )
 
     def find_objects(self) -> None:
-        """Find the new objects in a database of the user's."""
+        """Find the new objects in a user's database."""
         new = self._admin.ask(self._objects.new)
         if self._scenario.plain:
             self._notes += leaks.leak_notes(new, self._sandbox.database)
@@ -81,15 +81,15 @@ class LeakCheck:
             self._found += new
 
     def find_sessions(self) -> None:
-        """Find the connections that the run did not make, and has left."""
+        """Find connections to the database that the run did not open itself."""
         self._found += self._admin.ask(lambda connection: leaks.sessions(connection, self._pids))
 
     def judge(self, leaves: Iterable[Leave], *, complete: bool) -> Findings:
         """Return the leaks as failures and notes.
 
         Args:
-            leaves: what the scenario declares to leave.
-            complete: the run came to its end; else nothing that it left is a failure.
+            leaves: what the scenario declares to leave behind.
+            complete: the run was not stopped; otherwise leaks are only notes.
         """
         failures = judge(self._found, leaves, self._scenario) if complete else []
         texts = {failure.text for failure in failures}

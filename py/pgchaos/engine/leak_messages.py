@@ -1,4 +1,4 @@
-"""Says of a leak which line made it, and what to do."""
+"""Makes a failure of a leak: the line that caused it, and a remedy."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LOCKS = re.compile(r"\bpg_(?:try_)?advisory_lock", re.IGNORECASE)
 
 
 def judge(found: Iterable[Leak], leaves: Iterable[Leave], scenario: Scenario) -> list[Failure]:
-    """Say which leaks no directive `leaves` means, and which meant ones did not come: a failure for each."""
-    found, meant = list(found), {leave.kind: leave for leave in leaves}
-    failures = [_failure(leak, scenario) for leak in found if leak.kind not in meant]
+    """Make a failure of each leak without a directive `leaves`, and of each `leaves` without a leak."""
+    found, declared = list(found), {leave.kind: leave for leave in leaves}
+    failures = [_failure(leak, scenario) for leak in found if leak.kind not in declared]
     kinds = {leak.kind for leak in found}
-    for kind, leave in meant.items():
+    for kind, leave in declared.items():
         if kind not in kinds:
             text = f"leaves {kind}: nothing of that kind was left behind"
             failures.append(Failure("leak", (kind,), text, leave.place))
@@ -44,7 +44,7 @@ def _failure(leak: Leak, scenario: Scenario) -> Failure:
 
 
 def _place(leak: Leak, scenario: Scenario) -> Place | None:
-    """Give the line of the first statement that locks, in the session that holds it, or that names the thing."""
+    """Find the first statement that takes a lock in the session that holds it, or that names the object."""
     statements = list(scenario.statements())
     if leak.kind == "advisory lock":
         of_session = [

@@ -1,4 +1,4 @@
-"""Settings that a scenario left to the whole server: by ALTER SYSTEM, and by ALTER ROLE of roles that stay."""
+"""Settings of the whole server that a scenario left behind: by ALTER SYSTEM, and by ALTER ROLE of remaining roles."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ SETTINGS = """
     SELECT 'ALTER SYSTEM', name || '=' || setting FROM pg_catalog.pg_settings
      WHERE sourcefile ~ 'postgresql\\.auto\\.conf$'
 """
-"""What changes one, and the setting; those of ALTER SYSTEM are shown to superusers and pg_read_all_settings."""
+"""Each setting, and what sets it. Only superusers and pg_read_all_settings see those of ALTER SYSTEM."""
 _RELOADED_WITHIN = 5.0
 
 
 def may_set(scenario: Scenario) -> bool:
-    """Say whether a scenario that shares its server may leave such a setting."""
+    """Whether a scenario that shares its server may leave such a setting."""
     return scenario.sandbox != "server" and mentions(scenario, _ALTERS)
 
 
 def left_settings(connection: Connection, before: Collection[Thing], scenario: Scenario, *, ours: bool) -> list[Leak]:
-    """Find the settings that are new; on a server of ours they are taken back."""
+    """Find the settings that are new; on a server of ours, reset them."""
     found = [thing for thing in rows(connection, SETTINGS) if thing not in before and _may_be_of(scenario, *thing)]
     leaks = []
     for what, setting in found:
@@ -56,7 +56,7 @@ def _may_be_of(scenario: Scenario, what: str, setting: str) -> bool:
 
 
 def _reset(connection: Connection, undo: str) -> str:
-    for statement in (undo, "SELECT pg_catalog.pg_reload_conf()"):  # ALTER SYSTEM stands in no transaction block
+    for statement in (undo, "SELECT pg_catalog.pg_reload_conf()"):  # ALTER SYSTEM cannot run in a transaction block
         answer = connection.ask(statement, deadline=time.monotonic() + _RELOADED_WITHIN)
         if answer.error is not None:
             return f"it could not be removed: {answer.error.message}; to remove it: {undo}"
@@ -64,7 +64,7 @@ def _reset(connection: Connection, undo: str) -> str:
 
 
 def _await_reload(connection: Connection, found: Collection[Thing]) -> None:
-    """Wait until the server has read its files again: what begins before that begins with the old setting."""
+    """Wait until the server has reloaded its files: earlier sessions begin with the leaked setting."""
     until = time.monotonic() + _RELOADED_WITHIN
     while time.monotonic() < until and any(thing in found for thing in rows(connection, SETTINGS)):
-        time.sleep(0.01)  # polled: a signal is answered without a word
+        time.sleep(0.01)  # polled: the server does not report a reload

@@ -1,8 +1,8 @@
 """What a scenario left behind, and its removal.
 
-Attributed to the scenario by its database and its pids. What belongs to the whole server (roles, tablespaces,
-databases, physical slots), or to a database of the user's, is removed only where the server told a session of the run
-that it was created there (created.py); on a server of ours it is enough that it is new and that the file makes it.
+Database and pids attribute it to the scenario. What belongs to the whole server (roles, tablespaces, databases,
+physical slots), or is in a user's database, is removed only if the server told a session of the run that it created it
+(created.py). On a server of ours it is enough that it is new and that the file creates it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pgchaos.engine.created import Created, Refused, Thing
 from pgchaos.engine.removal import UNPROVEN, how_to_remove, remove
 from pgchaos.language.problems import Place
 
-# The functions that the views call, where those would join what is not needed: each backend plans such a query anew.
+# Functions instead of views that would join more than is needed: each backend plans such a query anew.
 _THIS = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
 SHARED = """
     SELECT 'role', rolname::text FROM pg_catalog.pg_roles
@@ -55,54 +55,38 @@ _SESSIONS = f"""
 """
 
 _MOST_NAMES = 10
-"""Objects that are named in a note."""
+"""Objects named in a note."""
 _NO_LOCKS = "53200"
 """out_of_memory: of the lock table, "out of shared memory" (lock.c)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Something left behind.
+    """Something that a scenario left behind."""
 
-    Args:
-        kind: as in `leaves`, or 'session'.
-        text: which one.
-        left: why it was not removed, and how to do that; '' where it is gone.
-        name: by which statements know it, or ''.
-        place: the line that made it, if that is known.
-    """
-
-    kind: str
-    text: str
-    left: str = ""
-    name: str = ""
-    place: Place | None = None
+    kind: str  # as in `leaves`, or 'session'
+    text: str  # identifies it for users
+    left: str = ""  # why it was not removed, and how to remove it; '': it was removed
+    name: str = ""  # its name in statements, or ''
+    place: Place | None = None  # the line that created it, if known
 
     def __str__(self) -> str:
         return f"left behind: {self.kind}: {self.text}" + (f"; {self.left}" if self.left else "")
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
-    """Tells what is the scenario's of all that is new on a server.
+class Ownership:
+    """Decides which of the new objects on a server belong to the scenario."""
 
-    Args:
-        source: the file's text.
-        created: what the sessions are proven to have created; None on a server of ours, where the text of the file
-            decides: nobody else is there but other scenarios.
-        in_place: the database is the user's.
-        before: what `rows(link, SHARED)` said at the beginning.
-        here: what `rows(link, LEFT)` said at the beginning, in a database of the user's.
-    """
-
-    source: str
+    source: str  # the text of the file
+    # what the sessions provably created; None on a server of ours, which only scenarios use: there the text decides
     created: Created | None
-    in_place: bool = False
-    before: Collection[Thing] = ()
-    here: Collection[Thing] = ()
+    in_place: bool = False  # in a user's database
+    before: Collection[Thing] = ()  # the rows of SHARED at the beginning
+    here: Collection[Thing] = ()  # the rows of LEFT at the beginning, in a user's database
 
     def proven(self, connection: Connection, kinds: Sequence[str]) -> list[Thing]:
-        """Name what the scenario is proven to have created, and is still there."""
+        """List what the scenario has provably created and still exists."""
         if self.created is None:
             return []
         try:
@@ -111,13 +95,13 @@ class Whose:
             return []
 
     def unproven(self, new: Iterable[Thing], ours: Collection[Thing]) -> list[Leak]:
-        """Name what is new and may be the scenario's, by the text of its file; it is left."""
+        """List what is new and may be the scenario's, by the text of its file; it is not removed."""
         found = [thing for thing in new if thing not in ours and makes(self.source, thing[1])]
         return [_leak(thing, f"{UNPROVEN}; {how_to_remove(thing)}") for thing in found]
 
 
 _PATIENCE = 10.0
-"""Seconds for one look or removal: what a leaked session has locked must not hold up the run for ever."""
+"""Seconds for one query or removal: a lock of a leaked session must not block the run for ever."""
 
 
 def _ask(connection: Connection, query: str) -> Answer:
@@ -125,21 +109,21 @@ def _ask(connection: Connection, query: str) -> Answer:
 
 
 def rows(connection: Connection, query: str) -> list[Thing]:
-    """Ask for the pairs of a query of two columns.
+    """Return the rows of a query with two columns.
 
     Raises:
-        ConnectionLost: the query failed; to take that for "there is nothing" would make everything new and ours.
+        ConnectionLost: the query failed; an empty result instead would make all objects look new and ours.
     """
     return [thing for found in rows_of_each(connection, query) for thing in found]
 
 
 def rows_of_each(connection: Connection, *queries: str) -> list[list[Thing]]:
-    """Ask for the pairs of several queries in one message, as `rows` does for one."""
+    """Return the rows of several queries, sent in one message, as `rows` does for one."""
     until = time.monotonic() + _PATIENCE
     query = ";".join(queries)
     answer = _ask(connection, query)
     while answer.error is not None and answer.error.sqlstate == _NO_LOCKS and time.monotonic() < until:
-        # a session that had used up the lock table has been closed, and its backend outlives it for a moment
+        # a session that filled the lock table was closed, and its backend outlives it for a moment
         time.sleep(0.01)  # polled: the end of a backend is not reported
         answer = _ask(connection, query)
     if answer.error is not None:
@@ -148,7 +132,7 @@ def rows_of_each(connection: Connection, *queries: str) -> list[list[Thing]]:
 
 
 def makes(source: str, name: str) -> bool:
-    """Say whether a file makes something: its name stands after CREATE and a kind, or in quotes, in any case."""
+    """Whether a file creates an object: its name follows CREATE and a kind, or is in quotes, in any case."""
     made = rf"(?:\bcreate\s+(?:role|user|group|tablespace|database)\s+\"?|['\"]){re.escape(name)}(?![\w$])"
     return re.search(made, source, re.IGNORECASE) is not None
 
@@ -160,37 +144,37 @@ def advisory_locks(connection: Connection, pids: Mapping[int, str]) -> list[Leak
 
 
 def sessions(connection: Connection, known: Collection[int]) -> list[Leak]:
-    """Find others' connections to the scenario's database that stay for a second: a backend outlives its client."""
+    """Find other connections to the scenario's database that last a second: a backend may outlive its client."""
     deadline = time.monotonic() + 1.0
     while True:
         found = [(int(pid), what) for pid, what in rows(connection, _SESSIONS) if int(pid) not in known]
         if not found or time.monotonic() > deadline:
             return [Leak("session", f"pid {pid} ({what})") for pid, what in found]
-        time.sleep(0.01)  # polled: a backend goes without a word
+        time.sleep(0.01)  # polled: the end of a backend is not reported
 
 
-def remove_new(connection: Connection, whose: Whose) -> list[Leak]:
-    """Find and remove what the scenario has left in its database, and on the whole server."""
+def remove_new(connection: Connection, ownership: Ownership) -> list[Leak]:
+    """Find and remove what the scenario left in its database and on the whole server."""
     here, everywhere = rows_of_each(connection, LEFT, SHARED)
-    return _in_database(connection, whose, here) + _shared(connection, whose, everywhere)
+    return _in_database(connection, ownership, here) + _shared(connection, ownership, everywhere)
 
 
-def _in_database(connection: Connection, whose: Whose, here: Iterable[Thing]) -> list[Leak]:
-    """Remove what may not stay in a database: prepared transactions and slots; name its invalid indexes."""
-    found = [thing for thing in here if thing not in whose.here]
+def _in_database(connection: Connection, ownership: Ownership, here: Iterable[Thing]) -> list[Leak]:
+    """Remove the prepared transactions and slots of a database; list its invalid indexes."""
+    found = [thing for thing in here if thing not in ownership.here]
     indexes = [_invalid_index(name) for kind, name in found if kind == "invalid index"]
     found = [thing for thing in found if thing[0] != "invalid index"]
-    if not whose.in_place:
-        return indexes + [_removed(connection, thing, whose) for thing in found]
-    ours = [thing for thing in whose.proven(connection, ("prepared transaction", "slot")) if thing in found]
-    return indexes + [_removed(connection, thing, whose) for thing in ours] + whose.unproven(found, ours)
+    if not ownership.in_place:
+        return indexes + [_removed(connection, thing, ownership) for thing in found]
+    ours = [thing for thing in ownership.proven(connection, ("prepared transaction", "slot")) if thing in found]
+    return indexes + [_removed(connection, thing, ownership) for thing in ours] + ownership.unproven(found, ours)
 
 
 def in_schema(connection: Connection) -> list[Leak]:
-    """Name the invalid indexes of a schema in a shared database.
+    """List the invalid indexes of a schema in a shared database.
 
-    What else may stay there cannot be told from what other scenarios made, and so is refused at collection:
-    prepared transactions, slots, roles, objects in other schemas. Their sessions cannot be told apart either.
+    Other leftovers cannot be told from those of other scenarios, so collection refuses what creates them:
+    prepared transactions, slots, roles, objects in other schemas. Sessions cannot be told apart either.
     """
     return [_invalid_index(name) for _, name in rows(connection, _LEFT_IN_SCHEMA)]
 
@@ -200,22 +184,22 @@ def _invalid_index(name: str) -> Leak:
 
 
 def unqualified(name: str) -> str:
-    """Give the name of an object as the server shows it, without its schema, quotes and arguments."""
+    """Strip schema, quotes and arguments from the name of an object."""
     return name.partition("(")[0].rpartition(".")[2].strip('"')
 
 
-def _shared(connection: Connection, whose: Whose, everywhere: Iterable[Thing]) -> list[Leak]:
-    """Remove what the scenario has left on the whole server."""
-    new = [thing for thing in everywhere if thing not in whose.before]
-    if whose.created is None:
-        return [_removed(connection, thing, whose) for thing in new if makes(whose.source, thing[1])]
-    ours = whose.proven(connection, ("database", "tablespace", "role"))
-    ours += [thing for thing in whose.proven(connection, ("slot",)) if thing in new]
-    return [_removed(connection, thing, whose) for thing in ours] + whose.unproven(new, ours)
+def _shared(connection: Connection, ownership: Ownership, everywhere: Iterable[Thing]) -> list[Leak]:
+    """Remove what the scenario left on the whole server."""
+    new = [thing for thing in everywhere if thing not in ownership.before]
+    if ownership.created is None:
+        return [_removed(connection, thing, ownership) for thing in new if makes(ownership.source, thing[1])]
+    ours = ownership.proven(connection, ("database", "tablespace", "role"))
+    ours += [thing for thing in ownership.proven(connection, ("slot",)) if thing in new]
+    return [_removed(connection, thing, ownership) for thing in ours] + ownership.unproven(new, ours)
 
 
-def _removed(connection: Connection, thing: Thing, whose: Whose) -> Leak:
-    return _leak(thing, remove(lambda query: _rows(connection, query), thing, in_place=whose.in_place))
+def _removed(connection: Connection, thing: Thing, ownership: Ownership) -> Leak:
+    return _leak(thing, remove(lambda query: _rows(connection, query), thing, in_place=ownership.in_place))
 
 
 def _leak(thing: Thing, left: str) -> Leak:
@@ -235,12 +219,12 @@ def _rows(connection: Connection, query: str) -> list[Row]:
 
 
 def left(found: Iterable[Leak]) -> list[str]:
-    """Say what was not removed, for a note where it is no failure."""
+    """Describe what was not removed, for a note if it is no failure."""
     return [str(leak) for leak in found if leak.left]
 
 
 def leak_notes(new: Sequence[Leak], database: str) -> list[str]:
-    """Word what a plain file has left in a database of the user's: no failure, for pg_prove leaves it there too."""
+    """Describe what a plain file left in a user's database: no failure, because pg_prove leaves it there too."""
     if not new:
         return []
     more = f" and {len(new) - _MOST_NAMES} more" if len(new) > _MOST_NAMES else ""

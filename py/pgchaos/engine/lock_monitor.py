@@ -1,7 +1,7 @@
-"""Looks at the server to see who waits for whom, while nobody else uses the connection for that.
+"""Takes snapshots of which backend blocks which.
 
-`pg_blocking_pids` sees heavyweight locks, and a prepared transaction as pid 0; who waits for a safe snapshot is told by
-`pg_safe_snapshot_blocking_pids` (PostgreSQL docs, "Session Information Functions").
+`pg_blocking_pids` reports heavyweight locks, and a prepared transaction as pid 0. `pg_safe_snapshot_blocking_pids`
+reports waits for a safe snapshot (PostgreSQL docs, "Session Information Functions").
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 _TIGHT = 0.001
 _LOOSE = 0.02
-"""Seconds between looks: while somebody waits for others to be blocked, and else."""
+"""Seconds between snapshots: while a session waits for others to be blocked, and otherwise."""
 _LONG = 0.005
-"""Seconds that a statement may take before it is looked at without being asked for."""
+"""Seconds that a statement runs before it is in a snapshot that no session waits for."""
 _LEAST = 1.0
-"""Seconds that a look may take at least, also where the time of the sessions is over."""
+"""Seconds that a snapshot may always take, even if the time of the sessions is over."""
 _PATIENCE = 10.0
-"""Seconds for one look."""
+"""Seconds for one snapshot."""
 WAITS = """
     SELECT pid, wait_event_type, array_to_string(CASE wait_event WHEN 'SafeSnapshot'
            THEN pg_catalog.pg_safe_snapshot_blocking_pids(pid) ELSE pg_catalog.pg_blocking_pids(pid) END, ',')
@@ -42,13 +42,13 @@ WAITS = """
         OR wait_event_type = 'Lock' AND datid = (
            SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 """
-"""Who of some backends waits, and for whom."""
+"""Which of some backends wait, and which backends block them."""
 _MAY_SET = 150000
-"""The first version whose roles other than superusers may be allowed a setting of theirs (GRANT SET ON PARAMETER)."""
+"""The first version with GRANT SET ON PARAMETER for roles other than superusers."""
 
 
 class LockMonitor:
-    """Watches the sessions of a coordinator; `connect` gives a connection that nobody else uses meanwhile."""
+    """Monitors the sessions of a coordinator; nothing else uses the connection that `connect` returns."""
 
     def __init__(
         self, connect: Callable[[], Awaitable[Connection]], coordinator: Coordinator, pool: SessionPool | None = None
@@ -56,7 +56,7 @@ class LockMonitor:
         self._connect, self._coordinator, self._pool = connect, coordinator, pool
         self._connection: Connection | None = None
         self.until = math.inf
-        """When the time of the sessions is over, on `time.monotonic()`: no look lasts much longer."""
+        """When the time of the sessions is over, on `time.monotonic()`: no snapshot takes much longer."""
 
     async def begin(self) -> None:
         """Connect.
@@ -76,38 +76,38 @@ class LockMonitor:
         now = time.monotonic()
         answer = await self._connection.execute(query, deadline=min(now + patience, max(now + _LEAST, self.until)))
         if answer.interrupted:
-            # a cancel that comes late must not meet what is asked next
+            # a late cancel must not hit the next query
             self._connection.abort()
             self._connection = None
         return answer
 
     async def watch(self, seconds: float) -> bool:
-        """Watch until all sessions have ended or the run is stopped."""
+        """Take snapshots until all sessions have ended or the run is stopped; False if the time is over before."""
         coordinator, until = self._coordinator, time.monotonic() + seconds
         while not coordinator.is_over():
             left = until - time.monotonic()
             if left <= 0:
                 return False
-            asked = coordinator.needs_polling()
-            await self.poll(0.0 if asked else _LONG, min(_PATIENCE, left + _LOOSE))
-            if asked or self._connection is None:
+            needed = coordinator.needs_polling()
+            await self.poll(0.0 if needed else _LONG, min(_PATIENCE, left + _LOOSE))
+            if needed or self._connection is None:
                 await coordinator.pause(_TIGHT if self._connection is not None else _LOOSE)
             else:
                 await coordinator.rest(min(_LOOSE, left))
         return True
 
     async def poll(self, longer_than: float = 0.0, patience: float = _PATIENCE) -> None:
-        """Look once, and tell the coordinator.
+        """Take a snapshot, and pass it to the coordinator.
 
         Args:
-            longer_than: leave out statements that have not run so many seconds.
-            patience: seconds that the server has to answer.
+            longer_than: leave out statements that have run for fewer seconds.
+            patience: seconds for the server to answer.
         """
-        asked, tickets = clock.now(), self._coordinator.busy(longer_than)
+        taken_at, tickets = clock.now(), self._coordinator.busy(longer_than)
         if not tickets:
-            self._coordinator.see({}, {}, asked)
+            self._coordinator.add_snapshot({}, {}, taken_at)
             return
-        links = await self._pool.look() if self._pool is not None else None
+        links = await self._pool.query_links() if self._pool is not None else None
         backends = tickets if links is None else [pid for one, pid in links.backends.items() if one in tickets]
         pids = f"'{{{','.join(map(str, backends))}}}'"
         prepared = self._connection.prepared.get(WAITS) if self._connection is not None else None
@@ -118,12 +118,12 @@ class LockMonitor:
             waits = links.of_sessions(waits)
             self._coordinator.states.served = {pid: number for number, pid in links.backends.items()}
         await self._note_others(tickets, waits, {int(pid): event for pid, event, _ in rows if pid})
-        self._coordinator.see(tickets, {pid: by for pid, by in waits.items() if pid in tickets}, asked)
+        self._coordinator.add_snapshot(tickets, {pid: by for pid, by in waits.items() if pid in tickets}, taken_at)
 
     async def _note_others(
         self, tickets: Mapping[int, int], waits: Mapping[int, tuple[int, ...]], events: Mapping[int, str | None]
     ) -> None:
-        """Name the backends that are no sessions, where one of them waits or is waited for."""
+        """Name the backends that are not sessions, if they are blocked or block a session."""
         states = self._coordinator.states
         callers = states.callers(tickets, events)
         waiting = [pid for pid in waits if pid not in states.actors] if callers else []
@@ -140,7 +140,7 @@ class LockMonitor:
                     record.blocked_by += (waits_for,)
 
     async def settings(self) -> tuple[bool, bool]:
-        """Tell what every session begins with.
+        """Read defaults that every session begins with.
 
         Returns:
             Whether sessions wait for locks without limit, and whether our role may set deadlock_timeout.
@@ -155,22 +155,22 @@ class LockMonitor:
         may = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
         if version >= _MAY_SET:
             may = "SELECT pg_catalog.has_parameter_privilege('deadlock_timeout', 'SET')"
-        # this session has none of its own; the view of all settings would take ten times as long
+        # this connection has the defaults; pg_settings would take ten times as long
         answer = await self._ask(
             "SELECT count(*) FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'transaction_timeout',"
             " 'idle_in_transaction_session_timeout']) name"
             f" WHERE pg_catalog.current_setting(name, true) <> '0'; {may}"
         )
-        said = answer.rows()
-        return ("0",) in said[:1], ("t",) in said[1:]
+        rows = answer.rows()
+        return ("0",) in rows[:1], ("t",) in rows[1:]
 
     @property
     def is_usable(self) -> bool:
-        """Whether the server can be asked, as far as is known: no look is waited for that takes a new connection."""
+        """Whether there is a usable connection, so that a query needs no new one."""
         return self._connection is not None and self._connection.is_usable()
 
     async def describe(self, pid: int) -> str:
-        """Tell what a backend is that is none of ours."""
+        """Describe a backend that is not a session."""
         if pid == PREPARED:
             return other_backends.pid_text(pid)
         answer = await self._ask(other_backends.query((pid,)))
@@ -178,7 +178,7 @@ class LockMonitor:
         return other_backends.names(rows, self._coordinator.states.actors).get(pid, other_backends.pid_text(pid))
 
     async def waiting_strangers(self) -> list[StoppedSession]:
-        """Tell of the backends of this database that are no sessions, and wait for a lock of one."""
+        """List the backends of this database that are not sessions, and wait for a lock of one."""
         answer = await self._ask(
             "SELECT pid, array_to_string(pg_catalog.pg_blocking_pids(pid), ',') FROM pg_catalog.pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND datname = pg_catalog.current_database()"

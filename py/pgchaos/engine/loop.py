@@ -1,7 +1,7 @@
-"""Runs the tasks of one run in one thread: coroutines that say what they wait for.
+"""Runs the tasks of one run in one thread: coroutines that yield what they wait for.
 
-It is no asyncio, whose futures and callbacks cost a third of the statements a second, and which cannot be run inside
-somebody else's event loop. The same coroutines run by themselves, by `alone`, where nothing else goes on.
+Not asyncio: its futures and callbacks cost a third of the statements per second, and it cannot run inside a user's
+event loop. `run_sync` runs one such coroutine without a loop.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
-from pgchaos.engine.waits import AT_WORK, LATE, READY, STOPPED, News, Wait, Why, ready_at_once
+from pgchaos.engine.waits import ACTIVE_LOOPS, LATE, READY, STOPPED, Condition, Wait, WakeReason, ready_at_once
 from pgchaos.stop import Stop
 
 T = TypeVar("T")
 
 _MILLISECOND = 0.001
-"""What poll counts in."""
+"""The resolution of poll."""
 _UNPOLLED = 4
-"""Turns of those who are ready, one after the other, without a look at the descriptors."""
+"""Rounds of ready tasks between two polls of the descriptors."""
 _SELECTABLE = 1024
-"""Descriptors that select takes, which counts in microseconds (FD_SETSIZE)."""
+"""Descriptors that select takes (FD_SETSIZE); it counts in microseconds."""
 
 
 class Task(Generic[T]):
@@ -33,47 +33,47 @@ class Task(Generic[T]):
     Args:
         loop: that runs it.
         work: the coroutine.
-        broke: called with what it raised, an error of ours; None: whoever calls `result` gets it.
+        on_error: called with the exception of the coroutine; None: `result` raises it.
     """
 
-    __slots__ = ("_broke", "_ended", "_error", "_result", "done", "kept", "loop", "turn", "wait", "work")
+    __slots__ = ("_ended", "_error", "_on_error", "_result", "done", "loop", "turn", "unread_error", "wait", "work")
 
     def __init__(
-        self, loop: Loop, work: Coroutine[Any, Any, T], broke: Callable[[Exception], None] | None = None
+        self, loop: Loop, work: Coroutine[Any, Any, T], on_error: Callable[[Exception], None] | None = None
     ) -> None:
-        self.loop, self.work, self._broke = loop, work, broke
+        self.loop, self.work, self._on_error = loop, work, on_error
         self.wait: Wait | None = None
         self.turn = 0
         self.done = False
-        self.kept = False
-        """It raised something, and nobody was told so far."""
-        self._ended = News()
+        self.unread_error = False
+        """It raised an exception, which neither `on_error` nor a call of `result` has seen."""
+        self._ended = Condition()
         self._error: BaseException | None = None
         self._result: T | None = None
 
-    def wake(self, why: Why) -> None:
-        """Have it go on, where it waits."""
+    def wake(self, why: WakeReason) -> None:
+        """Resume it if it waits."""
         self.loop.wake(self, why)
 
     def finish(self, result: T | None, error: BaseException | None) -> None:
-        """Note how it ended."""
+        """Record how it ended."""
         self.done, self._result, self._error = True, result, error
-        if self._broke is not None and isinstance(error, Exception):
-            self._broke(error)
+        if self._on_error is not None and isinstance(error, Exception):
+            self._on_error(error)
         else:
-            self.kept = error is not None
+            self.unread_error = error is not None
         self._ended.notify()
 
     async def ends(self, within: float | None = None) -> bool:
-        """Wait for its end."""
+        """Wait until it has ended; return whether it has."""
         until = None if within is None else time.monotonic() + within
         while not self.done and await self._ended.wait(until) is not LATE:
             pass
         return self.done
 
     def result(self) -> T:
-        """Give what it returned, once it has ended, or raise what it raised."""
-        self.kept = False
+        """Return what the ended coroutine returned, or raise its exception."""
+        self.unread_error = False
         if self._error is not None:
             raise self._error
         return self._result  # type: ignore[return-value]  # None only where that is what it returned
@@ -83,7 +83,7 @@ class Loop:
     """Runs tasks.
 
     Args:
-        interrupted: called where Ctrl-C or an error of the loop's own ends a run: all tasks are to come to an end.
+        interrupted: called when Ctrl-C or an error of the loop ends `run`: it must make all tasks end.
     """
 
     def __init__(self, interrupted: Callable[[], None] = lambda: None) -> None:
@@ -92,22 +92,22 @@ class Loop:
         self._polled: dict[int, int] = {}
         self._by_fd: dict[int, Task[Any]] = {}
         self._stops: dict[int, Stop] = {}
-        self._heeded: set[Stop] = set()
-        self._ready: deque[tuple[Task[Any], Why | None]] = deque()
+        self._known_stops: set[Stop] = set()
+        self._ready: deque[tuple[Task[Any], WakeReason | None]] = deque()
         self._timers: list[tuple[float, int, int, Task[Any]]] = []
         self._timed = self._unpolled = 0
         self._tasks: set[Task[Any]] = set()
         self._failed: list[Task[Any]] = []
 
-    def spawn(self, work: Coroutine[Any, Any, T], broke: Callable[[Exception], None] | None = None) -> Task[T]:
-        """Begin a task; it goes on when this one waits."""
-        task = Task(self, work, broke)
+    def spawn(self, work: Coroutine[Any, Any, T], on_error: Callable[[Exception], None] | None = None) -> Task[T]:
+        """Start a task; it begins to run when the current one waits."""
+        task = Task(self, work, on_error)
         self._tasks.add(task)
         self._ready.append((task, None))
         return task
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run a task, and all that it begins, to their end.
+        """Run a task, and all tasks that it starts, to their end.
 
         Args:
             main: the task.
@@ -116,37 +116,37 @@ class Loop:
             What it returned.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C, once all tasks have ended.
+            KeyboardInterrupt: on Ctrl-C, after all tasks have ended.
         """
         task, running = self.spawn(main), _RUNNING.set(self)
-        AT_WORK.add(self)
+        ACTIVE_LOOPS.add(self)
         try:
             self._run()
-        except BaseException:  # Ctrl-C: nobody is waited for who is not told to stop
+        except BaseException:  # Ctrl-C: stop all tasks, then wait for them
             self._interrupted()
             self._wake_lost()
             self._run()
             raise
         finally:
-            AT_WORK.discard(self)
+            ACTIVE_LOOPS.discard(self)
             _RUNNING.reset(running)
         result = task.result()
         for failed in self._failed:
-            if failed.kept:
-                # an error of ours is never lost
+            if failed.unread_error:
+                # no exception of a task is lost
                 failed.result()
         return result
 
     def _run(self) -> None:
         while self._tasks:
-            # those who wake each other again and again leave time for all others
+            # tasks that wake each other again and again leave time for all others
             for _ in range(len(self._ready)):
                 self._step(*self._ready.popleft())
             if self._tasks:
                 self._await()
 
-    def _step(self, task: Task[Any], why: Why | None) -> None:
-        """Have a task go on until it waits again."""
+    def _step(self, task: Task[Any], why: WakeReason | None) -> None:
+        """Run a task until it waits again."""
         task.turn += 1
         try:
             wait = task.work.send(why)
@@ -168,27 +168,27 @@ class Loop:
             if stop.is_set():
                 self._ready.append((task, STOPPED))
                 return
-            if stop not in self._heeded:
-                self._heed(stop)
+            if stop not in self._known_stops:
+                self._register(stop)
         task.wait, wait.task = wait, task
         if fd >= 0:
             self._by_fd[fd] = task
             if self._polled.get(fd) != wait.events:
-                # it stays so: what is ready and waited for by nobody is taken out then
+                # it stays registered; _await removes it when it is ready and no task waits for it
                 self._poll.register(fd, wait.events)
                 self._polled[fd] = wait.events
         if wait.until is not None:
             self._timed += 1
             heapq.heappush(self._timers, (wait.until, self._timed, task.turn, task))
 
-    def _heed(self, stop: Stop) -> None:
-        self._heeded.add(stop)
+    def _register(self, stop: Stop) -> None:
+        self._known_stops.add(stop)
         self._stops[stop.fileno()] = stop
         self._poll.register(stop.fileno(), select.POLLIN)
         self._polled[stop.fileno()] = select.POLLIN
 
-    def wake(self, task: Task[Any], why: Why) -> None:
-        """Have a task go on that waits."""
+    def wake(self, task: Task[Any], why: WakeReason) -> None:
+        """Resume a task that waits."""
         wait = task.wait
         if wait is not None:
             if wait.fd >= 0:
@@ -197,9 +197,9 @@ class Loop:
             self._ready.append((task, why))
 
     def _await(self) -> None:
-        """Wait until a task can go on."""
+        """Wait until a task is ready."""
         if self._ready and self._unpolled < _UNPOLLED:
-            # the next wakes another mostly: a look costs as much as what it does
+            # mostly a ready task wakes another: a poll costs as much as the step itself
             self._unpolled += 1
             return
         self._unpolled = 0
@@ -215,15 +215,15 @@ class Loop:
             else:
                 self._poll.unregister(fd)
                 del self._polled[fd]
-                self._obey(fd)
+                self._on_stop(fd)
         now = time.monotonic() if timers else 0.0
         while timers and timers[0][0] <= now:
             _, _, turn, task = heapq.heappop(timers)
             if task.turn == turn:
                 self.wake(task, LATE)
 
-    def _obey(self, fd: int) -> None:
-        """Wake those who heed a stop that was set."""
+    def _on_stop(self, fd: int) -> None:
+        """Wake the tasks whose wait has this stop, if it was set."""
         stop = self._stops.pop(fd, None)
         if stop is None or not stop.is_set():
             return
@@ -232,16 +232,16 @@ class Loop:
                 self.wake(task, STOPPED)
 
     def _wake_lost(self) -> None:
-        """Have those go on whom an exception met between two steps; nobody else knows of them."""
+        """Resume tasks that neither wait nor are ready, because an exception came between two steps."""
         ready = {task for task, _ in self._ready}
         self._ready += [(task, STOPPED) for task in self._tasks if task.wait is None and task not in ready]
 
 
 def ready_descriptors(poll: select.poll, polled: Mapping[int, int], seconds: float | None) -> list[int]:
-    """Wait for descriptors, and give those that are ready.
+    """Wait for descriptors, and return those that are ready.
 
-    Poll counts in milliseconds and rounds up, so select takes what is shorter.
-    Answers that come at once are taken without sleeping; see `ready_at_once`.
+    Poll counts in milliseconds and rounds up, so select is used for shorter waits. See `ready_at_once` for answers that
+    come at once.
 
     Args:
         poll: in which they are registered.
@@ -260,7 +260,7 @@ def ready_descriptors(poll: select.poll, polled: Mapping[int, int], seconds: flo
         else:
             if polled.keys() <= {*readable, *writable}:
                 return list({*found[0], *found[1]})
-            # select knows nothing of who waits for the other end to hang up
+            # select cannot wait for the peer to hang up
             seconds = 0.0
     return [fd for fd, _ in poll.poll(None if seconds is None else seconds * 1000)]
 
@@ -268,30 +268,30 @@ def ready_descriptors(poll: select.poll, polled: Mapping[int, int], seconds: flo
 _RUNNING: ContextVar[Loop | None] = ContextVar("running", default=None)
 
 
-def begin(work: Coroutine[Any, Any, T], broke: Callable[[Exception], None] | None = None) -> Task[T]:
-    """Begin a task beside the one that runs; see `Loop.spawn`."""
+def begin(work: Coroutine[Any, Any, T], on_error: Callable[[Exception], None] | None = None) -> Task[T]:
+    """Start a task in the loop of the current one; see `Loop.spawn`."""
     loop = _RUNNING.get()
-    assert loop is not None, "only a task begins another"
-    return loop.spawn(work, broke)
+    assert loop is not None, "only a task starts another"
+    return loop.spawn(work, on_error)
 
 
-def alone(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine by itself, outside a loop: this thread waits for nothing else meanwhile.
+def run_sync(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end without a loop: the thread blocks in each of its waits.
 
     Args:
-        work: the coroutine; nobody else is there to wake it.
+        work: the coroutine; no other task can wake it.
 
     Returns:
         What it returned.
     """
-    assert _RUNNING.get() is None, "in a loop it is awaited: all others would have to wait"
-    AT_WORK.add(work)
+    assert _RUNNING.get() is None, "in a loop await it: this would block all other tasks"
+    ACTIVE_LOOPS.add(work)
     try:
         wait = work.send(None)
         while True:
             try:
                 why = wait.block()
-            except BaseException as error:  # noqa: PERF203  # Ctrl-C: it leaves nothing half done
+            except BaseException as error:  # noqa: PERF203  # Ctrl-C: the coroutine cleans up
                 wait = work.throw(error)
             else:
                 wait = work.send(why)
@@ -299,4 +299,4 @@ def alone(work: Coroutine[Any, Any, T]) -> T:
         result: T = end.value
         return result
     finally:
-        AT_WORK.discard(work)
+        ACTIVE_LOOPS.discard(work)

@@ -1,4 +1,4 @@
-"""Notes on a free run that passed: whether its sessions ran beside each other, and whether anything made them meet."""
+"""Notes on a free run that passed: whether its sessions overlapped, and whether anything made them race."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pgchaos.schedule.wait_rules import in_force
 
 ADVICE = "nothing makes these sessions meet: add `-- chaos:barrier NAME`, or `-- chaos:schedule explore 200`"
 _ENOUGH = 0.5
-"""The share of a session's time for which a repeated one should have run beside it."""
+"""The share of a session's time that a repeated session should overlap."""
 _SHORT = 0.1
-"""Seconds; of a session that took less, no such share is told: it is a matter of chance."""
+"""Seconds; for a shorter session no share is reported, because it depends on chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class _Span:
     begin: float
     end: float
 
-    def beside(self, other: _Span) -> float:
+    def overlap(self, other: _Span) -> float:
         return max(0.0, min(self.end, other.end) - max(self.begin, other.begin))
 
 
 def meeting_notes(scenario: Scenario, variables: Mapping[str, str], records: Iterable[Record]) -> list[str]:
-    """Say what may have kept the sessions of a free run from racing."""
+    """Describe what may have kept the sessions of a free run from racing."""
     sent = [record for record in records if record.started_at is not None and record.ended_at is not None]
     spans = {session.name: span for session in scenario.sessions if (span := _span(session.name, sent)) is not None}
     notes = list(_too_short(scenario.sessions, spans))
@@ -44,7 +44,7 @@ def meeting_notes(scenario: Scenario, variables: Mapping[str, str], records: Ite
 
 
 def unsteered(scenario: Scenario, variables: Mapping[str, str]) -> bool:
-    """Say whether only luck makes the sessions race: several run freely, once each, and wait for nothing."""
+    """Whether only chance makes the sessions race: several run freely, once each, and wait for nothing."""
     sessions = scenario.sessions
     if scenario.schedule.kind != "free" or scenario.connections < 2:
         return False
@@ -62,19 +62,19 @@ def _span(name: str, sent: list[Record]) -> _Span | None:
 def _apart(session: Session, spans: Mapping[str, _Span]) -> bool:
     own = spans.get(session.name)
     others = (span for name, span in spans.items() if name != session.name)
-    return own is not None and session.count == 1 and not any(own.beside(other) for other in others)
+    return own is not None and session.count == 1 and not any(own.overlap(other) for other in others)
 
 
 def _too_short(sessions: Iterable[Session], spans: Mapping[str, _Span]) -> Iterable[str]:
-    """Name sessions that were repeated as a load beside another one, and ended long before it."""
+    """Describe sessions that were repeated as a load beside another one, and ended long before it."""
     for session in sessions:
         own = spans.get(session.name)
         if own is None or session.repeat == 1 or session.repeat_while:
             continue
         for name, other in spans.items():
-            length, beside = other.end - other.begin, own.beside(other)
-            if own.end < other.end and length >= _SHORT and beside < _ENOUGH * length:
+            length, overlap = other.end - other.begin, own.overlap(other)
+            if own.end < other.end and length >= _SHORT and overlap < _ENOUGH * length:
                 yield (
-                    f"{session.place}: `{session.name}` ran beside `{name}` for {beside * 1000:.0f} of its "
+                    f"{session.place}: `{session.name}` ran beside `{name}` for {overlap * 1000:.0f} of its "
                     f"{length * 1000:.0f} ms: `repeat while {name}` goes on until it has ended"
                 )

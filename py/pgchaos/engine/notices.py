@@ -1,4 +1,4 @@
-"""What comes out of a connection besides answers: notices, chaos.assert, notifications, and the settings that go in."""
+"""Notices of connections, the results of chaos.assert among them, and the settings that connections begin with."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from pgchaos.results import Assertion
 from pgchaos.server.conninfo import with_settings
 
 ASSERT = "CH001"
-"""The SQLSTATE of the INFO by which chaos.assert reports (toolkit.sql)."""
+"""The SQLSTATE of the INFO that chaos.assert raises (toolkit.sql)."""
 SESSION = "chaos.session"
 """The setting that names a session."""
 _MOST_OUTPUT = 1000
-"""Lines of notices kept; a scenario that raises more is told so."""
+"""Lines of output that are kept; a line reports that there were more."""
 
 
 def session_conninfo(
     conninfo: str, name: str, settings: Mapping[str, str], options: str = "", **parameters: str
 ) -> str:
-    """Put settings, and options after them, into a connection string, so that RESET ALL and DISCARD ALL keep them."""
+    """Add settings and options to a connection string, so that RESET ALL and DISCARD ALL keep them."""
     return with_settings(conninfo, settings, options, application_name=name, **parameters)
 
 
 def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:
-    """Tell what a connection of a session begins with."""
+    """Return the settings that a connection of a session begins with."""
     return {SESSION: session, "chaos.worker": str(worker), "chaos.iteration": "1", "chaos.seed": str(seed)}
 
 
 def vars_literal(variables: Mapping[str, str]) -> str:
-    """Give variables as the literal that chaos.var reads (toolkit.sql)."""
+    """Write variables as the literal that chaos.var reads (toolkit.sql)."""
     return " E'" + json.dumps(dict(variables)).replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 @dataclass(slots=True)
-class _Tally:
+class _AssertCount:
     place: Place | None
     held: int = 0
     all: int = 0
@@ -48,14 +48,14 @@ class _Tally:
 
 @dataclass
 class NoticeCollector:
-    """Collects what all connections of a run say."""
+    """Collects the notices and output of all connections of a run."""
 
     output: list[str] = field(default_factory=list)
     evaluated: set[Evaluated] = field(default_factory=set)
-    _asserts: dict[str, _Tally] = field(default_factory=dict)
+    _asserts: dict[str, _AssertCount] = field(default_factory=dict)
 
     def receive(self, who: str, place: Place | None, raw: pq.abc.PGresult) -> None:
-        """Take a notice of the server."""
+        """Add a notice of the server."""
 
         def diagnostic(which: pq.DiagnosticField) -> str:
             return (raw.error_field(which) or b"").decode("utf-8", "replace")
@@ -67,7 +67,7 @@ class NoticeCollector:
             self.say(f"{who}: {diagnostic(pq.DiagnosticField.SEVERITY)}: {message}")
 
     def say(self, line: str) -> None:
-        """Keep a line of output."""
+        """Add a line of output."""
         if len(self.output) < _MOST_OUTPUT:
             self.output.append(line)
         elif len(self.output) == _MOST_OUTPUT:
@@ -75,23 +75,23 @@ class NoticeCollector:
 
     def _assert(self, who: str, place: Place | None, description: str, value: str) -> None:
         self.evaluated.add(("assert", place, description))
-        tally = self._asserts.setdefault(description, _Tally(place))
-        tally.all += 1
+        count = self._asserts.setdefault(description, _AssertCount(place))
+        count.all += 1
         if value == "true":
-            tally.held += 1
-        elif not tally.first:
-            tally.first = f"first {value} in {who}"
-            tally.place = place
+            count.held += 1
+        elif not count.first:
+            count.first = f"first {value} in {who}"
+            count.place = place
 
     def assertions(self) -> list[Assertion]:
-        """Tell what chaos.assert said, one assertion for each description."""
+        """Return the results of chaos.assert, one assertion for each description."""
         return [
             Assertion(
                 name,
-                tally.held == tally.all,
-                tally.place,
-                diagnostics=(tally.first,) if tally.first else (),
-                count=f"{tally.held} of {tally.all}",
+                count.held == count.all,
+                count.place,
+                diagnostics=(count.first,) if count.first else (),
+                count=f"{count.held} of {count.all}",
             )
-            for name, tally in self._asserts.items()
+            for name, count in self._asserts.items()
         ]

@@ -1,4 +1,4 @@
-"""Reads for an oracle what the tables hold before and after the sessions of a run."""
+"""Reads the contents of the tables before and after the sessions of a run, for an oracle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pgchaos.server import Sandbox
 
 
 class OracleStates:
-    """Puts the states of one run into its transaction log."""
+    """Adds the states of one run to its transaction log."""
 
     def __init__(
         self,
@@ -29,16 +29,16 @@ class OracleStates:
         self._variables, self._admin = variables, admin
 
     def begin(self) -> None:
-        """Note when the run begins, by the server's clock and ours."""
+        """Record when the run begins, by the server's clock and ours."""
         self._log.start, self._log.began = self._catalog().clock(), clock.now()
 
     def read_before_sessions(self) -> None:
-        """Read the state before the sessions, where that is asked for."""
+        """Read the state before the sessions, if the log needs it."""
         if self._log.reads_state:
             self._log.before = self._whole_state()
 
     def read_after_sessions(self, *, cut_short: bool) -> None:
-        """Read what the sessions left behind, before a check can change it; `cut_short`: they were stopped."""
+        """Read the state after the sessions, before the check can change it; `cut_short`: they were stopped."""
         log = self._log
         log.cut_short = cut_short
         if self._sandbox.in_place and not self._sections:
@@ -56,7 +56,7 @@ class OracleStates:
             log.changed = Changed(compared, tables)
 
     def _whole_state(self) -> tuple[State, State] | None:
-        """Read what the oracle compares, and all tables; None where that cannot be read yet, or is not ours alone."""
+        """Read what the oracle compares, and all tables; None if that fails, or the tables are not ours alone."""
         if self._sandbox.in_place:
             return None
         start, elapsed = self._log.start, clock.now() - self._log.began

@@ -1,4 +1,4 @@
-"""Backends that are no sessions of the scenario: dblink's, parallel workers, background workers, autovacuum. Pure."""
+"""Backends that are not sessions of the scenario: of dblink, parallel and background workers, autovacuum. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pgchaos.schedule.step_points import PREPARED
 from pgchaos.schedule.wait_rules import Actor
 
 _LONG = 60
-"""Characters of a statement that a name shows."""
+"""Characters of a statement that a description shows."""
 _CALLS_OUT = re.compile(r"\bdblink", re.IGNORECASE)
 
 OUTSIDE = "Extension"
-"""The type of wait event of a backend that waits for another server: by postgres_fdw, or (from 17 on) by dblink."""
+"""The wait event type of a backend that waits for another server: by postgres_fdw, or (from 17 on) by dblink."""
 
 
 def pid_text(pid: int) -> str:
-    """Name a backend that is none of ours, of which nothing is known."""
+    """Name a foreign backend of which only the pid is known."""
     return "a prepared transaction" if pid == PREPARED else f"pid {pid}"
 
 
@@ -30,7 +30,7 @@ def query(pids: Collection[int]) -> str:
 
 
 def names(rows: Sequence[Sequence[str | None]], actors: Mapping[int, Actor]) -> dict[int, str]:
-    """Name the backends of which `query` gave the rows.
+    """Describe the backends in the rows of `query`.
 
     Returns:
         Such as `pid 4711 (autovacuum worker: autovacuum: VACUUM public.t)` or `pid 4712 (parallel worker of a[1])`.
@@ -52,5 +52,5 @@ def names(rows: Sequence[Sequence[str | None]], actors: Mapping[int, Actor]) -> 
 
 
 def calls_out(statement: str, event: str | None) -> bool:
-    """Say whether a session may be waiting for a backend that it has called itself."""
+    """Whether a session may be waiting for a backend that it has called itself."""
     return event == OUTSIDE or _CALLS_OUT.search(statement) is not None

@@ -1,7 +1,7 @@
-"""Connections that a shared database keeps for the next scenario, and how they are made as if they were new.
+"""Connections that a shared database keeps for the next scenario, and their reset.
 
-DISCARD ALL brings a session back to what it began with (PostgreSQL docs, "DISCARD"): role, settings, prepared
-statements, cursors, LISTEN, advisory locks, temporary tables, sequences. What it leaves is in `LASTING`.
+DISCARD ALL resets a session to its initial state (PostgreSQL docs, "DISCARD"): role, settings, prepared statements,
+cursors, LISTEN, advisory locks, temporary tables, sequences. `LASTING` matches what it does not reset.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from psycopg import pq, sql
 
 from pgchaos.engine.answer import NOT_CONNECTED, Answer, ServerError
 from pgchaos.engine.connection import PATIENCE, Connection
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 
 LASTING = re.compile(
     r"\bset_config\b(?!\s*\(\s*'(?!seed')\w+'\s*,)|\bset(?:\s+(?:local|session))?\s+seed\b|\bset(?:\s+(?:local|session))?\s+(?:(?:\"[^\"]+\"|\w+)\s*\.|\"\w+\.)|\bsetseed\b|\bchaos\s*\.\s*seed\b"
@@ -24,8 +24,8 @@ LASTING = re.compile(
     r"|\bload\b|\bextension\b|\blanguage\s+['\"]?(?!sql\b|plpgsql\b)\w",
     re.IGNORECASE,
 )
-"""What a session is not rid of before it ends: settings of one's own, whose names stay known (a SET that is put
-together may be of one); the seed of random(); libraries, those of extensions too; the interpreters of languages."""
+"""Effects that last until the session ends: custom settings, whose names stay known (a composed SET may be of one); the
+seed of random(); loaded libraries, of extensions too; the interpreters of languages."""
 
 WORDS_OF_LASTING = ("set", "seed", "load", "extension", "language")
 """Each match contains one of them."""
@@ -33,10 +33,9 @@ WORDS_OF_LASTING = ("set", "seed", "load", "extension", "language")
 RESET_MOST = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *; DISCARD SEQUENCES"
 UNLOCK = "SELECT pg_catalog.pg_advisory_unlock_all()"
 RESET = f"{RESET_MOST}; {UNLOCK}; DISCARD PLANS"
-"""What DISCARD ALL does, which cannot be sent beside other statements (PostgreSQL docs, "DISCARD"), without its DISCARD
-TEMP."""
+"""DISCARD ALL without DISCARD TEMP, in parts: it cannot be sent with other statements (PostgreSQL docs, "DISCARD")."""
 _SHORT = 2.0
-"""Seconds for that where the connection is given up anyway."""
+"""Seconds for a reset if the connection is discarded anyway."""
 _USABLE = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 
 IS_PRISTINE = """
@@ -45,17 +44,17 @@ IS_PRISTINE = """
             OR NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()))
        AS pristine
 """
-"""Whether a session is as it was when it began: to be sure that it was reset, for DISCARD ALL does more than this."""
+"""Verifies that a session was reset; DISCARD ALL resets more than it checks."""
 
 
-NOT_PRISTINE = ServerError(NOT_CONNECTED, "the session is not as it began", said=False)
+NOT_PRISTINE = ServerError(NOT_CONNECTED, "the session was not reset", from_server=False)
 
 
 class Cache(Protocol):
-    """Takes connections that have ended."""
+    """Keeps connections after their use."""
 
     def put(self, connection: PooledConnection) -> bool:
-        """Take one; False where there is no room."""
+        """Keep one; False if there is no room."""
         ...
 
 
@@ -63,13 +62,13 @@ Again = Callable[["PooledConnection"], str]
 
 
 class PooledConnection(Connection):
-    """A connection that its end gives back to the cache of its database, reset.
+    """A connection whose end resets it and returns it to the cache of its database.
 
-    Nobody waits for the reset: the server does it while the run goes on, and who takes it next learns of that.
+    The server resets it while the run continues; the next user waits for the result.
     """
 
     planned = False
-    """pgTAP's tables were as no_plan() makes them, and are to be so again."""
+    """pgTAP's tables were as no_plan() makes them, and are reset to that state."""
     _assigned = False
     _is_ready = False
     _resetting: Answer | None = None
@@ -78,32 +77,32 @@ class PooledConnection(Connection):
     _again: Again | None = None
 
     def assign(self, connection_cache: Cache | None, again: Again | None = None) -> None:
-        """Give it to a run.
+        """Assign it to a run.
 
         Args:
-            connection_cache: where it goes at its end; None to end it for good.
-            again: writes what makes it new, and ready for the same part of another run; None to make it new only.
+            connection_cache: gets it at its end; None to close it then.
+            again: writes the statements that reset it for the same part of another run; None for a plain reset.
         """
         self._assigned, self._connection_cache, self._again = True, connection_cache, again
 
     @property
     def stays(self) -> bool:
-        """Whether it is kept at its end, for the same part of another run."""
+        """Whether it is kept at its end for the same part of another run."""
         return self._assigned and self._again is not None and not self.disturbed and self.status in _USABLE
 
     async def begin_configure(self, settings: Mapping[str, str], *, join: bool, patience: float = PATIENCE) -> bool:
-        """Begin to make it a session of a run; `refusal` says what came of it."""
+        """Start to configure it as a session of a run; `refusal` returns the outcome. False if it cannot be used."""
         if not await self.is_reset(patience):
             return False
-        # SET, which is not planned, takes half the time of set_config
-        says = [IS_PRISTINE, settings_text(settings)]
+        # SET is not planned: it takes half the time of set_config
+        statements = [IS_PRISTINE, settings_text(settings)]
         if join:
-            says.append("SELECT chaos._join()")
-        self._configuring = self.begin("; ".join(says), rows_only=True)
+            statements.append("SELECT chaos._join()")
+        self._configuring = self.begin("; ".join(statements), rows_only=True)
         return True
 
     async def refusal(self, patience: float = PATIENCE) -> ServerError | None:
-        """Say why it is not as a new one would be, and good for nothing; or None. Waits for what was begun."""
+        """Wait for the configuration; return why the connection cannot be used, or None."""
         begun, self._configuring = self._configuring, None
         ready, self._is_ready = self._is_ready, False
         if begun is None:
@@ -117,17 +116,17 @@ class PooledConnection(Connection):
         return None
 
     async def is_ready(self, patience: float = PATIENCE) -> bool:
-        """Say whether it is as a new one would be; `refusal` waits for nothing then."""
+        """Wait until it is configured; return whether it can be used. `refusal` does not wait after it."""
         self._is_ready = await self.refusal(patience) is None
         return self._is_ready
 
     async def end(self) -> None:
-        """Give it back, or end it where it cannot be made as if it were new; doing so again does nothing."""
+        """Return it to its cache, or close it if it cannot be reset. Idempotent."""
         assigned, self._assigned = self._assigned, False
         cached = False
         try:
             if assigned and self._connection_cache is None:
-                # `discard` waits for it: a backend may outlive its connection, and nobody shall meet its locks
+                # `discard` waits for it: a backend may outlive its connection, and must not hold locks then
                 await self.begin_reset()
             cache = self._connection_cache
             cached = assigned and cache is not None and await self._begin_again() and cache.put(self)
@@ -136,25 +135,25 @@ class PooledConnection(Connection):
                 await self.discard()
 
     async def discard(self, patience: float = _SHORT) -> None:
-        """End it for good.
+        """Close it.
 
         Args:
-            patience: seconds to wait for what was begun.
+            patience: seconds to wait for a reset or configuration in progress.
         """
-        # what does not answer by then is not cancelled, but broken off
+        # a late query is not cancelled: the connection is ended
         self.ends_when_late = True
-        # a backend that is busy would be cancelled, and to open a connection for that takes longer than the rest of it
+        # closing a busy connection sends a cancel, whose connection takes longer than the rest of the reset
         await self.is_reset(patience)
         if self._configuring is not None:
             await self.refusal(patience)
         await super().end()
 
     def shut(self, patience: float = _SHORT) -> None:
-        """Do what `discard` does where nothing else goes on meanwhile."""
-        alone(self.discard(patience))
+        """Call `discard` without a loop."""
+        run_sync(self.discard(patience))
 
     async def _begin_again(self) -> bool:
-        """Begin to make it as if it were new, and ready for the same again where that is wanted."""
+        """Start the reset, or the reset for the same part of another run."""
         if self._again is None:
             return await self.begin_reset()
         if not await self.end_transaction():
@@ -164,24 +163,24 @@ class PooledConnection(Connection):
         return True
 
     def ask_own(self, query: str, deadline: float, *, last: bool = False) -> Answer:
-        """See `Connection`; what makes it ready for another run is in the same message as the last, where it stays."""
+        """See `Connection`; the message with the last query also resets it for another run, if it is kept."""
         if not last or self._again is None or not self.stays or self.status != pq.TransactionStatus.IDLE:
             return super().ask_own(query, deadline, last=last)
         begun = self.begin(f"{query}; {self._again(self)}", rows_only=True)
-        answer = alone(self.finish(begun, deadline))
+        answer = run_sync(self.finish(begun, deadline))
         if answer.error is None and not answer.interrupted:
-            # where it failed, nothing of the message was done
+            # if it failed, the server has done nothing of the message
             self._is_ready = _is_pristine(answer)
             del answer.results[1:]
         return answer
 
     def prepare(self) -> None:
-        """Begin to make it ready for the part of a run that it was assigned to."""
-        assert self._again is not None, "it was assigned so"
+        """Start the reset for the part of a run that it is assigned to."""
+        assert self._again is not None, "set by assign"
         self._configuring = self.begin(self._again(self), rows_only=True)
 
     async def begin_reset(self) -> bool:
-        """Begin to make it as if it were new, as far as DISCARD ALL does; say whether that can be done."""
+        """Start DISCARD ALL; return False if the connection cannot be used again."""
         if not await self.end_transaction():
             return False
         self.planned, self.settings, self.prepared = False, None, {}
@@ -189,17 +188,17 @@ class PooledConnection(Connection):
         return True
 
     async def end_transaction(self) -> bool:
-        """End the transaction that a run left open; say whether the connection can be used again."""
+        """Roll back an open transaction; return False if the connection cannot be used again."""
         if self.disturbed or not self.alive or self.status not in _USABLE:
             return False
-        self.deafen()
+        self.ignore_stop()
         self._notice = None
         if self.status != pq.TransactionStatus.IDLE:
             await self.execute("ROLLBACK", deadline=time.monotonic() + PATIENCE)
         return True
 
     async def is_reset(self, patience: float = PATIENCE) -> bool:
-        """Say whether the reset that was begun, if any, has made it as if it were new; wait for it."""
+        """Wait for a reset in progress; return whether it succeeded, or there was none."""
         begun, self._resetting = self._resetting, None
         if begun is None:
             return True
@@ -213,13 +212,13 @@ def _is_pristine(answer: Answer) -> bool:
 
 
 def settings_text(settings: Mapping[str, str]) -> str:
-    """Write settings as statements."""
+    """Write settings as SET statements."""
     return "; ".join(_set(name, value) for name, value in settings.items())
 
 
 @lru_cache(maxsize=1024)
 def _set(name: str, value: str) -> str:
-    # in a list such as search_path each element would be quoted by itself
+    # a list: quoting the whole would make it one element
     if name == "search_path":
         return f"SET search_path = {value}"
     return f"SET {name} = {sql.Literal(value).as_string(None)}"

@@ -1,4 +1,4 @@
-r"""How psql prints rows: as pg_prove calls it, and after what a plain pgTAP file says by \x, \a, \t, \f and \pset."""
+r"""How psql prints rows: as pg_prove calls it, changed by \x, \a, \t, \f and \pset of a plain pgTAP file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pgchaos.tap.lines import BailOut, Plan, Point, classify
 _FORMATS = ("aligned", "asciidoc", "csv", "html", "latex", "latex-longtable", "troff-ms", "unaligned", "wrapped")
 _ALIGNED = ("aligned", "wrapped")
 _SETTINGS = {"x": "expanded", "vertical": "expanded", "t": "tuples_only"}
-"""Other names of what \\pset sets."""
+"""Aliases of the settings of \\pset."""
 _COMMANDS = {"x": "expanded", "t": "tuples_only", "f": "fieldsep"}
 
 Cells = Sequence[str]
@@ -21,35 +21,24 @@ Cells = Sequence[str]
 
 @dataclass(slots=True)
 class PsqlOutput:
-    r"""The settings of psql's output, at first those of `psql --no-align --tuples-only`.
-
-    Args:
-        format: of \pset.
-        expanded: each column is a line.
-        tuples_only: without the names of columns and the number of rows.
-        null: what stands for NULL.
-        fieldsep: what stands between columns.
-        recordsep: what stands between rows.
-        changed: the last command that has set one of these, and its place.
-        misread: says why TAP that a statement returned is not read as it is, of each command that is the cause.
-    """
+    r"""The settings of psql's output by \pset, initially those of `psql --no-align --tuples-only`."""
 
     format: str = "unaligned"
-    expanded: bool = False
-    tuples_only: bool = True
-    null: str = ""
-    fieldsep: str = "|"
-    recordsep: str = "\n"
-    changed: tuple[Place, str] | None = None
-    misread: list[str] = field(default_factory=list)
+    expanded: bool = False  # each column is a line
+    tuples_only: bool = True  # without column names and row counts
+    null: str = ""  # printed for NULL
+    fieldsep: str = "|"  # between columns
+    recordsep: str = "\n"  # between rows
+    changed: tuple[Place, str] | None = None  # the last command that has changed one of these, and its place
+    misread: list[str] = field(default_factory=list)  # for each command that makes TAP unreadable: the reason
 
     @property
     def plain(self) -> bool:
-        """Whether rows are printed as pg_prove reads them, but for what stands between columns and for NULL."""
+        """Whether rows are printed as pg_prove reads them, apart from `fieldsep` and `null`."""
         return self.format == "unaligned" and not self.expanded and self.tuples_only and self.recordsep == "\n"
 
     def command(self, name: str, words: Sequence[str], place: Place) -> None:
-        r"""Carry out \x, \a, \t, \f or \pset.
+        r"""Execute \x, \a, \t, \f or \pset.
 
         Raises:
             ValueError: psql refuses it; the text is psql's.
@@ -58,21 +47,21 @@ class PsqlOutput:
             self.format = "aligned" if self.format == "unaligned" else "unaligned"
         elif name == "pset":
             setting = _SETTINGS.get(words[0], words[0]) if words else ""
-            # without a value, what is no switch is shown only
+            # without a value \pset only shows a setting, unless it is a switch
             if len(words) > 1 or setting in ("expanded", "tuples_only"):
                 self._set(setting, words[1] if len(words) > 1 else None, f"\\pset {words[0]}")
         elif name != "f" or words:
             self._set(_COMMANDS[name], words[0] if words else None, f"\\{name}")
         self.changed = (place, " ".join([f"\\{name}", *words]))
 
-    def _set(self, setting: str, value: str | None, said: str) -> None:
+    def _set(self, setting: str, value: str | None, command: str) -> None:
         if setting == "expanded" and value != "auto":
-            self.expanded = _switched(self.expanded, value, said)
+            self.expanded = _switched(self.expanded, value, command)
         elif setting == "expanded":
-            # lines of any length are as long as they are, where nobody looks at a terminal
+            # without a terminal the length of lines is not limited
             self.expanded = False
         elif setting == "tuples_only":
-            self.tuples_only = _switched(self.tuples_only, value, said)
+            self.tuples_only = _switched(self.tuples_only, value, command)
         elif setting == "format":
             self.format = _format(value or "")
         elif setting in ("null", "fieldsep", "recordsep"):
@@ -81,7 +70,7 @@ class PsqlOutput:
             setattr(self, setting.removesuffix("_zero"), "\0")
 
     def lines(self, result: Result, *, expanded: bool = False) -> Iterator[str]:
-        r"""Give what psql prints for a result; in `misread` is kept where TAP in it is not read."""
+        r"""Yield the lines that psql prints for a result; add to `misread` if TAP in it is not read."""
         rows = [[self.null if cell is None else cell for cell in row] for row in result.rows()]
         if self.plain and not expanded:
             yield from map(self.fieldsep.join, rows)
@@ -96,7 +85,7 @@ class PsqlOutput:
         footer = [] if self.tuples_only else [f"({len(rows)} row{'s' * (len(rows) != 1)})"]
         if self.format in _ALIGNED:
             lines = _vertical(names, rows, " | ") if expanded else (f" {' | '.join(row)}" for row in [*header, *rows])
-            # what goes over several lines is aligned in each
+            # each line of a multi-line value is aligned
             yield from (f" {part}" if at else part for line in lines for at, part in enumerate(line.split("\n")))
         elif self.format == "csv":
             of = _pairs(names, rows) if expanded else [*header, *rows]
@@ -112,21 +101,21 @@ class PsqlOutput:
         yield from footer
 
     def _compare(self, rows: list[list[str]], printed: list[str]) -> None:
-        """Keep in mind what is to blame where psql prints more TAP than was returned, less or other."""
+        """Record the command that makes psql print other TAP than was returned."""
         if self.changed is None or _tap(map("|".join, rows)) == _tap(printed):
             return
-        where, said = self.changed
-        text = f"{where}: {said} has psql print rows so that their TAP is not read: take it back before an assertion"
+        where, command = self.changed
+        text = f"{where}: {command} has psql print rows so that their TAP is not read: take it back before an assertion"
         if text not in self.misread:
             self.misread.append(text)
 
 
-def _switched(now: bool, value: str | None, said: str) -> bool:
+def _switched(now: bool, value: str | None, command: str) -> bool:
     if value is None:
         return not now
     held = parse_boolean(value)
     if held is None:
-        raise ValueError(f'unrecognized value "{value}" for "{said}": Boolean expected')
+        raise ValueError(f'unrecognized value "{value}" for "{command}": Boolean expected')
     return held
 
 
@@ -140,7 +129,7 @@ def _format(value: str) -> str:
 
 
 def _pairs(names: Cells, rows: Iterable[Cells]) -> Iterator[Cells]:
-    """Give each cell with the name of its column."""
+    """Return each cell with the name of its column."""
     return (pair for row in rows for pair in zip(names, row, strict=True))
 
 

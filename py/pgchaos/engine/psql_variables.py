@@ -1,4 +1,4 @@
-"""Variables that psql sets itself: of the connection, and of the last statement."""
+"""Variables that psql itself sets: of the connection, and of the last statement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pgchaos.engine.answer import SUCCESS, Answer, ServerError
 from pgchaos.engine.connection import Connection
 
 _FIXED = {"AUTOCOMMIT": "on", "ON_ERROR_ROLLBACK": "off", "ON_ERROR_STOP": "on", "QUIET": "on", "ECHO": "none"}
-"""As pg_prove calls psql."""
+"""The values when pg_prove calls psql."""
 _NO_ERROR = ServerError(SUCCESS, "")
 
 NAMES = frozenset(
@@ -18,11 +18,11 @@ NAMES = frozenset(
         *("ERROR", "LAST_ERROR_MESSAGE", "LAST_ERROR_SQLSTATE", "ROW_COUNT", "SQLSTATE"),
     }
 )
-"""The variables that are known here; their values are asked for only where a statement uses one."""
+"""The variables that `PsqlVariables` knows; values are computed only for those that a statement uses."""
 
 
 class PsqlVariables:
-    """What psql would know of one connection. Source: psql's manual, "Variables"; SetResultVariables in common.c."""
+    """Their values on one connection. Source: psql's manual, "Variables"; SetResultVariables in common.c."""
 
     def __init__(self) -> None:
         self._connection: dict[str, str] = {}
@@ -30,25 +30,25 @@ class PsqlVariables:
         self._last_error = _NO_ERROR
 
     def connected(self, connection: Connection) -> None:
-        """Take note of the connection.
+        """Set the variables of a new connection.
 
         Args:
             connection: the connection that statements are sent on.
         """
         self._connection = connection.psql_variables()
 
-    def encodes(self, encoding: str) -> None:
-        r"""Take note of an \encoding."""
+    def set_encoding(self, encoding: str) -> None:
+        r"""Set ENCODING, after \encoding."""
         self._connection["ENCODING"] = encoding
 
     def answered(self, answer: Answer) -> None:
-        """Take note of what came of a statement."""
+        """Set the variables of the last statement."""
         self._answer = answer
         if answer.error is not None:
             self._last_error = answer.error
 
     def value(self, name: str) -> str | None:
-        """Give the value of a variable of NAMES; None where it is not known, before there is a connection."""
+        """Return the value of a variable of NAMES; None if it is unknown, because there is no connection yet."""
         answer = self._answer
         error = None if answer is None else answer.error
         match name:
@@ -76,7 +76,7 @@ _OTHERWISE = {
 
 
 def not_here(words: Sequence[str], psql: PsqlVariables) -> str:
-    r"""Say why a \c leads elsewhere than to where the connection is already."""
+    r"""Return an error text if \c would connect elsewhere than the connection is; otherwise ''."""
     for name, word in zip(_PARTS, words, strict=False):
         have = psql.value(name)
         if word not in ("", "-", have):

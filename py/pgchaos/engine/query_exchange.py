@@ -1,7 +1,7 @@
-"""Gives libpq a query and takes what comes back, COPY included, as far as the socket allows; it never waits.
+"""Sends a query and reads its results, COPY included, as far as the socket allows; it never blocks.
 
-The loop is libpq's own (PostgreSQL docs, "Asynchronous Command Processing"): send, flush, consume, and take a result
-only when it is there.
+It follows libpq's asynchronous command processing (PostgreSQL docs): send, flush, consume, and fetch a result only when
+it is there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import select
 from collections.abc import Iterator
 from socket import SHUT_RDWR
 
-# by itself: pytest-socket may put another class in its place
+# bound here: pytest-socket may replace socket.socket
 from socket import socket as Socket
 
 from psycopg import pq
@@ -20,7 +20,7 @@ from psycopg.errors import OperationalError
 from pgchaos.engine.answer import BLOCK, Answer, Result, server_error
 
 _CHUNK = 65536
-"""Bytes of a COPY that are given to libpq at a time."""
+"""Bytes of a COPY that are passed to libpq at a time."""
 
 _DONE = frozenset(map(int, (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)))
 _ROWS = int(pq.ExecStatus.TUPLES_OK)
@@ -32,25 +32,25 @@ class QueryExchange:
     """The exchange of queries and results on one connection."""
 
     no_data = b"no data stands behind this COPY"
-    """What COPY … FROM STDIN is told for which there is none."""
+    """The error message for a COPY … FROM STDIN without data."""
 
     def __init__(self, pg: pq.abc.PGconn) -> None:
         self._pg = pg
         pg.nonblocking = 1
         self.busy = False
-        """It has a query that is not over, as far as it was pumped."""
+        """A query is in progress, as of the last `pump`."""
         self._unsent = False
         self._rows_only = False  # results without rows are not kept
         self._copy: str | None = None
-        self._copies = 0  # the status of the COPY that goes on
+        self._copies = 0  # the ExecStatus of the COPY in progress
         self._to_copy: Iterator[bytes] = iter(())
         self._answer = Answer(pg.transaction_status)
         self.disturbed = False
-        """It was cancelled or broken off, and the server may act on that at any time."""
+        """It was cancelled or aborted, and the server may act on that at any time."""
 
     @property
     def wants(self) -> int:
-        """What to poll the socket for."""
+        """The events to poll the socket for."""
         return WRITE if self._unsent else READ
 
     @property
@@ -59,22 +59,22 @@ class QueryExchange:
         return self._pg.transaction_status in BLOCK
 
     def send(self, query: str, copy: str | None = None) -> None:
-        """Send a query; then it is busy until it was pumped to the end.
+        """Send a query; then `busy` is set until `pump` has read all of the answer.
 
         Args:
             query: of one or more statements.
             copy: data for COPY … FROM STDIN.
 
         Raises:
-            psycopg.OperationalError: the connection is gone.
+            psycopg.OperationalError: the connection is lost.
         """
-        # what is no UTF-8 in a spec goes out as it came in
+        # bytes of a spec that are not UTF-8 are sent unchanged
         self._pg.send_query(query.encode("utf-8", "surrogateescape"))
         self._copy, self._copies, self.busy = copy, 0, True
         self._unsent = bool(self._pg.flush())
 
     def pump(self) -> None:
-        """Take what has come in; the socket was found ready."""
+        """Process the received data, when the socket is ready."""
         pg = self._pg
         pg.consume_input()
         if self._unsent:
@@ -94,12 +94,12 @@ class QueryExchange:
                 self._take(raw, status)
 
     def _take(self, raw: pq.abc.PGresult, status: int) -> None:
-        """Take a result that is no end of a statement without error."""
+        """Process a result other than the end of a successful statement."""
         if status in _COPY:
             self._copies = status
             self._to_copy = _chunks(self._copy)
         elif status == pq.ExecStatus.COPY_BOTH:
-            # replication's protocol, which a SQL file cannot speak
+            # the replication protocol, which a SQL file cannot use
             self._note(raw, status)
             self.abort()
             self.busy = False
@@ -107,18 +107,18 @@ class QueryExchange:
             self._note(raw, status)
 
     def _note(self, raw: pq.abc.PGresult, status: int) -> None:
-        """Keep a result, or the first error."""
+        """Add a result, or the first error, to the answer."""
         if status in _DONE:
             self._answer.results.append(Result((raw.command_status or b"").decode(), raw))
         elif self._answer.error is None:
             self._answer.error = server_error(raw, self._pg.status == pq.ConnStatus.BAD)
 
     def _send_on(self) -> None:
-        """Send more of a query, or of what it copies, as far as it goes out."""
+        """Send more of a query or its COPY data, as far as the socket accepts it."""
         self._unsent = bool(self._pg.flush())
 
     def _copy_on(self) -> bool:
-        """Copy more, to the server or from it; say whether that is all."""
+        """Copy more, to the server or from it; return whether the COPY has ended."""
         if self._copies == pq.ExecStatus.COPY_OUT:
             size, data = self._pg.get_copy_data(1)
             while size > 0:
@@ -143,14 +143,14 @@ class QueryExchange:
         self._answer.copied.append(line.decode("utf-8", "replace").rstrip("\n"))
 
     def abort(self) -> None:
-        """End the connection, whoever waits on it."""
+        """Shut the socket down, even during a wait on it."""
         self.disturbed = True
-        with contextlib.suppress(OperationalError, OSError):  # libpq has closed it, or the other end has hung up
+        with contextlib.suppress(OperationalError, OSError):  # libpq has closed it, or the peer has
             own = Socket(fileno=self._pg.socket)
             try:
                 own.shutdown(SHUT_RDWR)
             finally:
-                own.detach()  # it is libpq's
+                own.detach()  # the descriptor belongs to libpq
 
 
 def _chunks(copy: str | None) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Removes what belongs to a whole server, or says why it stays and how to remove it."""
+"""Removes objects of a whole server, or returns why they stay and how to remove them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STATEMENTS: Mapping[str, tuple[LiteralString, ...]] = {
     "slot": ("SELECT pg_catalog.pg_drop_replication_slot({1})",),
     "prepared transaction": ("ROLLBACK PREPARED {1}",),
 }
-# Objects in the schema of the run go with it, and privileges are the role's. The rest is in a database of the user's.
+# Objects in the run's schema are dropped with it, and privileges with the role. The rest belongs to the user.
 _HOLDS = """
     SELECT pg_catalog.pg_describe_object(classid, objid, objsubid)
       FROM pg_catalog.pg_shdepend
@@ -37,21 +37,21 @@ _HOLDS = """
 
 
 def how_to_remove(thing: Thing) -> str:
-    """Say how somebody removes a thing who knows whose it is."""
+    """Write how a user can remove an object."""
     kind, name = thing
     return f"to remove it: {_with(_STATEMENTS[kind][-1], name)}"
 
 
 def remove(ask: Ask, thing: Thing, *, in_place: bool = False) -> str:
-    """Remove a thing of this run.
+    """Remove an object of this run.
 
     Args:
-        ask: asks the server.
+        ask: runs a query on the server.
         thing: its kind and name.
-        in_place: the database is the user's: no object outside the schema of the run goes with a role.
+        in_place: in a user's database: do not drop objects outside the run's schema with a role.
 
     Returns:
-        Why it stays and how to remove it; '' where it is gone.
+        Why it stays and how to remove it; '' if it was removed.
     """
     kind, name = thing
     if in_place and kind == "role":
@@ -60,12 +60,12 @@ def remove(ask: Ask, thing: Thing, *, in_place: bool = False) -> str:
             return f"it was left, for {held} depends on it; {how_to_remove(thing)}"
     problem = ""
     for statement in _STATEMENTS[kind]:
-        # CASCADE reaches what depends on the role's, and may be anybody's
+        # CASCADE would drop dependent objects, which may belong to others
         query = _with(statement, name)
         try:
             ask(query.removesuffix(" CASCADE") if in_place else query)
             problem = ""
-        except Refused as refused:  # the last one says whether it is gone
+        except Refused as refused:  # only the last statement decides
             problem = str(refused)
     return f"it could not be removed: {problem}; {how_to_remove(thing)}" if problem else ""
 

@@ -1,4 +1,4 @@
-"""The part of one run in keeping the schema of its search: what it need not do, and what it tells."""
+"""What one run does to let its search keep its schema, and what it can skip."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOLDS_NOTHING = f"""
 
 
 class ReuseInRun:
-    """What a run has of the schema that its search may keep.
+    """The interface of a run to the schema that its search may keep.
 
     Args:
         sandbox: of the run.
@@ -34,7 +34,7 @@ class ReuseInRun:
         self._sandbox, self._notices = sandbox, notices
         self._schema = sandbox.reuse if isinstance(sandbox, ReusedSandbox) else None
         self.is_set_up = isinstance(sandbox, ReusedSandbox) and sandbox.is_set_up
-        """The schema is as setup left it: neither setup nor a look at it is needed."""
+        """The schema is as setup left it: neither setup nor its inspection is needed."""
 
     @property
     def connections(self) -> KeptConnections | None:
@@ -42,28 +42,28 @@ class ReuseInRun:
         return self._schema.connections if self._schema is not None else None
 
     def admin(self, stop: Stop) -> Connection | None:
-        """Give the connection by which the last run looked at the server, where it is kept."""
+        """Return the admin connection of the last run, if it is kept."""
         return self._schema.admin(stop) if self._schema is not None else None
 
     def learn(self, setup: Section, check: Check, admin: AdminConnection) -> None:
-        """Learn what setup has left, before a session begins, so that it can be put back after the run.
+        """Record what setup has left, before a session begins, so that it can be restored after the run.
 
         Args:
-            setup: which has been run.
-            check: which is about to be run; pgTAP's tables of its session are kept too.
-            admin: by which the run looks at the server.
+            setup: that has run.
+            check: that will run; pgTAP's tables of its session are kept too.
+            admin: of the run.
         """
         if self._schema is None or self.is_set_up:
             return
         if self._notices.output or self._notices.evaluated or not _holds_nothing(setup.connection):
-            # each run tells it, or holds it
+            # each run must repeat this output, or hold these locks
             self._schema.give_up()
             return
         check.learn_plan()
         self._schema.learn(admin.connection(), self._sandbox.schema)
 
     def looks_for_locks(self, connections: Iterable[Connection | None]) -> bool:
-        """Say whether `keep` looks for the advisory locks of sessions, which hold them beyond their end here.
+        """Whether `keep` finds the advisory locks of sessions, which the kept connections still hold then.
 
         Args:
             connections: of the sessions.
@@ -72,7 +72,7 @@ class ReuseInRun:
         return kept and all(isinstance(one, PooledConnection) and one.stays for one in connections)
 
     def keep(self, admin: AdminConnection, backends: Collection[int], *, complete: bool) -> bool:
-        """Have the schema kept for the next run, if it can be; see `ReusedSchema.end`."""
+        """Keep the schema for the next run, if possible; see `ReusedSchema.end`."""
         if self._schema is None or not self._schema.end(admin.current, backends, complete=complete):
             return False
         admin.release()
@@ -80,5 +80,5 @@ class ReuseInRun:
 
 
 def _holds_nothing(connection: Connection | None) -> bool:
-    """Say whether setup's session holds nothing that another could meet; it has sent its counters then."""
+    """Whether setup's session holds no locks or other state, and has sent its counters."""
     return connection is None or is_true(connection, _HOLDS_NOTHING)

@@ -1,8 +1,8 @@
-"""The schema of a search: kept between two runs, and put back, where it is proven that a run changed rows only.
+"""The schema of a search: kept between runs and restored, if it is proven that a run changed only rows.
 
-Setup runs twice in new schemas. Where it has left the same both times, and rows and sequences are all that a run can
-change of it, the second schema stays: after each run its rows are put back instead of making all anew. A run that
-defined something, or did not come to its end, has its schema replaced by a new one.
+Setup runs twice in new schemas. If both results are equal, and a run can change only rows and sequences of it, the
+second schema is kept: after each run its rows are restored instead of running setup again. A run that defined
+something, or was stopped, has its schema replaced by a new one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pgchaos.engine.connection import PATIENCE, Connection, ConnectionLost
 from pgchaos.engine.connection_factory import FINDS_SESSIONS
 from pgchaos.engine.history_tables import RECORDED
 from pgchaos.engine.kept_connections import KeptConnections
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.pooled_connection import LASTING, PooledConnection
 from pgchaos.engine.row_reset import SEND_COUNTERS, RowReset
 from pgchaos.engine.setup_contents import COUNTERS, SetupContents, asked, is_repeatable, read_contents
@@ -33,34 +33,29 @@ from pgchaos.server.schema_pool import SENDS_COUNTERS
 from pgchaos.stop import Stop
 
 _UNCOUNTED = re.compile(r"\b(?:vacuum|analy[sz]e|checkpoint)\b|\balter\s+system\b|\bpg_replication_", re.IGNORECASE)
-"""By which a scenario may change what belongs to a whole database or server, and what no counter tells."""
+"""Statements that may change the whole database or server, without a counter that shows it."""
 _MOST_IN_VAIN = 3
-"""Schemas, one after the other, that could not be put back: then none is kept any more."""
+"""Consecutive schemas that could not be restored, after which none is kept any more."""
 
 Key = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ReusedSandbox(Sandbox):
-    """A schema that may be kept.
+    """A schema that may be kept."""
 
-    Args:
-        reuse: what keeps it.
-        is_set_up: it is as setup left it.
-    """
-
-    reuse: ReusedSchema | None = None
-    is_set_up: bool = False
+    reuse: ReusedSchema | None = None  # the owner of the schema
+    is_set_up: bool = False  # it is as setup left it
 
 
 class ReusedSchema:
     """Keeps the schema of a search.
 
     Args:
-        scenario: whose runs.
+        scenario: of the runs.
         new_schema: provides an empty schema.
         version: of the server, as 180006.
-        like: another one of the same runs: what setup has left there it has to leave here.
+        like: the one of another database of the same search: setup must leave the same here.
     """
 
     def __init__(
@@ -74,7 +69,7 @@ class ReusedSchema:
         given_up = like is not None and like._off
         self._off: bool = version < SENDS_COUNTERS or not _may_be_kept(scenario) or given_up
         self._fills = mentions(scenario, RECORDED)
-        self._in_vain, self._closing = 0, False
+        self._failures, self._closing = 0, False
         self._expected: dict[Key, SetupContents] = {} if like is None else dict(like._expected)
         self._key: Key = ()
         self._sandbox: Sandbox | None = None
@@ -85,7 +80,7 @@ class ReusedSchema:
         self._last: ReusedSandbox | None = None
         self._unchanged = False
         self.connections: KeptConnections | None = None
-        """Those of the runs, while a schema is kept."""
+        """The connections of the runs, while a schema is kept."""
 
     @contextmanager
     def open(self, variables: Mapping[str, str]) -> Iterator[Sandbox]:
@@ -117,23 +112,23 @@ class ReusedSchema:
         return self._last
 
     def close(self) -> None:
-        """Keep nothing any longer."""
+        """Remove the kept schema, and close its connections."""
         self._closing = True
         self._drop()
         self._stack.close()
 
     def admin(self, stop: Stop) -> Connection | None:
-        """Give the connection by which the last run looked at the server; None where it was not kept."""
+        """Return the admin connection of the last run; None if it is not kept."""
         if self._reset is None:
             return None
         self._reset.connection.attach(stop, None)
         return self._reset.connection
 
     def learn(self, connection: Connection, schema: str) -> None:
-        """Learn what setup has left in a new schema, before a session begins.
+        """Record what setup has left in a new schema, before a session begins.
 
         Args:
-            connection: by which the run looks at the server; it is kept with the schema.
+            connection: the admin connection of the run; it is kept with the schema.
             schema: the schema.
         """
         try:
@@ -152,10 +147,10 @@ class ReusedSchema:
             self._reset, self._off = None, True
 
     def changed_outside(self) -> list[str] | None:
-        """Name the definitions that have changed outside the schemas of runs; None where it cannot be asked here.
+        """Name the definitions that have changed outside the schemas of runs; None if that is unknown.
 
-        Where they were compared since setup, every run since then was kept, and so has defined nothing: what no counter
-        tells is asked for.
+        After a first comparison, every run since then was kept and so has defined nothing: only what has no counter is
+        compared again.
         """
         reset, sandbox = self._reset, self._sandbox
         if reset is None or self._dirty or sandbox is None or sandbox.outside is None:
@@ -163,7 +158,7 @@ class ReusedSchema:
         outside = sandbox.outside
         queries = [outside.of_database] if self._checked is reset else [outside.catalogs, outside.data]
         begun, self._begun = self._begun, None
-        if begun is not None and not alone(reset.finish(begun)):
+        if begun is not None and not run_sync(reset.finish(begun)):
             self._note_silence(reset)
             self._drop()
             return None
@@ -176,27 +171,27 @@ class ReusedSchema:
 
     @property
     def left_unchanged(self) -> bool:
-        """Whether it is proven that all runs so far have changed nothing outside; ask after `close`."""
+        """Whether it is proven that all runs have changed nothing outside; valid after `close`."""
         return self._unchanged and self.connections is not None and not self.connections.silent
 
     def renew(self) -> None:
-        """Have setup make the next schema."""
+        """Drop the schema, so that setup runs for the next run."""
         self._drop()
 
     def give_up(self) -> None:
-        """Keep no schema: what setup does is not to be left out."""
+        """Keep no schema: setup must run each time."""
         self._off = True
 
     def end(self, connection: Connection | None, backends: Collection[int], *, complete: bool) -> bool:
-        """Keep the schema, where the run that ends has changed nothing but rows; they are put back from now on.
+        """Keep the schema if the run that ends has changed only rows, and start to restore them.
 
         Args:
-            connection: by which the run looked at the server.
-            backends: that the run had.
-            complete: the run came to its end.
+            connection: the admin connection of the run.
+            backends: of the run.
+            complete: the run was not stopped.
 
         Returns:
-            Whether it is kept. Then nothing outside the schema has changed, and no definition in it.
+            Whether it is kept. Then the run has changed nothing outside the schema, and no definition in it.
         """
         reset = self._reset
         if reset is None or self.connections is None:
@@ -204,40 +199,40 @@ class ReusedSchema:
         if not (complete and reset.connection is connection and self.connections.ready()):
             return False
         if not self.connections.backends.issuperset(one for one in backends if one != reset.connection.pid):
-            # one is gone, and may not have sent its counters yet
+            # a backend has ended, and may not have sent its counters yet
             return False
         try:
             if self._fills:
-                # by this connection
+                # the history was written on this connection
                 asked(reset.connection, SEND_COUNTERS)
-            reset.connection.deafen()
-            look = reset.look()
+            reset.connection.ignore_stop()
+            changes = reset.read_changes()
         except ConnectionLost:
             self._note_silence(reset)
             return False
-        if not look.same_definitions or reset.looks_outside:
-            self._count_in_vain()
+        if not changes.same_definitions or reset.looks_outside:
+            self._count_failures()
             return False
-        if not look.locking.isdisjoint(backends):
-            # who holds them is asked before their sessions end
+        if not changes.locking.isdisjoint(backends):
+            # the holders must be queried before their sessions end
             return False
-        self._begun = reset.begin(look.changed)
-        self._dirty, self._in_vain = False, 0
+        self._begun = reset.begin(changes.changed)
+        self._dirty, self._failures = False, 0
         return True
 
-    def _count_in_vain(self) -> None:
-        self._in_vain += 1
-        self._off = self._in_vain >= _MOST_IN_VAIN
+    def _count_failures(self) -> None:
+        self._failures += 1
+        self._off = self._failures >= _MOST_IN_VAIN
 
     def _put_back(self) -> bool:
-        """Wait until the rows are put back, and prove the first time that this has made the schema what it was."""
+        """Wait until the rows are restored; the first time, prove that the schema is as setup left it."""
         begun, self._begun = self._begun, None
         reset = self._reset
         assert reset is not None, "of a schema that is kept"
         assert self._sandbox is not None, "as above"
-        if begun is not None and not alone(reset.finish(begun)):
+        if begun is not None and not run_sync(reset.finish(begun)):
             self._note_silence(reset)
-            self._count_in_vain()
+            self._count_failures()
             return False
         if not self._proven:
             try:
@@ -254,17 +249,17 @@ class ReusedSchema:
             self._sandbox.report_silent_backend()
 
     def _drop(self) -> None:
-        """Keep the schema no longer."""
+        """Drop the schema."""
         reset, self._reset, self._proven = self._reset, None, False
         if self.connections is not None:
             self.connections.keep_locks = False
         begun, self._begun = self._begun, None
         if reset is not None:
             if begun is not None:
-                alone(reset.finish(begun))
+                run_sync(reset.finish(begun))
                 self._note_silence(reset)
             reset.connection.close()
-        # those of a first run serve the second one too
+        # the second run uses the connections of the first one too
         keep = reset is None and not (self._off or self._closing)
         if self.connections is not None and not keep:
             self.connections.close()
@@ -275,9 +270,9 @@ class ReusedSchema:
 
 
 def _remove(sandbox: Sandbox, connections: KeptConnections | None) -> None:
-    """Remove a schema now: removed at any time later, it would raise the counters of the catalogs during a run."""
+    """Drop a schema now: dropped later, it would increase the counters of the catalogs during a run."""
     name = sql.Identifier(sandbox.schema).as_string(None)
-    # where this fails, or waits for a lock, the pool of schemas removes it when it is given back
+    # if this fails, or waits for a lock, the schema pool drops it when it is returned
     settings = "SET LOCAL lock_timeout = '200ms'; SET LOCAL client_min_messages = 'error'"
     text = f"{settings}; DROP SCHEMA {name} CASCADE; {SEND_COUNTERS}"
     if connections is not None:
@@ -287,14 +282,14 @@ def _remove(sandbox: Sandbox, connections: KeptConnections | None) -> None:
     connection = cache.take() if cache is not None else None
     if cache is None or not isinstance(connection, PooledConnection):
         return
-    if alone(connection.is_reset()):
+    if run_sync(connection.is_reset()):
         connection.ask(text, deadline=time.monotonic() + PATIENCE)
     connection.assign(cache)
     connection.close()
 
 
 def _changed(connection: Connection, queries: Iterable[StateQuery]) -> list[str]:
-    """Name what has changed; ConnectionLost if the server refuses."""
+    """Name what has changed; raises ConnectionLost if the server refuses."""
     return [name for one in queries for name in one.changed(asked(connection, one.query))]
 
 
@@ -306,16 +301,16 @@ def _reused(sandbox: Sandbox, reuse: ReusedSchema, is_set_up: bool) -> ReusedSan
 
 
 def may_share_database(scenario: Scenario) -> bool:
-    """Say whether, by its text, a search can have the database of another one, and leave it to a third."""
+    """Whether, by the scenario's text, its search can share a database with other searches."""
     return _may_be_kept(scenario) and not mentions(scenario, _UNCOUNTED)
 
 
 @cached_on_scenario
 def _may_be_kept(scenario: Scenario) -> bool:
-    """Say whether, by its text, a scenario's schema may be put back."""
-    said = [item for part in scenario.setup for item in part.items]
+    """Whether, by its text, a scenario's schema may be restored."""
+    items = [item for part in scenario.setup for item in part.items]
     faults = any(isinstance(item, Fault) for session in scenario.sessions for item in session.items)
-    texts = [item.text for item in said if isinstance(item, Statement)]
-    texts += [str(part) for item in said if isinstance(item, Meta) for arg in item.args for part in arg]
+    texts = [item.text for item in items if isinstance(item, Statement)]
+    texts += [str(part) for item in items if isinstance(item, Meta) for arg in item.args for part in arg]
     hidden = mentions(scenario, LASTING) or mentions(scenario, FINDS_SESSIONS) or mentions(scenario, COUNTERS)
     return not (scenario.teardown or scenario.extensions or faults or hidden) and is_repeatable(texts)

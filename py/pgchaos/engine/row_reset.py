@@ -1,9 +1,8 @@
-"""Puts back the rows and sequences of a schema as setup left them, and proves that nothing else was changed.
+"""Restores the rows and sequences of a schema as setup left them, and proves that nothing else was changed.
 
-What a run has changed is told by the server's counters of rows that were inserted, updated and deleted, in
-transactions that were rolled back too (PostgreSQL docs, "The Cumulative Statistics System"). Every definition is a row
-of a catalog, so that a run that defined something has raised the counters of the catalogs. Each session sends its
-counters before they are read: pg_stat_force_next_flush().
+The server counts inserted, updated and deleted rows, also of transactions that were rolled back (PostgreSQL docs, "The
+Cumulative Statistics System"). Every definition is a row of a catalog, so a run that defined something has increased
+the counters of the catalogs. Each session sends its counters before they are read: pg_stat_force_next_flush().
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from pgchaos.engine.answer import NOT_CONNECTED, Answer, Result, ServerError
 from pgchaos.engine.connection import PATIENCE, Connection, ConnectionLost
 from pgchaos.engine.leaks import ADVISORY
 from pgchaos.engine.lock_monitor import WAITS
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.setup_contents import RECORDS, SetupContents, Table, asked
 from pgchaos.server.outside_schemas import SANDBOXES
 
 SEND_COUNTERS = "SELECT pg_catalog.pg_stat_force_next_flush()"
-"""The session sends its counters when it has answered this."""
+"""The session sends its counters after it has answered this."""
 
 _COUNTED = " + ".join(f"pg_catalog.pg_stat_get_{{xact}}tuples_{what}(o)" for what in ("inserted", "updated", "deleted"))
 _LOOKED = " + ".join(
     f"pg_catalog.pg_stat_get_{what}_count(o)" for what in ("vacuum", "autovacuum", "analyze", "autoanalyze")
 )
-# Statistics are the work of ANALYZE, which is counted at its tables: the server itself calls it for catalogs.
+# Without the statistics that ANALYZE writes: the server itself runs it on catalogs, and counts it at other tables.
 _CATALOGS = """
     SELECT pg_catalog.array_agg(oid)::text FROM pg_catalog.pg_class
      WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'
@@ -49,46 +48,34 @@ _RECORDS = "SELECT " + ", ".join(f"'{name}'::regclass::oid" for name in RECORDS)
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What was counted so far.
+    """The counters at one moment."""
 
-    Args:
-        catalogs: rows of catalogs, and how often the tables were vacuumed or analyzed.
-        outside: rows of tables outside the schemas of runs.
-        tables: rows of each table, those of `RECORDS` last.
-    """
-
-    catalogs: int
-    outside: int
-    tables: tuple[int, ...]
+    catalogs: int  # rows of catalogs, and how often the tables were vacuumed or analyzed
+    outside: int  # rows of tables outside the schemas of runs
+    tables: tuple[int, ...]  # rows of each table, those of `RECORDS` last
 
     def with_(self, own: Counters) -> Counters:
-        """Add what a transaction of our own has changed."""
+        """Add the changes of one of our own transactions."""
         tables = tuple(one + other for one, other in zip(self.tables, own.tables, strict=True))
         return Counters(self.catalogs + own.catalogs, self.outside + own.outside, tables)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a look after a run has found.
+class RunChanges:
+    """What a run has changed."""
 
-    Args:
-        same_definitions: nothing was changed but rows of the schema's tables.
-        changed: tables whose rows were changed, by their numbers.
-        locking: backends that hold advisory locks.
-    """
-
-    same_definitions: bool
-    changed: frozenset[int]
-    locking: frozenset[int]
+    same_definitions: bool  # it changed only rows of the schema's tables
+    changed: frozenset[int]  # the numbers of the tables whose rows it changed
+    locking: frozenset[int]  # backends that hold advisory locks
 
 
 class RowReset:
-    """Puts back what setup has left in one schema.
+    """Restores what setup has left in one schema.
 
     Args:
-        connection: to its database, which is kept as long as this is used.
+        connection: to its database, kept as long as this is used.
         schema: the schema.
-        contents: what setup has left, now.
+        contents: of the schema, as they are now.
 
     Raises:
         ConnectionLost: the server refused.
@@ -96,7 +83,7 @@ class RowReset:
 
     def __init__(self, connection: Connection, schema: str, contents: SetupContents) -> None:
         self.connection, self._schema, self._contents = connection, schema, contents
-        # without triggers: set anew for each run, this would throw away all plans of the session
+        # disables triggers; not set for each run, as that would discard all plans of the session
         asked(connection, "SET session_replication_role = replica; SET plan_cache_mode = force_generic_plan")
         asked(connection, f"PREPARE locks AS {ADVISORY}; PREPARE waits (int[]) AS {WAITS}")
         connection.prepared = {ADVISORY: "EXECUTE locks", WAITS: "EXECUTE waits"}
@@ -105,7 +92,7 @@ class RowReset:
         ((catalogs,),) = asked(connection, _CATALOGS)
         ((outside, sequences),) = asked(connection, _OUTSIDE % (SANDBOXES, ",".join(map(str, records))))
         self.looks_outside = sequences != "0"
-        """Sequences outside have no counters."""
+        """There are sequences outside: these have no counters, and are compared."""
         for name, xact in (("counted", ""), ("own", "xact_")):
             asked(
                 connection, f"PREPARE {name} AS {_query(xact, str(catalogs), str(outside), oids, len(contents.tables))}"
@@ -121,27 +108,29 @@ class RowReset:
             raise ConnectionLost(answer.error)
         return _counters(answer.results)
 
-    def look(self) -> Look:
-        """Read the counters and the advisory locks, and put back what the run before the last has changed.
+    def read_changes(self) -> RunChanges:
+        """Read the counters and the advisory locks, and restore the tables that the run before this one changed.
 
-        Most runs of a search change the same tables, and one message takes half of what two take.
+        Most runs of a search change the same tables, and one message takes half the time of two.
 
         Raises:
-            ConnectionLost: the server refused, and nothing is put back.
+            ConnectionLost: the server refused; nothing is restored.
         """
         begun = self.connection.begin(f"EXECUTE locks; EXECUTE counted; {self._text_of(self._last)}", rows_only=True)
-        answer = alone(self.connection.finish(begun, time.monotonic() + PATIENCE))
+        answer = run_sync(self.connection.finish(begun, time.monotonic() + PATIENCE))
         if answer.error is not None or answer.interrupted:
-            raise ConnectionLost(answer.error or ServerError(NOT_CONNECTED, "the look took too long", said=False))
+            raise ConnectionLost(
+                answer.error or ServerError(NOT_CONNECTED, "the query took too long", from_server=False)
+            )
         locks, counted = answer.results[:2]
         before, now = self.expected, _counters([counted])
         self.expected = now.with_(_counters(answer.results[2:])) if self._last else now
         pairs = enumerate(zip(before.tables, now.tables, strict=True))
         changed = frozenset(number for number, (one, other) in pairs if one != other)
-        return Look(_same_definitions(before, now), changed, frozenset(int(pid or 0) for pid, _ in locks.rows()))
+        return RunChanges(_same_definitions(before, now), changed, frozenset(int(pid or 0) for pid, _ in locks.rows()))
 
     def copy(self) -> None:
-        """Keep the rows as they are now, in temporary tables."""
+        """Copy the rows as they are now to temporary tables."""
         copies = "; ".join(
             f"CREATE TEMP TABLE chaos_copy_{number} AS SELECT {table.columns} FROM ONLY {table.name}"
             for number, table in enumerate(self._contents.tables)
@@ -151,7 +140,7 @@ class RowReset:
         self.expected = self.counters()
 
     def begin(self, changed: frozenset[int]) -> Answer | None:
-        """Begin to put back what was changed; None where that was done by the look."""
+        """Start to restore the changed tables; None if `read_changes` has restored them."""
         before, self._last = self._last, changed
         text = "" if changed <= before else self._text_of(changed)
         return self.connection.begin(text, rows_only=True) if text else None
@@ -163,7 +152,7 @@ class RowReset:
         return text
 
     async def finish(self, begun: Answer) -> bool:
-        """Wait for what was begun; say whether all was put back."""
+        """Wait for what `begin` started; return whether all was restored."""
         answer = await self.connection.finish(begun, time.monotonic() + PATIENCE)
         if answer.error is not None or answer.interrupted:
             return False
@@ -173,29 +162,28 @@ class RowReset:
     def _text(self, changed: Collection[int]) -> str:
         tables, records = self._contents.tables, len(self._contents.tables)
         again = self._with_referring([tables[number] for number in sorted(changed) if number < records])
-        says = []
+        statements = []
         if again:
-            says.append(f"TRUNCATE {', '.join(f'ONLY {table.name}' for table in again)}")
-        says += [
+            statements.append(f"TRUNCATE {', '.join(f'ONLY {table.name}' for table in again)}")
+        statements += [
             f"INSERT INTO {table.name} ({table.columns}) OVERRIDING SYSTEM VALUE"
             f" SELECT {table.columns} FROM pg_temp.chaos_copy_{tables.index(table)}"
             for table in again
             if table.filled and table.columns
         ]
         if any(number >= records for number in changed):
-            says.append(f"SELECT chaos._forget('{self._schema}')")
-        says += [
+            statements.append(f"SELECT chaos._forget('{self._schema}')")
+        statements += [
             f"SELECT pg_catalog.setval({sql.Literal(one.name).as_string(None)}, {one.last_value}, {one.is_called})"
             for one in self._contents.sequences
         ]
-        if not says:
+        if not statements:
             return ""
-        said = "; ".join(says)
         # one message is one transaction
-        return f"{_NOT_LONG}; {said}; EXECUTE own; {SEND_COUNTERS}"
+        return f"{_NOT_LONG}; {'; '.join(statements)}; EXECUTE own; {SEND_COUNTERS}"
 
     def _with_referring(self, tables: list[Table]) -> list[Table]:
-        """Add the tables that refer to others: TRUNCATE takes none without them."""
+        """Add the tables that refer to these: TRUNCATE refuses a table without them."""
         oids = [table.oid for table in tables]
         for oid in oids:
             oids += [other for one, other in self._contents.references if one == oid and other not in oids]
@@ -203,7 +191,7 @@ class RowReset:
 
 
 def is_true(connection: Connection, query: str) -> bool:
-    """Ask a yes-or-no question, and have the session send its counters; where the server refuses, it is not true."""
+    """Whether a query returns true; False on an error. The session sends its counters after it."""
     answer = connection.ask(f"{query}; {SEND_COUNTERS}", deadline=time.monotonic() + PATIENCE)
     return answer.error is None and list(answer.results[0].rows()) == [("t",)]
 

@@ -1,4 +1,4 @@
-"""The order of a run: setup, sessions, check, teardown always, leak checks; each part returns what it found."""
+"""One run: setup, sessions, check, teardown in any case, leak checks; each part returns its findings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pgchaos.engine.connection_factory import FINDS_SESSIONS, ConnectionFactory
 from pgchaos.engine.created import Created
 from pgchaos.engine.error_messages import error_failure
 from pgchaos.engine.leak_check import LeakCheck
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.meeting_notes import meeting_notes
 from pgchaos.engine.notices import NoticeCollector, session_settings
 from pgchaos.engine.pooled_connection import LASTING
@@ -46,23 +46,23 @@ if TYPE_CHECKING:
 
 
 _LEAST, _AFTER_TEARDOWN = 1.0, 1.0
-"""Seconds for a teardown at least where a backend is silent, and for what comes after it."""
+"""Seconds that a teardown always has, even if a backend is silent, and seconds for what follows it."""
 
 
 class DatabaseInspector(Protocol):
-    """Looks at the database before and after setup."""
+    """Inspects the database before and after setup."""
 
     def before(self, connection: Connection) -> None:
-        """Look at it as it is before."""
+        """Inspect it before setup."""
         ...
 
     def after(self, connection: Connection) -> None:
-        """Look at what setup has made of it."""
+        """Inspect what setup has created."""
         ...
 
 
 class Run:
-    """One run in a sandbox; its arguments are those of `run_once`, which makes it."""
+    """One run in a sandbox. `run_once` makes it, and documents the arguments."""
 
     def __init__(
         self,
@@ -72,10 +72,10 @@ class Run:
         settings: RunSettings,
         started_at: float,
         order: Scheduler | None,
-        ledger: TransactionLog | None,
+        transaction_log: TransactionLog | None,
         inspector: DatabaseInspector | None,
     ) -> None:
-        self._order, self._ledger, self._inspector = order, ledger, inspector
+        self._order, self._transaction_log, self._inspector = order, transaction_log, inspector
         self._scenario, self._sandbox, self._values = scenario, sandbox, variables
         self._variables = {name: value for name, value in variables.items() if not name.startswith(CHOICE)}
         self._settings, self._started_at = settings, started_at
@@ -83,7 +83,7 @@ class Run:
         if sandbox.outside is not None and sandbox.outside.keeps_session_state:
             lasting = True
         self._suite = settings.suite
-        # in a shared database nothing is removed by this
+        # in a shared database `created` is not needed to remove objects
         needless = sandbox.ours or sandbox.shared
         created = None if needless else self._suite.created if self._suite else Created()
         self._share = share = settings.share(scenario.timeout)
@@ -94,25 +94,25 @@ class Run:
         self._parts = RunParts(self._notices)
         self._began = time.monotonic()
         self._cleanup_stop = Stop()
-        # one bound method, to be found again when it is taken back
+        # one bound method: removing the callback needs the same object
         self._set_cleanup_stop = self._cleanup_stop.set
         if settings.stop is not None:
             settings.stop.add_callback(self._set_cleanup_stop)
         self._pids: set[int] = set()
-        self._holders: dict[int, str] = {}  # sessions whose advisory locks are looked for at the end
+        self._holders: dict[int, str] = {}  # sessions whose advisory locks are checked at the end
         common = self._factory, self._cleanup_stop, self._pids, self._log.records
         self._admin = AdminConnection(*common, self._reuse.admin(self._cleanup_stop))
         self._leaks = LeakCheck(scenario, sandbox, self._admin, created, self._pids)
-        self._states = self._oracle_states(ledger) if ledger is not None else None
+        self._states = self._oracle_states(transaction_log) if transaction_log is not None else None
 
-    def _oracle_states(self, ledger: TransactionLog) -> OracleStates:
-        # files without an oracle do not wait until this is loaded
+    def _oracle_states(self, transaction_log: TransactionLog) -> OracleStates:
+        # imported here: files without an oracle do not need it
         from pgchaos.engine.oracle_states import OracleStates
 
-        return OracleStates(ledger, self._scenario, self._sandbox, self._variables, self._admin)
+        return OracleStates(transaction_log, self._scenario, self._sandbox, self._variables, self._admin)
 
     def go(self) -> RunParts:
-        """Make it; failures of the scenario are returned, never raised."""
+        """Execute it; failures of the scenario are returned, never raised."""
         try:
             if self._scenario.plain and self._sandbox.connection_cache is not None:
                 self._prove_clean()
@@ -125,7 +125,7 @@ class Run:
             self._admin.close()
             self._factory.close()
             if self._settings.stop is not None:
-                # a search makes thousands of runs, and its stop outlives them all
+                # the stop of a search outlives its thousands of runs
                 self._settings.stop.remove_callback(self._set_cleanup_stop)
             self._cleanup_stop.close()
         return self._parts
@@ -165,7 +165,7 @@ class Run:
                     self._inspector.after(self._admin.connection())
                 if self._states is not None:
                     self._states.read_before_sessions()
-                complete = self._play(setup)
+                complete = self._run_sessions(setup)
                 self._parts.corruption = self._find_corruption()
         finally:
             try:
@@ -186,7 +186,7 @@ class Run:
     def _find_leaks(self, *, complete: bool) -> None:
         if self._suite is not None:
             # the next file may build on it
-            self._suite.took(self._scenario.source, self._leaks.shared)
+            self._suite.add_file(self._scenario.source, self._leaks.shared)
         elif not self._sandbox.shared:
             self._leaks.remove()
         elif not self._reuse.keep(self._admin, self._pids, complete=complete):
@@ -198,14 +198,14 @@ class Run:
             )
 
     def _find_corruption(self) -> Findings:
-        """Look before teardown, which takes away what there is to see; after a failure too: it may be the cause."""
+        """Check before teardown, which drops the tables; after a failure too, as corruption may be its cause."""
         if self._scenario.plain:
             return Findings()
         asked = self._settings.amcheck
         return Findings(*corruptions(self._admin.connection(), self._scenario, self._sandbox, asked=asked))
 
     def _order_connections(self, setup: Section) -> None:
-        """Have the connections of a shared database made ready side by side, in the order in which they are used."""
+        """Start to configure the connections of a shared database, in the order of their use."""
         if self._items(self._scenario.setup):
             setup.order()
         self._factory.order(NAME, own=True)
@@ -215,7 +215,7 @@ class Run:
             self._section("check").order()
 
     def _prove_clean(self) -> None:
-        """Run a plain file, on one connection, and look for leaks only where it is not proven that there are none."""
+        """Run a plain file on one connection; look for leaks unless it is proven that there are none."""
         check = self._check()
         proof = CleanDatabaseProof(self._factory, self._cleanup_stop, check.section.notice)
         check.section.adopt(proof.connection)
@@ -243,7 +243,7 @@ class Run:
         if failure is None and self._settings.python.setup is not None:
             failure = self._settings.python.setup(self._sandbox.conninfo)
         if failure is None and setup.in_block:
-            # its work would be seen by nobody, and its locks would hold up everybody
+            # no session would see its changes, and its locks would block them
             text = "setup left a transaction open: COMMIT is missing"
             return Failure("error", (), text, setup.place, session="setup")
         return failure
@@ -251,9 +251,9 @@ class Run:
     def _items(self, parts: tuple[Part, ...]) -> list[Item]:
         return [item for part in parts for item in part.items if in_force(item, self._variables)]
 
-    def _play(self, setup: Section) -> bool:
-        """Play the sessions and check; say whether all of it was done."""
-        # files without sessions, and without an oracle, do not wait until these are loaded
+    def _run_sessions(self, setup: Section) -> bool:
+        """Run the sessions and the check; return whether both ran to their end."""
+        # imported here: files without sessions do not need it
         from pgchaos.engine.concurrent_run import ConcurrentRun
 
         sessions = ConcurrentRun(
@@ -269,17 +269,17 @@ class Run:
             cleanup_stop=self._cleanup_stop,
             connect=self._admin.connected,
             order=self._order,
-            transaction_log=self._ledger,
+            transaction_log=self._transaction_log,
         )
         check = self._check()
         try:
             if self._sandbox.shared:
-                # others are about in this database anyway, so that the sessions may meet it
+                # only in a shared database, where sessions may see connections of others anyway
                 check.begin()
                 self._reuse.learn(setup, check, self._admin)
             if self._scenario.sessions or self._scenario.invariants:
-                sessions.play(self._share)
-            alone(self._admin.settle())
+                sessions.run(self._share)
+            run_sync(self._admin.wait_for_crash())
             if self._states is not None:
                 self._states.read_after_sessions(cut_short=sessions.stopped)
             if sessions.stopped:
@@ -302,10 +302,10 @@ class Run:
             self._parts.sessions = sessions.result()
 
     def _fill_history(self) -> Failure | None:
-        # a plain file has no sessions, and mostly no toolkit either
+        # a plain file has no sessions, and mostly no toolkit
         if self._scenario.plain:
             return None
-        # what a function asks for is not known
+        # it is unknown what a check in Python reads
         if self._settings.python.check is None and not mentions(self._scenario, history_tables.RECORDED):
             return None
         return history_tables.fill(self._admin.connection(), self._log)
@@ -315,7 +315,7 @@ class Run:
         setup.verify_before_use()
         seconds = self._share
         if self._factory.silent:
-            # behind a backend that answers nothing it may wait in vain: the whole takes no more than twice the time
+            # it may wait for a silent backend in vain: limit the whole run to twice its time
             elapsed = time.monotonic() - self._began
             seconds = min(seconds, max(_LEAST, 2 * self._share - elapsed - _AFTER_TEARDOWN))
         try:

@@ -25,50 +25,32 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RunContext:
-    """Shared by the sessions of one run.
+    """Shared by the sessions of one run."""
 
-    Args:
-        factory: to the scenario's database.
-        variables: of the matrix.
-        seed: of everything random.
-        needs_vars: the scenario uses chaos.var or chaos.iteration, which are sent to the server.
-        needs_ack: it uses chaos.acknowledged: the variables of each transaction are kept.
-        uses_listen: it has a LISTEN somewhere.
-        may_lose_connection: a fault may break a connection between two statements: it is checked before each.
-        pids: every backend that the engine ever had here is put in.
-        coordinator, stop, notices, log, injector: see there.
-        steps: the coordinator too, where sessions run step by step; else None.
-        network: through which the sessions connect, where a fault breaks it.
-        pool: behind which the sessions are, where the scenario has a pooler.
-        transaction_log: takes what each transaction was told, where an oracle asks for it.
-        programs: the coordinator too, where sessions run programs; else None.
-        sets_deadlock_timeout: the engine sets deadlock_timeout: it may, and the scenario does not.
-    """
-
-    factory: ConnectionFactory
-    variables: Mapping[str, str]
-    seed: int
-    needs_vars: bool
-    needs_ack: bool
-    uses_listen: bool
-    may_lose_connection: bool
-    pids: set[int]
+    factory: ConnectionFactory  # to the scenario's database
+    variables: Mapping[str, str]  # of the matrix
+    seed: int  # of everything random
+    needs_vars: bool  # the scenario uses chaos.var or chaos.iteration, so variables are sent to the server
+    needs_ack: bool  # it uses chaos.acknowledged, so the variables of each transaction are recorded
+    uses_listen: bool  # it has a LISTEN
+    may_lose_connection: bool  # a fault may break an idle connection, so it is checked before each statement
+    pids: set[int]  # every backend that the run has had
     coordinator: Coordinator
     stop: Stop
     notices: NoticeCollector
     log: SessionLog
     injector: FaultInjector
-    steps: SteppedCoordinator | None = None
-    sets_deadlock_timeout: bool = False
-    transaction_log: TransactionLog | None = None
-    pool: SessionPool | None = None
-    programs: ProgramCoordinator | None = None
-    network: SessionNetwork | None = None
+    steps: SteppedCoordinator | None = None  # the coordinator, if sessions run step by step
+    sets_deadlock_timeout: bool = False  # the engine sets deadlock_timeout: it may, and the scenario does not
+    transaction_log: TransactionLog | None = None  # for an oracle
+    pool: SessionPool | None = None  # the pooler between sessions and server
+    programs: ProgramCoordinator | None = None  # the coordinator, if sessions run programs
+    network: SessionNetwork | None = None  # the proxies of sessions with network faults
 
     def fail(self, failure: Failure) -> None:
-        """Note a failure that does not stop the run."""
+        """Record a failure that does not stop the run."""
         self.log.failures.append(failure)
 
     def evaluated(self, expect: Expect) -> None:
-        """Note that an `expect` was held against what became of its statement."""
+        """Record that an `expect` was compared with the outcome of its statement."""
         self.log.evaluated.add(("expect", expect.place, ""))

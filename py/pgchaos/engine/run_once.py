@@ -1,4 +1,4 @@
-"""Runs a scenario once, in a sandbox of its own, and returns the result."""
+"""Runs a scenario once in a sandbox, and returns the result."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ def run_once(
     settings: RunSettings,
     order: Scheduler | None = None,
     open_sandbox: OpenSandbox | None = None,
-    ledger: TransactionLog | None = None,
+    transaction_log: TransactionLog | None = None,
     inspector: DatabaseInspector | None = None,
 ) -> RunResult:
     """Run a scenario once.
 
     Args:
-        scenario: what to run.
+        scenario: to run.
         variables: the values of its matrix for this item.
-        server: where.
-        settings: how.
-        order: of the steps; None to let the sessions go freely.
+        server: to run on.
+        settings: of the run.
+        order: of the steps; None for a free run.
         open_sandbox: opens the sandbox; None to ask the server for it.
-        ledger: takes what an oracle needs to know; None where there is none.
-        inspector: looks at the database before and after setup.
+        transaction_log: records what an oracle needs; None without an oracle.
+        inspector: inspects the database before and after setup.
 
     Returns:
-        All that it brought. Failures of the scenario are in it, never raised.
+        The result. It has the failures of the scenario, which are never raised.
 
     Raises:
         pgchaos.server.ServerError: there is no server, or no database to work in.
@@ -65,7 +65,7 @@ def run_once(
                 sandbox = settings.suite.sandbox
             else:
                 sandbox = stack.enter_context(open_sandbox() if open_sandbox else _sandbox(scenario, variables, server))
-            sandbox = stack.enter_context(_behind_pooler(scenario, variables, sandbox))
+            sandbox = stack.enter_context(_with_pooler(scenario, variables, sandbox))
         except PoolerError as error:
             return result.joined(failures=[_pooler_failure(scenario, error)])
         except NoDisk as error:
@@ -73,16 +73,16 @@ def run_once(
         except ServerError as error:
             if scenario.sandbox != "server":
                 raise
-            # of this scenario's making, by a parameter that its server does not take
+            # the scenario has a parameter that the server does not accept
             place = scenario.server[0].place if scenario.server else None
             return result.joined(failures=[Failure("error", (), str(error), place)])
         control = sandbox.server_control
         if control is not None and not (scenario.alone or scenario.sandbox == "server"):
-            sandbox = replace(sandbox, server_control=None)  # others are on the same server
+            sandbox = replace(sandbox, server_control=None)  # other scenarios use the same server
         if scenario.alone:
             server.wait_until_idle()
         started_at = clock.now()
-        parts = Run(scenario, variables, sandbox, settings, started_at, order, ledger, inspector).go()
+        parts = Run(scenario, variables, sandbox, settings, started_at, order, transaction_log, inspector).go()
         duration = clock.now() - started_at
         parts.outside = parts.outside or sandbox.outside_changes()
         if parts.outside:
@@ -93,7 +93,7 @@ def run_once(
 
 
 def _pooler_failure(scenario: Scenario, error: PoolerError) -> Failure:
-    """Point to a line of the scenario, for a parameter that PgBouncer does not take is of its making."""
+    """Make a failure at the line of the scenario that causes it, by a parameter that PgBouncer does not accept."""
     return Failure("error", (), str(error), (scenario.pooler_settings or scenario.poolers)[0].place)
 
 
@@ -102,13 +102,13 @@ def _server_log(scenario: Scenario, settings: RunSettings, sandbox: Sandbox, ser
         return []
     if scenario.sandbox == "server":
         return server.last_lines(sandbox.database)
-    # other scenarios, which run meanwhile, have other databases
+    # without lines about the databases of other scenarios
     return server.lines_about(sandbox.database) if settings.for_files and not sandbox.schema else []
 
 
 @contextmanager
-def _behind_pooler(scenario: Scenario, variables: Mapping[str, str], sandbox: Sandbox) -> Iterator[Sandbox]:
-    """Put a pooler between the sessions and the server, where the file asks for one."""
+def _with_pooler(scenario: Scenario, variables: Mapping[str, str], sandbox: Sandbox) -> Iterator[Sandbox]:
+    """Start a pooler between the sessions and the server, if the file has one."""
     pooler = pooler_of(scenario, variables)
     if pooler is None:
         yield sandbox

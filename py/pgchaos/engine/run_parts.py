@@ -1,4 +1,4 @@
-"""Joins what the parts of a run return into its result."""
+"""Joins the results of the parts of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pgchaos.tap import failure_of
 
 @dataclass(slots=True)
 class RunParts:
-    """What each part of a run has returned, in the order of the run; a part that it did not reach is empty."""
+    """The result of each part of a run, in the order of the run; a part that it did not reach is empty."""
 
     notices: NoticeCollector
     setup: Failure | None = None
@@ -23,9 +23,9 @@ class RunParts:
     corruption: Findings = field(default_factory=Findings)
     teardown: Failure | None = None
     assertions: list[Assertion] = field(default_factory=list)  # of chaos.assert
-    meeting: list[str] = field(default_factory=list)  # what kept the sessions from meeting
+    meeting: list[str] = field(default_factory=list)  # what may have kept the sessions from racing
     leaks: Findings = field(default_factory=Findings)
-    lost: Failure | None = None  # the connection by which the run looks at the server
+    lost: Failure | None = None  # of the admin connection
     complete: bool = False
     silent: bool = False
     outside: tuple[str, ...] = ()
@@ -46,10 +46,10 @@ class RunParts:
         return (failure for failure in found if failure is not None)
 
     def join(self, result: RunResult, server_log: list[str]) -> RunResult:
-        """Return a result to which all parts were added; `result` does not change.
+        """Return a copy of a result with all parts.
 
         Args:
-            result: what is known of the run beside them.
+            result: what else is known of the run.
             server_log: the last lines of the log of a server of the scenario's own.
         """
         sessions, log, check = self.sessions, self.sessions.log, self.check

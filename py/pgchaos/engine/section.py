@@ -1,4 +1,4 @@
-"""Setup, teardown, check and plain pgTAP files: items one after the other on one connection, up to the first error."""
+"""Setup, teardown, check and plain pgTAP files: runs items in order on one connection, up to the first error."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from psycopg import pq
 from pgchaos.engine.answer import RESETS_SETTINGS, Answer
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import SILENT, SILENT_LIMIT, ConnectionFactory
-from pgchaos.engine.error_messages import About, error_failure, plain_failure
-from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
-from pgchaos.engine.loop import alone
+from pgchaos.engine.error_messages import StatementContext, error_failure, plain_failure
+from pgchaos.engine.interpreter import Interpreter, Quit, Rejected
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.notices import NoticeCollector, vars_literal
 from pgchaos.engine.psql_output import PsqlOutput
 from pgchaos.engine.psql_variables import not_here
@@ -26,7 +26,7 @@ from pgchaos.stop import Stop
 
 OnLine = Callable[[str, Place], None]
 Done = Callable[[Statement, Answer, bool], None]
-"""Called with a statement as it was sent, its answer, and whether `gexec` made it."""
+"""Called with a statement as it was sent, its answer, and whether `gexec` generated it."""
 _SAVEPOINT = "pg_psql_temporary_savepoint"  # psql's own name for it
 _OF_SAVEPOINTS = frozenset(("SAVEPOINT", "RELEASE", "ROLLBACK"))
 
@@ -37,14 +37,14 @@ class Section:
     Args:
         factory: to the scenario's database.
         who: the section's name in messages.
-        stop: whoever waits is woken by it.
-        notices: takes notices and output.
-        pids: its backend is put in.
-        variables: of the matrix; what the section sets is kept for its next run.
+        stop: ends every wait.
+        notices: receives notices and output.
+        pids: its backend is added.
+        variables: of the matrix; variables that the section sets are kept for the next `run`.
         seed: of everything random.
-        on_line: takes every line that psql -At would print, with the place of its statement.
-        done: is told of every statement that was carried out, once all that it printed was heard.
-        plain: the file is psql's as it is, without anything of ours.
+        on_line: called with each line that psql -At would print, and the place of its statement.
+        done: called for each executed statement, after `on_line` for its lines.
+        plain: a plain pgTAP file, executed as psql does.
     """
 
     def __init__(
@@ -64,24 +64,24 @@ class Section:
         self._factory, self._settings = factory, {"chaos.seed": str(seed)}
         self._name, self._stop, self._notices, self._pids, self._on_line = who, stop, notices, pids, on_line
         self.who = who
-        """What it is called in messages."""
+        """Its name in messages."""
         self._done = done
         self._state = Interpreter(variables, self._echo, as_psql=plain)
         self._sent_variables: dict[str, str] | None = None
         self.connection: Connection | None = None
-        """The one that is open."""
+        """The open connection."""
         self._unverified = self._unreleased = False
         self._place: Place | None = None
-        self._about: About | None = None
+        self._about: StatementContext | None = None
         self._begun: Answer | None = None
         self._deadline = 0.0
-        self.hides = False  # what it prints, by \o /dev/null
-        self._aside = False  # what is echoed goes where psql sends errors, so that pg_prove does not read it
-        self._begun_line = ""  # by \echo -n
+        self.hides = False  # output is hidden by \o /dev/null
+        self._to_stderr = False  # psql echoes to stderr, which pg_prove does not read
+        self._partial_line = ""  # by \echo -n
         self.output = PsqlOutput()
 
     def run(self, items: Iterable[Item], seconds: float) -> Failure | None:
-        """Run items one after the other, all within some seconds; return what stopped it, or None."""
+        """Run items in order, all within some seconds; return the failure that stopped it, or None."""
         self._deadline = time.monotonic() + seconds
         items = tuple(items)
         if not items:
@@ -94,17 +94,17 @@ class Section:
                     return failure
         except ConnectionLost as refused:
             return error_failure(refused.error, None, self.who)
-        except Wrong as wrong:
+        except Rejected as wrong:
             return plain_failure(str(wrong), wrong.place or self._place, self.who, wrong.hint)
         except Quit:
             pass
         finally:
-            if self._begun_line and self._place is not None:
+            if self._partial_line and self._place is not None:
                 self._print("", self._place)
         return None
 
     def order(self) -> None:
-        """Have its connection made ready: it will be used soon."""
+        """Start to configure its connection, which will be used soon."""
         self._factory.order(self._name, self._settings)
 
     def connect(self) -> None:
@@ -113,24 +113,24 @@ class Section:
             self._connected()
 
     def begin(self, query: str) -> None:
-        """Send a query of the engine's own ahead; the next `ask` is for the same and takes its answer."""
-        # what goes wrong here goes wrong there, and is told then
+        """Send a query of the engine ahead; the next `ask` is for the same query and reads its answer."""
+        # an error here occurs there again, and is reported then
         with contextlib.suppress(ConnectionLost):
             self._begun = self._connected().begin(query)
 
     def _take_answer(self) -> Answer | None:
-        """Take the answer to what was begun; None where nothing was, or it has to be asked again."""
+        """Read the answer to the query that `begin` sent; None if there was none, or it must be sent again."""
         begun, self._begun = self._begun, None
         if begun is None or self.connection is None:
             return None
-        answer = alone(self.connection.finish(begun, self._deadline))
+        answer = run_sync(self.connection.finish(begun, self._deadline))
         if answer.error is None and not answer.interrupted and self.connection.is_usable():
             return answer
         self._unverified = True  # the sessions may have ended this connection, or the server, since
         return None
 
     def ask(self, query: str, place: Place | None, seconds: float, *, last: bool = False) -> Failure | None:
-        """Send a query of our own, the `last` or not, and take its rows; return what went wrong."""
+        """Send a query of ours, the `last` or not, and read its rows; return a failure or None."""
         self._place, self._about, self._deadline = place, None, time.monotonic() + seconds
         try:
             answer = self._take_answer() or self._connected().ask_own(query, self._deadline, last=last)
@@ -139,7 +139,7 @@ class Section:
             return error_failure(refused.error, place, self.who)
 
     def _connected(self) -> Connection:
-        """Connect, again where a crash of the server between two sections took the connection away."""
+        """Return the connection; connect if there is none, or a crash between two sections ended it."""
         known = self.connection is not None and self.connection.silent
         if self.connection is not None and self._unverified and not self._answers(self.connection):
             silent = self.connection.silent and not known
@@ -148,7 +148,7 @@ class Section:
                 self._factory.note_end()
                 raise ConnectionLost(SILENT)
         if self.connection is None:
-            self.adopt(alone(self._factory.open(self._name, self._stop, self._settings, self.notice, again=True)))
+            self.adopt(run_sync(self._factory.open(self._name, self._stop, self._settings, self.notice, again=True)))
         assert self.connection is not None, "adopted just now"
         self._unverified = False
         return self.connection
@@ -162,18 +162,18 @@ class Section:
         return answered
 
     def verify_before_use(self) -> None:
-        """Have the connection tried before it is used again: the server may have crashed meanwhile."""
+        """Verify the connection before its next use: the server may have crashed meanwhile."""
         self._unverified = True
 
     def adopt(self, connection: Connection) -> None:
-        """Take a connection."""
+        """Use a connection."""
         self.connection, self._sent_variables, self._unverified, self._unreleased = connection, None, False, False
         self._state.psql.connected(connection)
         self._pids.add(connection.pid)
 
     @property
     def in_block(self) -> bool:
-        """Say whether it left a transaction open."""
+        """Whether it left a transaction open."""
         return self.connection is not None and self.connection.in_block
 
     @property
@@ -192,7 +192,7 @@ class Section:
             self.connection = None
 
     def notice(self, raw: pq.abc.PGresult) -> None:
-        """Take a notice of the server."""
+        """Record a notice of the server."""
         self._notices.receive(self.who, self._place, raw)
 
     def _perform(self, item: Item, seconds: float) -> Failure | None:
@@ -206,7 +206,7 @@ class Section:
 
     def _meta(self, item: Meta) -> None:
         if item.name not in {"o", "c", *PRINTING}:
-            self._aside = item.name == "warn" or (item.name == "qecho" and self.hides)
+            self._to_stderr = item.name == "warn" or (item.name == "qecho" and self.hides)
             self._state.meta(item)
         elif not self._state.branches.active():
             return
@@ -214,13 +214,13 @@ class Section:
             try:
                 self.output.command(item.name, self._state.evaluate(item), item.place)
             except ValueError as error:
-                raise Wrong(str(error)) from None
+                raise Rejected(str(error)) from None
         elif item.name == "o":
             self.hides = bool(item.args)
         else:
             wrong = not_here(self._state.evaluate(item), self._state.psql)
             if wrong:
-                raise Wrong(wrong)
+                raise Rejected(wrong)
             self.close()
             self._connected()
 
@@ -240,7 +240,7 @@ class Section:
             return failure
         try:
             generated = self._state.take(item, answer)
-        except Wrong as wrong:
+        except Rejected as wrong:
             if self._state.is_on("ON_ERROR_STOP"):
                 raise
             self._notices.say(f"{item.place}: {wrong} (ON_ERROR_STOP is off)")
@@ -261,7 +261,7 @@ class Section:
         """Send a statement of the file, with ON_ERROR_ROLLBACK as psql's SendQuery does."""
         in_transaction = connection.status == pq.TransactionStatus.INTRANS
         saved = in_transaction and self._state.is_on("ON_ERROR_ROLLBACK")
-        # psql releases it at once; nothing can tell, and the next savepoint goes in one message with that
+        # psql releases it at once; here the next message does so too, which no statement can observe
         release = f"RELEASE {_SAVEPOINT}; " if in_transaction and self._unreleased else ""
         self._unreleased = False
         if before := release + f"SAVEPOINT {_SAVEPOINT}" * saved:
@@ -275,7 +275,7 @@ class Section:
         return answer
 
     def _send_variables(self, connection: Connection) -> None:
-        """Tell the server the variables, once they have changed, for chaos.var."""
+        """Send changed variables to the server, for chaos.var."""
         if self._state.variables and self._sent_variables != self._state.variables:
             if connection.status != pq.TransactionStatus.INERROR:
                 connection.ask_own(f"SET chaos.vars = {vars_literal(self._state.variables)}", self._deadline)
@@ -284,16 +284,16 @@ class Section:
     def _echo(self, text: str) -> None:
         line = text.removesuffix("\n")
         self._notices.say(f"{self.who}: {line}")
-        if self._place is None or self._aside:
+        if self._place is None or self._to_stderr:
             return
         if line == text:
-            self._begun_line += line
+            self._partial_line += line
         else:
             self._print(line, self._place)
 
     def _print(self, line: str, place: Place) -> None:
-        r"""Have a line heard, behind what an \echo -n has begun."""
-        line, self._begun_line = self._begun_line + line, ""
+        r"""Report a line, after the output of an \echo -n before it."""
+        line, self._partial_line = self._partial_line + line, ""
         if self._on_line is not None:
             self._on_line(line, place)
 
@@ -318,7 +318,7 @@ class Section:
         return None
 
     def _read(self, answer: Answer, place: Place, send: Send) -> None:
-        r"""Hear what psql would print: not the result that \gset or \gexec takes, but what COPY … TO STDOUT sends."""
+        r"""Report what psql would print: not the result for \gset or \gexec, but the data of COPY … TO STDOUT."""
         if self.hides or send is Send.HIDDEN:
             return
         taken = send in (Send.GSET, Send.GEXEC) and answer.error is None

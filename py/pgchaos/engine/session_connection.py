@@ -1,4 +1,4 @@
-"""Says a session's statements to the server and records what became of them."""
+"""Sends a session's statements to the server and records their outcome."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from pgchaos.results import STOPPED, Notification, Record, Transaction
 from pgchaos.schedule.transactions import EndedTransaction, TransactionAnswer, TransactionTracker, transaction_row
 from pgchaos.schedule.wait_rules import Actor
 
-# plain numbers, which are compared with every statement
+# plain numbers: they are compared for every statement
 _IN_BLOCK, _UNKNOWN = int(pq.TransactionStatus.INTRANS), int(pq.TransactionStatus.UNKNOWN)
 _SOON = "'1ms'"
 _SHORT = 10.0
-"""Seconds for what takes none on a server that answers."""
+"""Seconds for a query that is immediate on a server that answers."""
 
 
 class SessionConnection:
-    """The connection of one session; it is opened anew when it was lost and is needed again."""
+    """The connection of one session; it is opened again when it is needed after a loss."""
 
     def __init__(self, context: RunContext, actor: Actor, parameters: Mapping[str, str]) -> None:
         self._context, self._actor, self._parameters = context, actor, parameters
         self.before_send: Callable[[], None] | None = None
         """Called once, just before the next statement is sent."""
-        # nothing is to be done before a statement is sent
+        # there is nothing to do before a statement
         self._asks_only = not (context.needs_vars or context.may_lose_connection or context.sets_deadlock_timeout)
         self._connection: Connection | None = None
         self._tracker = TransactionTracker()
@@ -45,12 +45,12 @@ class SessionConnection:
         self._is_victim = False
         self.psql = PsqlVariables()
         self.be_deadlock_victim = False
-        """The next statement may close a circle of lock waits: then its session shall be the one whom that costs."""
+        """The next statement may cause a deadlock: make its session the victim."""
         self.unknown = False
-        """The last statement's transaction may or may not have been committed: the connection was lost."""
+        """It is unknown whether the last statement's transaction has committed: the connection was lost."""
 
     async def connect(self) -> Connection:
-        """Open the connection, where it does not stand.
+        """Open the connection, unless it is open.
 
         Raises:
             ConnectionLost: the server refused.
@@ -84,31 +84,31 @@ class SessionConnection:
 
     @property
     def in_block(self) -> bool:
-        """Say whether a transaction block is open, failed or not."""
+        """Whether a transaction block is open, failed or not."""
         return self._connection is not None and self._connection.in_block
 
     @property
     def current(self) -> Connection | None:
-        """The connection, where there is one."""
+        """The connection, if there is one."""
         return self._connection
 
     @property
     def pid(self) -> int | None:
-        """The backend, or None where there is no connection."""
+        """The pid of the backend; None if there is no connection."""
         return self._connection.pid if self._connection is not None and self._connection.alive else None
 
     def loss(self) -> Callable[[], bool]:
-        """Give what says from now on whether the other end has closed the present connection, as the kernel knows."""
+        """Return a function that tells whether the peer has closed the current connection, as the kernel reports."""
         connection = self._connection
         return lambda: connection is None or connection.has_ended()
 
     def disturb(self) -> None:
-        """Note that the connection is cancelled from outside: no other scenario shall have it."""
+        """Record that the connection is cancelled from outside: no other scenario may get it."""
         if self._connection is not None:
             self._connection.disturbed = True
 
     async def execute(self, item: Statement, text: str, record: Record, variables: Mapping[str, str]) -> Answer:
-        """Send a statement, and return its answer with an error in it; its row of the history is filled and kept."""
+        """Send a statement and return its answer, which has the error; fill its record, and add it to the log."""
         context, coordinator = self._context, self._context.coordinator
         self._record = record
         record.started_at = now = clock.now()
@@ -116,7 +116,7 @@ class SessionConnection:
         coordinator.begin(self._actor, record, now)
         connection = self._connection
         if self._asks_only and connection is not None and connection.alive:
-            # by far the most statements
+            # the fast path of most statements
             answer = await connection.execute(text, item.copy)
         else:
             answer = await self._ask(text, item.copy, record.iteration, variables)
@@ -160,7 +160,7 @@ class SessionConnection:
             except ConnectionLost as refused:
                 return Answer(_UNKNOWN, _UNKNOWN, error=refused.error, interrupted=context.stop.is_set())
         before = connection.status
-        # in a block the loss is known to undo it, or, at COMMIT, an application could not tell whether it was sent
+        # in a block the loss is known to undo it; at COMMIT an application could not know whether it was sent
         lost = connection.lost_before() if context.may_lose_connection and before not in BLOCK else None
         if lost is not None:
             return Answer(before, _UNKNOWN, error=lost)
@@ -178,9 +178,9 @@ class SessionConnection:
     async def _send_variables(
         self, connection: Connection, iteration: int, variables: Mapping[str, str]
     ) -> Answer | None:
-        """Tell the server the iteration and the variables, where the file asks for them and they have changed.
+        """Send the iteration and the variables to the server if they have changed; return the answer if it failed.
 
-        SET takes no snapshot, so this may stand at the beginning of a repeatable read transaction.
+        SET takes no snapshot, so it may precede the first query of a repeatable read transaction.
         """
         if connection.status == pq.TransactionStatus.INERROR:
             return None
@@ -192,10 +192,10 @@ class SessionConnection:
         return answer if answer.error is not None or answer.interrupted else None
 
     async def _set_deadlock_timeout(self, connection: Connection) -> Answer | None:
-        """Have the server look for a deadlock soon, or as late as it does of itself.
+        """Let the server look for a deadlock soon, or as late as by default.
 
-        deadlock_timeout counts from the beginning of a wait, and the server looks once (proc.c, ProcSleep): who closes
-        the circle, with a short one, is the victim, for the others have looked in vain or will look later.
+        deadlock_timeout begins with a wait, and a backend looks once (proc.c, ProcSleep). With a short one, the session
+        that closes the cycle is the victim: the others have looked before the cycle existed, or will look later.
         """
         if not self._context.sets_deadlock_timeout or connection.status == pq.TransactionStatus.INERROR:
             return None
@@ -208,7 +208,7 @@ class SessionConnection:
         tags = (results[0].tag,) if len(results) == 1 else tuple([result.tag for result in results])
         closes = closes_block(item.verb, item.text)
         if error is None and not closes and answer.after == _IN_BLOCK and RESETS_SETTINGS.isdisjoint(tags):
-            # by far the most statements
+            # the fast path of most statements
             self.unknown = False
             self._tracker.continue_block()
             if self._context.uses_listen:
@@ -220,7 +220,7 @@ class SessionConnection:
             tags,
             error.sqlstate if error else None,
             error is not None and error.lost,
-            error is None or error.said,
+            error is None or error.from_server,
             error is None or error.sent,
             closes,
             opens_block(item.verb, item.text),
@@ -230,7 +230,7 @@ class SessionConnection:
         if ended is not None:
             self._end(ended, record)
         if error is not None or not RESETS_SETTINGS.isdisjoint(tags):
-            # set in a transaction that was rolled back, it is what it was before
+            # a rollback restores the settings from before the transaction
             self._sent_variables, self._is_victim = None, False
         self.take_notifications()
 
@@ -242,17 +242,17 @@ class SessionConnection:
             self._context.transaction_log.end(self._actor, row)
 
     def note_variables(self, variables: Mapping[str, str]) -> None:
-        r"""Keep the variables for the transaction that has just ended, if one has, those of its own `\gset` too."""
+        r"""Record the variables, those of its `\gset` too, of the transaction that has just ended, if one has."""
         if self._ended is not None:
             self._ended.variables.update(variables)
             self._ended = None
 
     async def rollback(self) -> None:
-        """End the open block, if any, after an error that its author does not deal with."""
+        """Roll back an open block, after an error that the scenario does not handle."""
         if self._connection is None or not self.in_block:
             return
         if self._context.stop.is_set():
-            self._connection.deafen()
+            self._connection.ignore_stop()
         await self._connection.execute("ROLLBACK", deadline=time.monotonic() + _SHORT)
         self._sent_variables = None
         ended = self._tracker.add(TransactionAnswer(True, self.in_block, ("ROLLBACK",), closes=True))
@@ -260,15 +260,15 @@ class SessionConnection:
             self._end(ended, self._record)
 
     async def end_block(self) -> None:
-        """Roll back a transaction that was left open at the end; it is no row of chaos.transactions."""
+        """Roll back a transaction that was left open at the end; it gets no row in chaos.transactions."""
         if self._connection is not None:
-            self._connection.deafen()
+            self._connection.ignore_stop()
             self._connection.ends_when_late = self._context.factory.silent
             short = SILENT_LIMIT if self._context.factory.silent else _SHORT
             await self._connection.execute("ROLLBACK", deadline=time.monotonic() + short)
 
     def take_notifications(self) -> None:
-        """Take what notifications have come in."""
+        """Record the received notifications."""
         if self._connection is None or not self._context.uses_listen:
             return
         for channel, payload in self._connection.notifications():
@@ -277,14 +277,14 @@ class SessionConnection:
             self._note_notification(row)
 
     async def take_last_notifications(self) -> None:
-        """Ask the server once more, and take them: it sends them before it answers."""
+        """Send an empty query and record the notifications: the server sends them before the answer."""
         if self._connection is not None and self._context.uses_listen and self._connection.alive and not self.in_block:
-            self._connection.deafen()
+            self._connection.ignore_stop()
             await self._connection.execute("", deadline=time.monotonic() + _SHORT)
         self.take_notifications()
 
     async def leave(self) -> None:
-        """End the connection of a session that has come to its end behind a pooler, which others wait for."""
+        """Close the connection of an ended session behind a pooler, because others may wait for it."""
         if self._context.pool is not None and not self.in_block:
             await self.take_last_notifications()
             await self.close()
@@ -298,16 +298,16 @@ class SessionConnection:
             self._context.log.acts.append(act)
 
     def place(self) -> Place | None:
-        """Tell the last statement's place."""
+        """Return the place of the last statement."""
         return self._record.place if self._record else None
 
     def abort(self) -> None:
-        """Break the connection off, if there is one."""
+        """Abort the connection, if there is one."""
         if self._connection is not None:
             self._connection.abort()
 
     async def close(self) -> None:
-        """End the connection, if there is one."""
+        """Close the connection, if there is one."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.end()

@@ -1,4 +1,4 @@
-"""What the sessions of a run, and what watches them, report; the fields are those of `RunResult`."""
+"""What the sessions of a run and their monitors report; the fields are those of `RunResult`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class SessionLog:
-    """Takes what they report while they run, in the order in which it happens."""
+    """What they report while they run, in the order of events."""
 
     records: list[Record] = field(default_factory=list)
     acts: list[Record] = field(default_factory=list)
@@ -29,7 +29,7 @@ class SessionLog:
 
 @dataclass(frozen=True, slots=True)
 class SessionsResult:
-    """What became of the sessions."""
+    """The results of the sessions."""
 
     log: SessionLog = field(default_factory=SessionLog)
     order: list[Launch] = field(default_factory=list)

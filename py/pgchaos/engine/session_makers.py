@@ -1,4 +1,4 @@
-"""Makes what plays the sessions of a run: their coordinator, and a runner for each connection or program."""
+"""Makes what runs the sessions: their coordinator, and a runner for each connection or program."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 
 def programs_of(scenario: Scenario, variables: Mapping[str, str]) -> Programs | None:
-    """Make what runs the programs of a scenario; None where it has none."""
+    """Make what runs the programs of a scenario; None if it has none."""
     if not scenario.runs_programs:
         return None
-    # files of SQL do not wait until this is loaded
+    # imported here: scenarios without programs do not need it
     from pgchaos.engine.applications.setup import Programs
 
     return Programs(scenario, variables)
 
 
 def session_pool(factory: ConnectionFactory, stop: Stop) -> SessionPool | None:
-    """Make the way to the pooler of a scenario; None where it has none."""
+    """Make the session pool of a scenario with a pooler; otherwise None."""
     if factory.sandbox.pooler is None:
         return None
-    # scenarios without a pooler do not wait until this is loaded
+    # imported here: scenarios without a pooler do not need it
     from pgchaos.engine.session_pool import SessionPool
 
     return SessionPool(factory.sandbox.pooler, stop)
@@ -54,11 +54,11 @@ def session_network(
     cleanup_stop: Stop,
     seed: int,
 ) -> SessionNetwork | None:
-    """Make the network of a run; None where no fault breaks it."""
+    """Make the network of a run; None without network faults."""
     items = (item for session in scenario.sessions for item in session.items if in_force(item, variables))
     if not any(isinstance(item, Fault) and strikes_connections(item) for item in items):
         return None
-    # other scenarios do not wait until this is loaded
+    # imported here: other scenarios do not need it
     from pgchaos.engine.session_network import SessionNetwork
 
     return SessionNetwork(factory, stop, cleanup_stop, seed, role_of(factory.sandbox.conninfo))

@@ -1,4 +1,4 @@
-"""The network between the sessions of a run and the server: a proxy, at which faults of the network strike."""
+"""The network between the sessions of a run and the server: a proxy that carries out network faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pgchaos.engine.proxy.observer import ClientConnection, Observer
 from pgchaos.engine.proxy.proxy import Proxy
 from pgchaos.engine.proxy.startup import Startup
 from pgchaos.engine.proxy.upstream import ServerConnection, ServerOpener
-from pgchaos.engine.waits import News, sleep
+from pgchaos.engine.waits import Condition, sleep
 from pgchaos.language.fault_kinds import describe
 from pgchaos.language.network_faults import network_values
 from pgchaos.language.section_items import Fault
@@ -35,9 +35,9 @@ from pgchaos.stop import Stop
 
 T = TypeVar("T")
 
-_REFUSED = ServerError(NOT_CONNECTED, "the network refuses the connection", said=False)
+_REFUSED = ServerError(NOT_CONNECTED, "the network refuses the connection", from_server=False)
 _FELT_WITHIN = 5.0
-"""Seconds in which the kernel has told a session that its connection has ended."""
+"""Seconds for the kernel to report the end of a connection to a session."""
 _POLL_INTERVAL = 0.001
 
 
@@ -46,8 +46,8 @@ class SessionNetwork(Observer):
 
     Args:
         factory: to the scenario's database.
-        stop: of the sessions: it ends all that is wrong.
-        cleanup_stop: a stop for what goes on when they are stopped.
+        stop: of the sessions; it ends all network faults.
+        cleanup_stop: the stop for work that continues after they are stopped.
         seed: of jitter.
         user: the role of the sessions.
     """
@@ -56,14 +56,14 @@ class SessionNetwork(Observer):
         self._factory, self._stop, self._cleanup_stop = factory, stop, cleanup_stop
         self._opener = ServerOpener(factory, "session", cleanup_stop, {})
         self._proxy = Proxy(self._upstream, user, factory.sandbox.database, self, str(seed))
-        self._connections: dict[str, list[ProxyConnection]] = {}  # the one that has sent something last at the end
+        self._connections: dict[str, list[ProxyConnection]] = {}  # by session; the last one to send is at the end
         self._qualities: dict[str, Quality] = {}
         self._refused: set[str] = set()
         self._stalled: dict[str, Fault] = {}
-        self._unfelt: dict[Fault, set[str]] = {}  # whom a fault has struck that is not felt yet
-        self._felt: set[Fault] = set()
-        self._ending = News()
-        self._watching: Task[None] | None = None
+        self._unfelt: dict[Fault, set[str]] = {}  # the sessions of faults without effect so far
+        self._felt: set[Fault] = set()  # faults that have had an effect
+        self._ending = Condition()
+        self._healing: Task[None] | None = None
 
     # connections
 
@@ -79,11 +79,11 @@ class SessionNetwork(Observer):
         """Open a connection of a session.
 
         Args:
-            actor: whose.
-            settings: of the server, that it begins with.
-            parameters: of libpq's, for its time-outs.
+            actor: the connection of the session.
+            settings: of the server, that the session begins with.
+            parameters: of libpq, for its timeouts.
             notice: called with each notice of the server.
-            again: wait for a server that recovers from a crash just now.
+            again: retry while the server recovers from a crash.
 
         Raises:
             ConnectionLost: the server, or the network, refused.
@@ -100,26 +100,26 @@ class SessionNetwork(Observer):
         """See `Observer`."""
         self.join(connection.startup.settings.get("application_name", ""), connection)
 
-    def closed(self, connection: ClientConnection, why: str) -> None:  # noqa: ARG002  # as observers are called
+    def closed(self, connection: ClientConnection, why: str) -> None:  # noqa: ARG002  # the interface of observers
         """See `Observer`."""
         self.leave(connection)
 
-    # those of programs come through proxies of their own
+    # called for programs, which connect through proxies of their own
 
     def join(self, name: str, connection: ClientConnection) -> None:
-        """Have a connection, through any proxy, struck by the faults of a session, such as `shop[1]`."""
+        """Let the faults of a session, such as `shop[1]`, strike a connection through any proxy."""
         assert isinstance(connection, ProxyConnection), "of a proxy"
         self._connections.setdefault(name, []).append(connection)
         if name in self._qualities and not self._stop.is_set():
             connection.link.set_quality(self._qualities[name])
 
-    def sends(self, name: str, connection: ClientConnection) -> None:
-        """Note that a session, which may have several connections, is about to send something on this one."""
+    def note_sending(self, name: str, connection: ClientConnection) -> None:
+        """Record that a session, which may have several connections, is about to send on this one."""
         mine = self._connections[name]
         mine.sort(key=lambda one: one is connection)
 
     def leave(self, connection: ClientConnection) -> None:
-        """Note that a connection has ended."""
+        """Record that a connection has ended."""
         for name, mine in self._connections.items():
             if connection in mine:
                 self._note_felt(name, connection)
@@ -127,7 +127,7 @@ class SessionNetwork(Observer):
                 self._stalled.pop(name, None)
 
     def check_refused(self, name: str) -> None:
-        """See whether a session may connect.
+        """Check whether a session may connect.
 
         Raises:
             ConnectionLost: a fault refuses it.
@@ -136,12 +136,12 @@ class SessionNetwork(Observer):
             self._feel(name, refusal=True)
             raise ConnectionLost(_REFUSED)
 
-    # the time of a run
+    # start and end
 
     def start(self) -> None:
-        """Pass on what sessions say from now on."""
+        """Start the proxy."""
         self._proxy.start()
-        self._watching = begin(self._heal_when_stopped())
+        self._healing = begin(self._heal_when_stopped())
 
     async def _heal_when_stopped(self) -> None:
         if not self._stop.is_set():
@@ -155,22 +155,22 @@ class SessionNetwork(Observer):
         for connection in [*itertools.chain(*self._connections.values())]:
             connection.link.release()
             if connection.link.is_half_open:
-                # TCP repeats what was lost later and later: nobody waits for it
+                # TCP retransmits lost data after growing pauses: do not wait for it
                 connection.end("the run is over")
             connection.link.heal()
 
     async def end(self) -> None:
-        """End all that is wrong, and what backends still do whose sessions have lost them; connections stay."""
+        """End all faults, and cancel backends whose sessions have lost them; connections stay open."""
         self._ending.notify()
-        if self._watching is not None:
-            await self._watching.ends()
-            self._watching.result()
-            self._watching = None
-        await self._proxy.cancel_left()
+        if self._healing is not None:
+            await self._healing.ends()
+            self._healing.result()
+            self._healing = None
+        await self._proxy.cancel_abandoned()
         await self._proxy.pause()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something of the sessions' after they have ended, over their connections."""
+        """Run a coroutine on connections of sessions that have ended."""
 
         async def main() -> T:
             self._proxy.start()
@@ -182,16 +182,16 @@ class SessionNetwork(Observer):
         return Loop().run(main())
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         self._proxy.close()
 
     @property
     def broken(self) -> list[str]:
-        """What was no message of the protocol."""
+        """Violations of the protocol."""
         return self._proxy.broken
 
     def stalled(self) -> str:
-        """Say which sessions wait behind a stall that has no end, and since which line; '' for none."""
+        """Describe the sessions that wait because of a stall without an end; '' if there are none."""
         found = [
             f"nothing passes between {name} and the server since `fault {describe(fault)}` at {fault.place}"
             for name, fault in self._stalled.items()
@@ -201,7 +201,7 @@ class SessionNetwork(Observer):
     # faults
 
     def link(self, actor: Actor) -> Link:
-        """Give the network of a connection.
+        """Return the link of a connection.
 
         Raises:
             TargetGone: there is none.
@@ -212,7 +212,7 @@ class SessionNetwork(Observer):
         return mine[-1].link
 
     def hold_answer(self, actor: Actor) -> AnswerHold:
-        """Prepare to keep the answer to the next statement of a connection back."""
+        """Prepare to hold the answer to the next statement of a connection."""
         return AnswerHold(lambda: self.link(actor), self._stop)
 
     async def carry_out(self, fault: Fault, targets: Mapping[Actor, Target]) -> None:
@@ -224,7 +224,7 @@ class SessionNetwork(Observer):
         """
         names = {str(actor): target for actor, target in targets.items()}
         if fault.kind in ("cut", "reset"):
-            await self._break_off(fault, names)
+            await self._end_connections(fault, names)
         elif fault.kind == "stall":
             self._stall(fault, names)
             self._await_felt(fault, names)
@@ -238,23 +238,23 @@ class SessionNetwork(Observer):
                 self._set_quality(name, fault)
             self._await_felt(fault, names)
 
-    def _standing(self, fault: Fault, names: Collection[str]) -> list[tuple[str, ProxyConnection]]:
-        """Give the connections of those who have any; of a session that strikes itself, the one it sends on."""
+    def _open_connections(self, fault: Fault, names: Collection[str]) -> list[tuple[str, ProxyConnection]]:
+        """Return the open connections of the targets; of a session that strikes itself, the one that it sends on."""
         first = -1 if fault.target is None else 0
         found = [(name, one) for name in names for one in self._connections.get(name, [])[first:]]
         if not found:
             raise TargetGone(f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} no connection")
         return found
 
-    async def _break_off(self, fault: Fault, names: Mapping[str, Target]) -> None:
-        standing = self._standing(fault, names)
-        has_lost = {name: names[name].loss() for name, _ in standing}
-        for _, connection in standing:
+    async def _end_connections(self, fault: Fault, names: Mapping[str, Target]) -> None:
+        connections = self._open_connections(fault, names)
+        has_lost = {name: names[name].loss() for name, _ in connections}
+        for _, connection in connections:
             if fault.kind == "reset":
                 connection.reset(f"`fault {describe(fault)}`")
             else:
                 connection.end(f"`fault {describe(fault)}`")
-        # whoever sends something now is told so, and does not find out from no answer
+        # wait until the kernel reports it, so that the next send fails at once instead of by a missing answer
         until = time.monotonic() + _FELT_WITHIN
         for name, lost in has_lost.items():
             while not lost():
@@ -265,7 +265,7 @@ class SessionNetwork(Observer):
 
     def _stall(self, fault: Fault, names: Collection[str]) -> None:
         seconds = network_values(fault.argument).seconds
-        for name, connection in self._standing(fault, names):
+        for name, connection in self._open_connections(fault, names):
             self._note_felt(name, connection)
             try:
                 connection.link.stall(seconds)
@@ -288,16 +288,16 @@ class SessionNetwork(Observer):
             connection.link.set_quality(now)
 
     def _heal(self, names: Collection[str]) -> None:
-        sick = {
+        faulty = {
             name
             for name in names
             if name in self._refused
             or name in self._qualities
             or any(one.link.is_stalled for one in self._connections.get(name, ()))
         }
-        if not sick:
+        if not faulty:
             raise NotDelivered(f"nothing is wrong with the network of {' and '.join(names)}")
-        for name in sick:
+        for name in faulty:
             self._refused.discard(name)
             self._qualities.pop(name, None)
             self._stalled.pop(name, None)
@@ -305,10 +305,10 @@ class SessionNetwork(Observer):
                 self._note_felt(name, connection)
                 connection.link.heal()
         for unfelt in self._unfelt.values():
-            # how much it was felt before depends on time
-            unfelt.difference_update(sick)
+            # whether it had an effect before depends on timing
+            unfelt.difference_update(faulty)
 
-    # whether they were felt
+    # whether they had an effect
 
     def _await_felt(self, fault: Fault, names: Collection[str]) -> None:
         if fault not in self._felt:
@@ -325,14 +325,14 @@ class SessionNetwork(Observer):
             self._feel(name, refusal=False)
 
     def unfelt(self) -> list[tuple[Fault, str]]:
-        """List the faults that nobody felt, with why."""
+        """List the faults that had no effect, with the reason."""
         for name, mine in self._connections.items():
             for connection in mine:
                 self._note_felt(name, connection)
         return [
             (
                 fault,
-                "nobody connected any more"
+                "no session connected after it"
                 if fault.kind == "refuse"
                 else f"nothing passed between {' and '.join(sorted(names))} and the server any more",
             )

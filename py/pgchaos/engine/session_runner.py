@@ -1,4 +1,4 @@
-"""One connection of a session and what it does: a task of the run."""
+"""Runs one connection of a session: a task of the run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pgchaos.engine.error_messages import (
     retries_failure,
 )
 from pgchaos.engine.faults.statement_faults import StatementFaults
-from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
+from pgchaos.engine.interpreter import Interpreter, Quit, Rejected
 from pgchaos.engine.position import PendingDirectives, Position
 from pgchaos.engine.run_context import RunContext
 from pgchaos.engine.session_connection import SessionConnection
@@ -47,7 +47,7 @@ from pgchaos.schedule.wait_rules import Actor, Wait, in_force, waits_text
 
 
 class SessionRunner:
-    """Plays one connection of a session: `worker` says which, from 1."""
+    """Runs one connection of a session; `worker` is its number, from 1."""
 
     def __init__(self, context: RunContext, session: Session, worker: int) -> None:
         self.actor = Actor(session.name, worker)
@@ -64,7 +64,7 @@ class SessionRunner:
         self._at = self._position(1)
 
     def _position(self, iteration: int) -> Position:
-        """Stand at the beginning of an iteration."""
+        """Return the position at the beginning of an iteration."""
         who, context = self.actor, self._context
         variables = {**context.variables, "worker": str(who.worker), "iteration": str(iteration)}
         state = Interpreter(variables, self._echo, self.connection.psql)
@@ -73,28 +73,28 @@ class SessionRunner:
     def _echo(self, text: str) -> None:
         self._context.notices.say(f"{self._who}: {text.rstrip()}")
 
-    async def play(self) -> None:
-        """Do all of it; the coordinator is told how it ended. Raises nothing of the scenario's making."""
+    async def run(self) -> None:
+        """Run all iterations, and report the end to the coordinator. Failures of the scenario are not raised."""
         try:
             await self._connect()
             for iteration in range(1, self._session.repeat + 1):
                 self._at = self._position(iteration)
                 self._sent = False
                 await self._iterate()
-                if not self._goes_on():
+                if not self._repeats():
                     break
                 if not self._sent:
-                    # an iteration that waits for nothing: the others go on too
+                    # the iteration had no wait: let other tasks run
                     await sleep(0.0)
             await self.connection.leave()
         except (Quit, Halted):
             pass
         except SessionFailed as stopped:
-            # first the run, then the block: what its locks held up must not go on and fail for it
+            # stop the run before the rollback releases locks: blocked sessions must not continue and fail because of it
             self._context.coordinator.fail(stopped.failure)
             await self.connection.rollback()
         except Exception as error:
-            # a bug of ours must stop the run and be told, never hang it
+            # an internal error stops the run and is reported
             self._context.coordinator.broke(internal_failure(error, self.connection.place(), self._who))
         finally:
             self._context.injector.targets.leave(self.actor)
@@ -121,8 +121,8 @@ class SessionRunner:
         for name in self._barriers:
             self._context.coordinator.arrive(self.actor, name, self._at.iteration)
 
-    def _goes_on(self) -> bool:
-        """Say whether the next iteration is to be made, at the end of one."""
+    def _repeats(self) -> bool:
+        """Whether there is another iteration, at the end of one."""
         session = self._session
         if session.repeat_while:
             return not self._context.coordinator.has_ended(session.repeat_while)
@@ -130,7 +130,7 @@ class SessionRunner:
             return True
         try:
             done = self._at.state.is_true(session.until)
-        except Wrong as wrong:
+        except Rejected as wrong:
             text = f"`until {session.until}`: {wrong} at the end of iteration {self._at.iteration}"
             raise SessionFailed(plain_failure(text, session.place, self._who)) from None
         if not done and self._at.iteration == session.repeat:
@@ -149,7 +149,7 @@ class SessionRunner:
             self._at.begin()
         pending = self._at.take_pending()
         faults = pending.faults + self._anywhere if pending.faults else self._anywhere
-        answer = await (self._send_struck(item, pending, faults) if faults else self._send(item, pending.expect))
+        answer = await (self._send_with_faults(item, pending, faults) if faults else self._send(item, pending.expect))
         if self._context.needs_ack:
             self.connection.note_variables(self._at.state.variables)
         if pending.expect is not None:
@@ -163,7 +163,7 @@ class SessionRunner:
         if isinstance(item, Meta):
             self._meta(item)
         elif not self._at.state.branches.active():
-            self._pass(item)
+            self._skip(item)
         elif isinstance(item, Expect):
             self._at.pending = replace(self._at.pending, expect=item)
         elif isinstance(item, Allow):
@@ -188,12 +188,12 @@ class SessionRunner:
             self._skip_rest()
 
     async def _await_step(self, item: Statement, coordinator: SteppedCoordinator) -> None:
-        """Wait until a step may begin; what a retry sends again belongs to the step that failed."""
+        """Wait until a step may begin; a retried statement belongs to the step that failed."""
         position = self._at.iteration, self._ordinals[item.step]
         if position > self._reached:
             self._reached = position
-            gate = StepPoint(self.actor, item.step, *position, begins=not self.connection.in_block)
-            self.connection.be_deadlock_victim = await coordinator.await_step(gate, item.place)
+            point = StepPoint(self.actor, item.step, *position, begins=not self.connection.in_block)
+            self.connection.be_deadlock_victim = await coordinator.await_step(point, item.place)
 
     async def _wait(self, wait: Wait) -> None:
         act = self._act(waits_text(wait), wait.place)
@@ -202,37 +202,37 @@ class SessionRunner:
         act.ended_at = clock.now()
 
     def _act(self, what: str, place: Place) -> Record:
-        """Note for the report what is done between statements."""
+        """Record for the report what is done between statements."""
         now, who = clock.now(), self.actor
         act = Record(who.session, who.worker, self._at.iteration, self._at.retries + 1, "", place, f"-- {what}")
         act.started_at = act.ended_at = now
         self._context.log.acts.append(act)
         return act
 
-    def _pass(self, item: Item) -> None:
-        """Go past an item that is not carried out: at a barrier that counts as arrived."""
+    def _skip(self, item: Item) -> None:
+        """Skip an item; a skipped barrier counts as arrival."""
         if isinstance(item, Barrier):
             self._context.coordinator.arrive(self.actor, item.name, self._at.iteration)
 
     def _meta(self, item: Meta) -> None:
         try:
             self._at.state.meta(item)
-        except Wrong as wrong:
+        except Rejected as wrong:
             raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
 
     async def _delay(self, seconds: float) -> None:
         if await sleep(seconds, self._context.stop):
             raise Halted
 
-    async def _send_struck(self, item: Statement, pending: PendingDirectives, faults: tuple[Fault, ...]) -> Answer:
-        """Send a statement with what strikes around it."""
+    async def _send_with_faults(self, item: Statement, pending: PendingDirectives, faults: tuple[Fault, ...]) -> Answer:
+        """Send a statement with its faults."""
         self._context.coordinator.states.idle(self.actor, item.place, "is struck by a fault")
         injected = StatementFaults(self._context.injector, faults, self.actor, self.connection, self._act)
         await injected.before(item)
         self._last = None
         try:
             answer = await self._send(item, pending.expect)
-        except BaseException:  # a stop too: no task of a fault is left waiting
+        except BaseException:  # a stop too: end the tasks of faults
             await injected.abandon()
             raise
         await injected.after(answer)
@@ -241,11 +241,11 @@ class SessionRunner:
         return answer
 
     async def _send(self, item: Statement, expect: Expect | None) -> Answer:
-        r"""Send a statement, and what `\gexec` makes of it; stop at the first error."""
+        r"""Send a statement, and those that `\gexec` generates; stop at the first error."""
         state = self._at.state
         try:
             texts = state.texts(item)
-        except Wrong as wrong:
+        except Rejected as wrong:
             raise SessionFailed(plain_failure(str(wrong), wrong.place, self._who)) from None
         several, last = len(texts) > 1, texts[-1]
         if several:
@@ -261,7 +261,7 @@ class SessionRunner:
             return answer
         try:
             generated = state.take(item, answer)
-        except Wrong as wrong:
+        except Rejected as wrong:
             raise SessionFailed(plain_failure(str(wrong), item.place, self._who, wrong.hint)) from None
         record.notes = state.noted
         if generated:
@@ -271,7 +271,7 @@ class SessionRunner:
         return answer
 
     async def _send_each(self, item: Statement, texts: Sequence[str]) -> Answer:
-        """Send what one statement makes; give the answer to the last one that was sent."""
+        """Send the texts of one statement; return the answer to the last one that was sent."""
         for text in texts:
             record = self._last = self._new_record(item, text)
             self._sent = True
@@ -281,7 +281,7 @@ class SessionRunner:
         return answer
 
     def _checked(self, answer: Answer) -> Answer:
-        """Say what a COPY brought, and end where the run is stopped."""
+        """Print the data of a COPY; raise Halted if the run is stopped."""
         if answer.interrupted:
             raise Halted
         for line in answer.copied:
@@ -323,13 +323,13 @@ class SessionRunner:
             raise SessionFailed(error_failure(error, item.place, self._who, about, by))
 
     async def _again(self) -> None:
-        """Send the transaction again, after a pause."""
+        """Go back to the beginning of the transaction, after a pause."""
         self._context.coordinator.states.idle(self.actor, self.connection.place(), "waits to retry")
         await self._delay(self._at.pause(self._session.retry.backoff))
         self._at.go_back()
 
     def _skip_rest(self) -> None:
-        """Go past the rest of a block that has ended early, up to and with the statement that would close it."""
+        """Skip the rest of a block that has ended early, including the statement that would close it."""
         for item in self._at.rest():
             if isinstance(item, Meta):
                 if item.name in ("if", "elif", "else", "endif"):
@@ -341,4 +341,4 @@ class SessionRunner:
                 if closes_block(item.verb, item.text):
                     return
             else:
-                self._pass(item)
+                self._skip(item)

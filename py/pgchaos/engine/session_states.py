@@ -1,4 +1,4 @@
-"""Who does what in a run: each connection's statement, wait or delay, and whom it was last seen waiting for."""
+"""The state of each connection of a run: its statement, wait or delay, and the backends that block it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pgchaos.schedule.wait_rules import Actor
 
 BETWEEN = "is between statements"
 _NOT_BEGUN = "has not begun"
-"""What a session does that is connected and has come to nothing yet."""
+"""The state of a session that is connected and has not reached a statement."""
 _WAITS = "waits at "
 _PROCESS = re.compile(r"\b[Pp]rocess ([0-9]+)")
 """How DETAIL of a deadlock names a backend (deadlock.c)."""
@@ -28,111 +28,100 @@ _NUMBER = re.compile(r"[0-9]+")
 
 @dataclass(slots=True)
 class SessionState:
-    """What a connection does now.
+    """The current state of a connection."""
 
-    Args:
-        place: where in the file.
-        doing: in words.
-        since: when it began, on `clock.now()`.
-        record: of the statement that runs; None between statements.
-        ticket: of that statement, different for each.
-        blockers: the backends that it was seen waiting for, by pid.
-        struck: a fault strikes its statement, which waits for a lock only until its backend notices.
-        free_at: when its statement was last seen to wait for nobody; 0 where it was not.
-    """
-
-    place: Place | None
-    doing: str
-    since: float
-    record: Record | None = None
-    ticket: int = 0
-    blockers: tuple[int, ...] = ()
-    struck: bool = False
-    free_at: float = 0.0
+    place: Place | None  # its line in the file
+    doing: str  # in words
+    since: float  # when the state began, on `clock.now()`
+    record: Record | None = None  # of the statement that runs; None between statements
+    ticket: int = 0  # different for each statement
+    blockers: tuple[int, ...] = ()  # the pids of the backends that block it, in the last snapshot
+    struck: bool = False  # a fault strikes its statement, so a lock wait lasts only until its backend notices
+    free_at: float = 0.0  # the time of the last snapshot that showed its statement unblocked; 0: none did
 
     @property
     def waits_at(self) -> str:
-        """The wait at which it stands, or ''."""
+        """The wait of the scenario that it is at, or ''."""
         return self.doing.removeprefix(_WAITS) if self.doing.startswith(_WAITS) else ""
 
 
 class SessionStates:
-    """What all connections of a run do."""
+    """The states of all connections of a run."""
 
     def __init__(self) -> None:
         self.actors: dict[int, Actor] = {}
-        """Whose a backend is or was, by pid."""
+        """The connection that a backend belongs or belonged to, by pid."""
         self.strangers: dict[int, str] = {}
-        """What a backend is that was seen and is no session's, by pid; of one that waits, whom for, too."""
+        """Descriptions of backends that are not sessions, by pid."""
         self.served: dict[int, int] = {}
-        """Behind a pooler: the session that a backend worked for when it was last asked; see SessionPool."""
+        """Behind a pooler: the session that each backend served in the last snapshot; see SessionPool."""
         self._now: dict[Actor, SessionState] = {}
-        self._pids: dict[Actor, int] = {}  # of the present backends: one whose session was cut off may be there still
+        self._pids: dict[Actor, int] = {}  # of the current backends: earlier ones may still exist
         self._tickets = itertools.count(1)
 
     def __getitem__(self, actor: Actor) -> SessionState:
-        """Give what a connection does that has begun something."""
+        """Return the state of a connection that has begun something."""
         return self._now[actor]
 
-    # what connections tell
+    # updates by connections
 
     def join(self, actor: Actor, pid: int) -> None:
-        """Note the backend of a connection, again after it reconnected."""
+        """Record the backend of a connection, also after it reconnected."""
         self.actors[pid] = actor
         self._pids[actor] = pid
 
     def leave(self, actor: Actor) -> None:
-        """Note that a connection was lost; its backend, which may wait still, is no session's any more."""
+        """Record that a connection was lost; its backend, which may still wait, no longer belongs to a session."""
         self._pids.pop(actor, None)
 
-    def present(self, pid: int) -> Actor | None:
-        """Tell whose a backend is; None for a stranger, and for one that its session has lost: it goes on by itself."""
+    def current_actor(self, pid: int) -> Actor | None:
+        """Return the connection of a backend; None for a foreign one, and for one that its session has lost."""
         actor = self.actors.get(pid)
         return actor if actor is not None and self._pids.get(actor) == pid else None
 
     def idle(self, actor: Actor, place: Place | None, doing: str) -> None:
-        """Note what a connection does that is no statement: a delay, or that it has ended."""
+        """Record a state other than a statement: a delay, or the end."""
         self._now[actor] = SessionState(place, doing, clock.now())
 
     def wait(self, actor: Actor, place: Place | None, what: str) -> None:
-        """Note that a connection stands at a wait."""
+        """Record that a connection is at a wait of the scenario."""
         self.idle(actor, place, _WAITS + what)
 
     def begin(self, actor: Actor, record: Record, now: float) -> None:
-        """Note that a connection sends a statement at a time."""
+        """Record that a connection sends a statement at a time."""
         state = self._now.get(actor)
         if state is None:
             state = self._now[actor] = SessionState(None, "", 0.0)
-        # filled anew and not made anew: every statement has one
+        # reuses the object: this happens for every statement
         state.place, state.doing, state.since, state.record = record.place, "runs", now, record
         state.ticket, state.blockers, state.struck, state.free_at = next(self._tickets), (), False, 0.0
 
     def finish(self, actor: Actor, now: float) -> None:
-        """Note that its answer came at a time."""
+        """Record that its answer came at a time."""
         doing = self._now[actor]
         if doing.blockers and doing.record is not None:
             doing.record.waited_until = now
         doing.record, doing.doing, doing.since, doing.blockers = None, BETWEEN, now, ()
 
     def strike(self, pids: Collection[int]) -> None:
-        """Note that a fault is about to strike the statements in which these backends are."""
+        """Record that a fault is about to strike the current statements of these backends."""
         for pid in pids:
             if (now := self._now.get(self.actors[pid])) is not None and now.record is not None:
                 now.struck = True
 
-    # what is asked
+    # queries
 
     def does(self, actor: Actor) -> str:
-        """Tell what a connection does, in words."""
+        """Return the state of a connection in words."""
         now = self._now.get(actor)
         return _NOT_BEGUN if now is None else now.doing
 
     def in_statement(self, actor: Actor) -> bool:
-        """Say whether a connection has sent a statement, and has no answer yet."""
+        """Whether a connection has sent a statement and has no answer yet."""
         return (now := self._now.get(actor)) is not None and now.record is not None
 
     def busy(self, longer_than: float) -> dict[int, int]:
-        """Tell which backends are in a statement."""
+        """Return the backends that run a statement for at least some seconds, with its ticket."""
         before = clock.now() - longer_than
         doing = self._now
         return {
@@ -142,17 +131,17 @@ class SessionStates:
         }
 
     def last_change(self, but: Collection[Actor]) -> float:
-        """Tell when one of the connections last came to what it does now."""
+        """Return when one of the other connections last changed its state."""
         return max((now.since for actor, now in self._now.items() if actor not in but), default=0.0)
 
-    # what was seen on the server
+    # snapshots of the server
 
     def take(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]]) -> dict[Actor, BlockedSeen]:
-        """Note who waits for whom; leave out who meanwhile is in another statement, and who is struck in it.
+        """Record a snapshot; leave out connections that run another statement now, or are struck by a fault.
 
         Args:
-            tickets: what `busy` said before the server was asked.
-            blockers: for each pid that waits, the pids that it waits for.
+            tickets: the result of `busy` before the snapshot.
+            blockers: for each blocked pid, the pids that block it.
         """
         snapshot: dict[Actor, BlockedSeen] = {}
         for pid in tickets.keys() - blockers.keys():
@@ -160,7 +149,7 @@ class SessionStates:
             if free.ticket == tickets[pid]:
                 free.free_at = clock.now()
                 if free.blockers and free.record is not None:
-                    # the lock was released meanwhile: not before its holder sent COMMIT, which no earlier time may show
+                    # the lock was released meanwhile: the report must not show that before its holder sent COMMIT
                     free.record.waited_until = free.free_at
         for pid, by in blockers.items():
             actor = self.actors[pid]
@@ -177,13 +166,13 @@ class SessionStates:
         return snapshot
 
     def note_blockers(self, pid: int, blockers: tuple[int, ...]) -> None:
-        """Note whom a connection was seen waiting for, where somebody else has looked."""
+        """Record the blockers of a connection, found by another query than a snapshot."""
         now = self._now.get(self.actors[pid])
         if now is not None and now.record is not None:
             self._remember(now.record, blockers)
 
     def note_deadlock(self, pid: int, record: Record, error: ServerError) -> None:
-        """Note whom the victim of a deadlock waited for, as the server says: its wait may be too short to be seen."""
+        """Record the blocker of a deadlock victim from the error: its wait may be too short for a snapshot."""
         if error.sqlstate != _DEADLOCK:
             return
         for line in "\n".join(error.hint).split("\n"):
@@ -196,18 +185,18 @@ class SessionStates:
         record.waited_until = clock.now()
         for pid in blockers:
             if pid not in self.actors:
-                # once looked at, it has a longer name
+                # its later description is longer
                 if not any(f"{known} ".startswith(f"{pid_text(pid)} ") for known in record.blocked_by):
                     record.blocked_by += (self.name(pid),)
             elif (who := str(self.actors[pid])) not in record.waited_on:
                 record.waited_on += (who,)
 
     def name(self, pid: int) -> str:
-        """Name a backend: a session of the scenario, or what is known of another."""
+        """Name a backend: a session of the scenario, or the description of a foreign one."""
         return str(self.actors[pid]) if pid in self.actors else self.strangers.get(pid, pid_text(pid))
 
     def callers(self, tickets: Mapping[int, int], events: Mapping[int, str | None]) -> list[Record]:
-        """List the statements that may wait for a backend which they have called themselves, by dblink say."""
+        """List the statements that may wait for a backend that they have called themselves, for example by dblink."""
         found = [(self._now[self.actors[pid]], ticket, events.get(pid)) for pid, ticket in tickets.items()]
         return [
             record
@@ -216,7 +205,7 @@ class SessionStates:
         ]
 
     def with_names(self, error: ServerError) -> ServerError:
-        """Name the sessions of this scenario where the server names backends: "Process 27821 waits for …"."""
+        """Add the names of sessions to an error that names backends: "Process 27821 waits for …"."""
 
         def named(found: re.Match[str]) -> str:
             actor = self._served_by(int(found[1]))
@@ -231,7 +220,7 @@ class SessionStates:
         return self.actors.get(self.served.get(pid, pid))
 
     def _with_names_of_any_language(self, line: str) -> str:
-        """Name who waits, and who holds: the first and the last number; what is locked stands between."""
+        """Name the waiting and the blocking backend: the first and the last number, around what is locked."""
         numbers = list(_NUMBER.finditer(line))
         for found in {numbers[-1], numbers[0]} if numbers else ():
             actor = self._served_by(int(found[0]))

@@ -1,7 +1,7 @@
-"""What setup has left in the schema of a run, as the server tells it: can rows and sequences alone be put back?
+"""What setup has left in the schema of a run, and whether restoring rows and sequences is enough to repeat it.
 
-Two schemas with the same contents are alike for a scenario: the same rows at the same places of the same tables, no
-dead rows, the same sizes and the same estimates of the planner.
+Two schemas with the same contents are equivalent for a scenario: the same rows at the same places of the same tables,
+no dead rows, the same sizes and the same planner estimates.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pgchaos.engine.answer import Row
 from pgchaos.engine.connection import PATIENCE, Connection
 
 RECORDS = ("chaos._history", "chaos._transactions", "chaos._acknowledged", "chaos._notifications")
-"""The toolkit's tables of what runs recorded: each run has rows of its own there."""
+"""The toolkit's tables of recorded runs: each run has its own rows there."""
 _MOST_TABLES = 32
 _MOST_BYTES = 1024 * 1024
 
-# Where any of these is found, rows alone do not bring back what setup made, or not in the same place.
+# With any of these, restoring rows does not restore what setup made, or not at the same places.
 _OBSTACLES = f"""
     WITH r AS MATERIALIZED (
         SELECT oid, relkind, relam FROM pg_catalog.pg_class WHERE relnamespace = {{schema}}::regnamespace)
@@ -55,7 +55,7 @@ _RELATIONS = """
            pg_catalog.pg_stat_get_tuples_inserted(c.oid)::text
       FROM pg_catalog.pg_class c WHERE relnamespace = {schema}::regnamespace ORDER BY 1
 """
-"""The planner's estimates of an index only count where it is partial."""
+"""The planner uses the estimates of an index only if it is partial."""
 _REFERENCES = """
     SELECT confrelid::text, conrelid::text FROM pg_catalog.pg_constraint
      WHERE contype = 'f' AND connamespace = {schema}::regnamespace
@@ -65,7 +65,7 @@ _ROWS = """
            pg_catalog.md5(coalesce(pg_catalog.string_agg(one.ctid::text || one::text, ' ' ORDER BY one.ctid), ''))
       FROM ONLY {name} one
 """
-# by an index, which pg_proc has none for
+# pg_depend has an index for this query, pg_proc has none
 _FUNCTIONS = """
     SELECT EXISTS (SELECT FROM pg_catalog.pg_depend
                     WHERE refclassid = 'pg_catalog.pg_namespace'::regclass AND refobjid = {schema}::regnamespace
@@ -79,35 +79,28 @@ VOLATILE = re.compile(
     r"|jitter|pg_stat\w*|pg_postmaster\w*|pg_conf_load\w*|nextval_\w*)\b",
     re.IGNORECASE,
 )
-"""By which setup may leave something else each time, though it left the same twice."""
+"""Expressions by which setup may leave other contents in later runs, although the first two were equal."""
 _FINE_DEFAULTS = re.compile(
     r"\b(?:timestamptz|timestamp(?:\s+with(?:out)?\s+time\s+zone)?)\s+(?:not\s+null\s+)?default\s+"
     r"(?:now\s*\(\s*\)|current_timestamp\b(?!\s*\()|clock_timestamp\s*\(\s*\))"
     r"|\buuid\s+(?:primary\s+key\s+|not\s+null\s+)*default\s+gen_random_uuid\s*\(\s*\)",
     re.IGNORECASE,
 )
-"""Defaults of which no two values are the same: where setup has used one, its rows tell."""
+"""Defaults whose values always differ: if setup has used one, the rows of two schemas differ."""
 
 
 COUNTERS = re.compile(r"pg_stat(?!istic)|track_counts|\bctid\b|\bx(?:min|max)\b|pg_\w*relation_filenode", re.IGNORECASE)
-"""By which a scenario may see whether its schema is new, or change what the server counts."""
+"""Expressions that show whether a schema is new, or change what the server counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with its rows.
-
-    Args:
-        oid: of the table, as text.
-        name: as it is written in SQL.
-        columns: that can be inserted, as they are written in SQL; '' for none.
-        filled: it has rows.
-    """
+    """A table."""
 
     oid: str
-    name: str
-    columns: str
-    filled: bool
+    name: str  # as written in SQL
+    columns: str  # that can be inserted, as written in SQL; '' for none
+    filled: bool  # it has rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,27 +114,18 @@ class SequenceState:
 
 @dataclass(frozen=True, slots=True)
 class SetupContents:
-    """What setup has left.
-
-    Args:
-        tables: with their rows.
-        sequences: with their states.
-        references: for the OID of a table, those of the tables that refer to it.
-        likeness: what two schemas that are alike have in common, of each relation.
-        obstacle: why rows and sequences alone cannot be put back, '' where they can.
-        functions: there are functions, whose plans depend on how often they were called.
-    """
+    """What setup has left."""
 
     tables: tuple[Table, ...] = ()
     sequences: tuple[SequenceState, ...] = ()
-    references: tuple[tuple[str, str], ...] = ()
-    likeness: tuple[Row, ...] = ()
-    obstacle: str = ""
-    functions: bool = True
+    references: tuple[tuple[str, str], ...] = ()  # the OID of a table, and of a table that refers to it
+    likeness: tuple[Row, ...] = ()  # of each relation: what equivalent schemas have in common
+    obstacle: str = ""  # why restoring rows and sequences is not enough; '': it is
+    functions: bool = True  # there are functions, whose plans may depend on the number of calls
 
 
 def is_repeatable(statements: Sequence[str]) -> bool:
-    """Say whether statements, or what is put into them, leave the same each time where they left the same twice."""
+    """Whether statements, or values in them, leave the same each time if they have left the same twice."""
     return not any(VOLATILE.search(_FINE_DEFAULTS.sub(" ", text)) for text in statements)
 
 
@@ -151,7 +135,7 @@ def read_contents(connection: Connection, schema: str, *, put_back: bool = False
     Args:
         connection: to its database.
         schema: the schema.
-        put_back: the rows are not setup's own; else the counters of setup's session must have been sent.
+        put_back: the rows were restored; otherwise the counters of setup's session must have been sent.
 
     Raises:
         ConnectionLost: the server refused.
@@ -165,25 +149,25 @@ def read_contents(connection: Connection, schema: str, *, put_back: bool = False
     ((functions,),) = asked(connection, _FUNCTIONS.format(schema=literal))
     tables, sequences, likeness = [], [], []
     for name, kind, oid, written, columns, state, inserted in relations:
-        told: Row = ()
+        details: Row = ()
         if kind == "r":
             ((count, digest),) = asked(connection, _ROWS.format(name=written))
             if count != inserted and not put_back:
                 return SetupContents(obstacle="rows that are gone")
             if count != "0" and not columns:
                 return SetupContents(obstacle="rows without a column")
-            told = (count, digest)
+            details = (count, digest)
             tables.append(Table(str(oid), str(written), columns or "", count != "0"))
         elif kind == "S":
             ((value, called),) = asked(connection, _VALUE.format(name=written))
-            told = (value, called)
+            details = (value, called)
             sequences.append(SequenceState(str(written), str(value), called == "true"))
-        likeness.append((name, kind, columns, state, *told))
+        likeness.append((name, kind, columns, state, *details))
     return SetupContents(tuple(tables), tuple(sequences), references, tuple(likeness), functions=functions == "true")
 
 
 def asked(connection: Connection, query: str) -> list[Row]:
-    """Ask for rows.
+    """Return the rows of a query.
 
     Raises:
         ConnectionLost: the server refused.

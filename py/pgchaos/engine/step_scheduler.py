@@ -1,4 +1,4 @@
-"""Has the sessions of a run go on one step at a time, in an order that somebody else decides."""
+"""Lets the sessions of a run continue one step at a time, in the order of a scheduler."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pgchaos.schedule.scheduler import Blocked, Scheduler
 from pgchaos.schedule.step_points import StepPoint
 
 _LOOKED = 0.03
-"""Seconds after which a backend has looked for a deadlock that shall do so after 1 ms (session_connection.py)."""
+"""Seconds after which a backend with a deadlock_timeout of 1 ms has looked for a deadlock (session_connection.py)."""
 _LATE = 10
-"""How often that is waited for on a machine that is too busy to keep to time."""
+"""How often that wait is repeated on a busy machine."""
 _REST = 0.02
-"""Seconds between looks at a run in which all who are left are blocked, and a time-out of the server's may end that."""
+"""Seconds between snapshots when all sessions are blocked, and a timeout of the server may end that."""
 
 
 class StepScheduler:
-    """Lets the sessions of a coordinator go on; `after_step` is called when a step is done, or known to be blocked."""
+    """Releases the steps of a coordinator; `after_step` is called when a step has ended, or is blocked."""
 
     def __init__(
         self,
@@ -34,69 +34,69 @@ class StepScheduler:
     ) -> None:
         self._coordinator, self._order, self._poll_locks, self._after_step = coordinator, order, poll_locks, after_step
         self._place = place
-        self._last: _Opened | None = None
+        self._last: _ReleasedStep | None = None
         self.launched: list[Launch] = []
-        """The steps in the order in which they went."""
+        """The steps in the order of their release."""
 
     async def conduct(self, seconds: float) -> bool:
-        """Go on until all sessions have ended or the run is stopped."""
+        """Continue until all sessions have ended or the run is stopped; False if the time is over before."""
         deadline = time.monotonic() + seconds
         coordinator = self._coordinator
         if self._after_step is None:
-            coordinator.go_on = self._go_on
+            coordinator.release_next = self._release_next
         while await coordinator.settle(self._poll_locks, deadline):
             last = self._last
             if last is not None:
                 last.note_wait(coordinator)
-                if last.be_deadlock_victim and last.gate.actor in coordinator.blocked:
-                    # it has closed no circle; its own look for one must be over before the next step can close one
+                if last.be_deadlock_victim and last.point.actor in coordinator.blocked:
+                    # there is no deadlock yet; its backend must have looked for one before the next step can cause one
                     await self._let_poll()
                 if self._after_step is not None:
                     await self._after_step()
             if coordinator.stop.is_set() or coordinator.all_ended:
                 return True
-            found = self._order.next(coordinator.gates, coordinator.ended)
+            found = self._order.next(coordinator.ready_steps, coordinator.ended)
             if isinstance(found, StepPoint):
-                self._open(found)
+                self._release(found)
             else:
                 self._last = None
                 self._is_over(found)
                 if time.monotonic() > deadline:
-                    # a program that does nothing may be all that is left
+                    # the only remaining session may be a program that does nothing
                     return False
-                await coordinator.await_news(min(_REST, max(0.0, deadline - time.monotonic())))
+                await coordinator.wait_for_change(min(_REST, max(0.0, deadline - time.monotonic())))
         return False
 
     async def _let_poll(self) -> None:
-        """Wait until a backend has looked for a deadlock: longer where this task, too, is late to be woken."""
+        """Wait until a backend has looked for a deadlock: longer if this task, too, is woken late."""
         for _ in range(_LATE):
             began = time.monotonic()
             if await sleep(_LOOKED, self._coordinator.stop) or time.monotonic() - began < 2 * _LOOKED:
                 return
 
-    def _go_on(self) -> bool:
-        """Begin the next step at once, where all stand before one, at a wait or at their end."""
+    def _release_next(self) -> bool:
+        """Release the next step at once, if all sessions are before a step, at a wait or ended."""
         coordinator = self._coordinator
         if coordinator.stop.is_set():
             return False
-        found = self._order.next(coordinator.gates, coordinator.ended)
+        found = self._order.next(coordinator.ready_steps, coordinator.ended)
         if not isinstance(found, StepPoint):
             return False
         if self._last is not None:
             self._last.note_wait(coordinator)
-        self._open(found)
+        self._release(found)
         return True
 
-    def _open(self, gate: StepPoint) -> None:
-        launch = Launch(gate.actor.session, gate.actor.worker, gate.step, gate.iteration)
+    def _release(self, point: StepPoint) -> None:
+        launch = Launch(point.actor.session, point.actor.worker, point.step, point.iteration)
         self.launched.append(launch)
-        # who closes a circle shall be the one whom the server's deadlock detector finds, and soon
-        be_deadlock_victim = self._coordinator.is_waited_for(gate.actor)
-        self._coordinator.open(gate, be_deadlock_victim=be_deadlock_victim)
-        self._last = _Opened(gate, launch, be_deadlock_victim)
+        # the session that causes a deadlock should be its victim, soon
+        be_deadlock_victim = self._coordinator.is_waited_for(point.actor)
+        self._coordinator.release(point, be_deadlock_victim=be_deadlock_victim)
+        self._last = _ReleasedStep(point, launch, be_deadlock_victim)
 
     def _is_over(self, found: Blocked | None) -> None:
-        """Stop the run where it cannot go on: unless a time-out of the server's, or a cancel, may end a wait."""
+        """Stop the run if it cannot continue, unless a timeout of the server or a cancel may end a wait."""
         if not self._coordinator.no_lock_timeouts:
             return
         failure = self._overdue(found.step) if found is not None else self._coordinator.find_end()
@@ -111,19 +111,19 @@ class StepScheduler:
         return Failure(
             "error",
             (),
-            f"{text} for {self._coordinator.locks} that {self._coordinator.whom(actor)} holds",
+            f"{text} for {self._coordinator.locks} that {self._coordinator.blockers_of(actor)} holds",
             self._place,
             session=str(actor),
         )
 
 
-class _Opened:
-    """A step that was just begun."""
+class _ReleasedStep:
+    """The step that was released last."""
 
-    def __init__(self, gate: StepPoint, launch: Launch, be_deadlock_victim: bool) -> None:
-        self.gate, self._launch, self.be_deadlock_victim = gate, launch, be_deadlock_victim
+    def __init__(self, point: StepPoint, launch: Launch, be_deadlock_victim: bool) -> None:
+        self.point, self._launch, self.be_deadlock_victim = point, launch, be_deadlock_victim
 
     def note_wait(self, coordinator: SteppedCoordinator) -> None:
-        """Note whether it waits."""
-        if self.gate.actor in coordinator.blocked:
-            self._launch.waited_on = coordinator.whom(self.gate.actor)
+        """Record what blocks it, if it is blocked."""
+        if self.point.actor in coordinator.blocked:
+            self._launch.waited_on = coordinator.blockers_of(self.point.actor)

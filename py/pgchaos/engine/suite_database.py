@@ -1,4 +1,4 @@
-"""The one database of plain pgTAP files that build on each other: what a file commits is there for the next."""
+"""The shared database of plain pgTAP files that build on each other: each sees what earlier ones have committed."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Sequence
 from pgchaos.engine import leaks
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.created import Created, Thing
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.server import Sandbox
 from pgchaos.stop import Stop
 
 _LIMIT = 5.0
-"""Seconds to connect in."""
+"""Seconds to connect within."""
 
 
 class SuiteDatabase:
-    """A database that several files use, one after the other; what they leave on the server goes after the last."""
+    """A database that several files use in turn; what they leave on the server is removed after the last."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.created = None if sandbox.ours else Created()
         self.files = 0
-        """How many have run so far."""
+        """The number of files that have run."""
         self._before: Sequence[Thing] = ()
         self._sources: list[str] = []
 
-    def took(self, source: str, before: Sequence[Thing]) -> None:
-        """Take note of a file that has run, with what `leaks.SHARED` said before."""
+    def add_file(self, source: str, before: Sequence[Thing]) -> None:
+        """Record a file that has run, with the result of `leaks.SHARED` before it."""
         if not self.files:
             self._before = before
         self.files += 1
@@ -37,14 +37,14 @@ class SuiteDatabase:
         """Remove what the files left on the whole server, such as roles; return what could not be removed, and why."""
         if not self.files:
             return []
-        whose = leaks.Whose("\n".join(self._sources), self.created, before=self._before)
+        ownership = leaks.Ownership("\n".join(self._sources), self.created, before=self._before)
         stop = Stop()
         try:
-            connection = alone(Connection.open(self.sandbox.conninfo, stop, seconds=_LIMIT))
-            # one that is late is late for all that is asked
+            connection = run_sync(Connection.open(self.sandbox.conninfo, stop, seconds=_LIMIT))
+            # do not wait for a server that is late
             connection.ends_when_late = True
             try:
-                return leaks.left(leaks.remove_new(connection, whose))
+                return leaks.left(leaks.remove_new(connection, ownership))
             finally:
                 connection.close()
         except ConnectionLost as refused:

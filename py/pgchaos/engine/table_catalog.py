@@ -1,7 +1,7 @@
-"""What the server knows of the tables of a scenario: which columns an oracle leaves out, and what they hold at the end.
+"""Reads the tables of a scenario for an oracle: which columns it ignores, and the rows at the end.
 
-Left out are columns whose default is an identity, a sequence, or calls now(), random() or the like; and those that
-refer to a column left out by a foreign key.
+It ignores columns with an identity, or a default of a sequence, now(), random() or the like; and columns that refer to
+an ignored column by a foreign key.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pgchaos.engine.answer import Answer, Row
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.error_messages import error_failure, plain_failure
-from pgchaos.engine.interpreter import Interpreter, Wrong
+from pgchaos.engine.interpreter import Interpreter, Rejected
 from pgchaos.language.model import Section
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Item, Meta, Statement
@@ -24,12 +24,12 @@ from pgchaos.results import Failure
 from pgchaos.schedule.wait_rules import in_force
 
 TRANSIENT = frozenset({26, 27, 28, 29, 2970, 3220, 5038, 5069})
-"""OIDs of types (pg_type.dat) whose values are the server's own: oid, tid, xid, cid, txid_snapshot, pg_lsn,
+"""OIDs of types (pg_type.dat) whose values the server generates: oid, tid, xid, cid, txid_snapshot, pg_lsn,
 pg_snapshot, xid8."""
 
 _HURRIED = 2.0
 _PATIENCE = 30.0
-"""Seconds for the state; its locks have less."""
+"""Seconds to read the state; lock waits have less."""
 _BEGIN = """BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET LOCAL lock_timeout = '5s'; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL search_path = {};
 SELECT extract(epoch FROM pg_catalog.clock_timestamp());
@@ -64,38 +64,33 @@ Column = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is left out of what is compared.
+    """What an oracle ignores in its comparison."""
 
-    Args:
-        left_out: columns of tables.
-        drawn: the names of these.
-        window: the time that the run took.
-    """
-
-    left_out: frozenset[Column]
-    drawn: frozenset[str]
-    window: Window
+    left_out: frozenset[Column]  # columns of tables
+    drawn: frozenset[str]  # the names of these columns
+    window: Window  # the time of the run
 
 
 @dataclass(slots=True)
 class _Table:
-    """A table as the catalog tells of it; of each column its name, type, and place in the primary key."""
+    """A table by the catalog."""
 
-    said: str
-    shown: str
+    quoted: str  # its qualified name in SQL
+    shown: str  # its name in messages
     partitioned: bool
+    # number, name, type, and position in the primary key
     columns: list[tuple[int, str, int, int]] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)  # of the columns, in SQL
 
 
 class Catalog:
-    """Reads facts and state of one run over one link.
+    """Reads the facts and the state of one run on one connection.
 
     Args:
-        connection: to the scenario's database, in no transaction.
-        schema: that is the scenario's own; '' for all of the database.
+        connection: to the scenario's database, outside a transaction.
+        schema: of the scenario; '' for the whole database.
         variables: of the matrix.
-        hurried: the run was cut short, perhaps by a server that answers nothing any more.
+        hurried: the run was stopped, perhaps because the server does not answer.
     """
 
     def __init__(
@@ -105,20 +100,20 @@ class Catalog:
         self._until = time.monotonic() + (_HURRIED if hurried else _PATIENCE)
 
     def clock(self) -> float:
-        """Ask the server for its time, in seconds since the epoch; 0 where it does not answer."""
+        """Return the server's time in seconds since the epoch; 0 if it does not answer."""
         answer = self._connection.ask("SELECT extract(epoch FROM pg_catalog.clock_timestamp())", deadline=self._until)
         return 0.0 if answer.error is not None else float(_cell(next(answer.results[0].rows())))
 
     def read(self, start: float, elapsed: float, sections: Sequence[Section]) -> tuple[Facts, State] | Failure:
-        """Read all that the oracle asks the server for.
+        """Read what the oracle needs from the server.
 
         Args:
             start: when the run began, by the server's clock.
             elapsed: seconds since then, by ours.
-            sections: the `state` sections of the scenario; where there are none, all of its tables are read.
+            sections: the `state` sections of the scenario; without them, all of its tables are read.
 
         Returns:
-            What is left out and what the tables hold; or what went wrong.
+            The ignored columns and the contents of the tables; or a failure.
         """
         schema = _literal(self._schema)
         path = f"{self._schema}, public" if self._schema else '"$user", public'
@@ -163,13 +158,13 @@ class Catalog:
         try:
             if isinstance(item, Meta):
                 reader.meta(item)
-        except Wrong as wrong:
+        except Rejected as wrong:
             return plain_failure(str(wrong), item.place, "state")
         if not isinstance(item, Statement) or not reader.branches.active():
             return None
         try:
             texts = reader.texts(item)
-        except Wrong as wrong:
+        except Rejected as wrong:
             return plain_failure(str(wrong), wrong.place, "state")
         for text in texts:
             answer = self._ask(text)
@@ -183,7 +178,7 @@ class Catalog:
 
 
 def _new_name(place: Place, state: State) -> str:
-    # several queries may stand in one line
+    # a line may have several queries
     name, number = f"state query in line {place.line}", 2
     while name in state:
         name, number = f"state query {number} in line {place.line}", number + 1
@@ -192,7 +187,7 @@ def _new_name(place: Place, state: State) -> str:
 
 def _select(table: _Table) -> str:
     only = "" if table.partitioned else "ONLY "
-    return f"SELECT {', '.join(table.names)} FROM {only}{table.said}"
+    return f"SELECT {', '.join(table.names)} FROM {only}{table.quoted}"
 
 
 def _table(oid: int, table: _Table, rows: Sequence[Row], facts: Facts) -> Table:
@@ -215,13 +210,13 @@ def _without_times(row: Row, types: Sequence[int], window: Window) -> Row:
 
 
 def _sort_out(columns: Sequence[Row], references: Sequence[Row]) -> tuple[frozenset[Column], dict[int, _Table]]:
-    """Tell which columns are left out, and what tables there are to read."""
+    """Return the ignored columns, and the tables to read."""
     left_out: set[Column] = set()
     tables: dict[int, _Table] = {}
-    for oid, number, name, type_, said, shown, partitioned, whole, identity, default, place, quoted in columns:
+    for oid, number, name, type_, table_name, shown, partitioned, whole, identity, default, place, quoted in columns:
         key = int(oid or 0)
         if whole == "t":
-            table = tables.setdefault(key, _Table(said or "", shown or "", partitioned == "t"))
+            table = tables.setdefault(key, _Table(table_name or "", shown or "", partitioned == "t"))
             if number is not None:
                 table.columns.append((int(number), name or "", int(type_ or 0), int(place or 0)))
                 table.names.append(quoted or "")

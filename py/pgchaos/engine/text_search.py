@@ -1,4 +1,4 @@
-"""Searches the statements of a scenario, with those of included files, and what is sent for them."""
+"""Searches for patterns in the statements of a scenario, with those of included files, and in queries."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Collection
 
 from pgchaos.language.model import Scenario, cached_on_scenario
 
-_BETWEEN = "\n;\n"  # between two statements: a match does not reach beyond the end of one
+_BETWEEN = "\n;\n"  # between two statements: a match does not span both
 
 
 def mentions(scenario: Scenario, words: re.Pattern[str]) -> bool:
     """Whether a statement of a scenario matches a pattern."""
-    # a search runs one scenario thousands of times, and each run asks for ten patterns
+    # cached: a search runs a scenario thousands of times, and each run searches for ten patterns
     found = scenario.cache.get(words)
     if found is None:
         found = scenario.cache[words] = words.search(_text(scenario)) is not None
@@ -20,15 +20,15 @@ def mentions(scenario: Scenario, words: re.Pattern[str]) -> bool:
 
 
 def holds(query: str, pattern: re.Pattern[str], words: Collection[str]) -> bool:
-    """Whether what is sent matches a pattern.
+    """Whether a query matches a pattern.
 
     Args:
-        query: that is sent.
+        query: to search in.
         pattern: that ignores case.
-        words: in lower case; each match contains one of them. To look for them first takes a tenth of the time.
+        words: in lower case; each match contains one of them. Searching for them first takes a tenth of the time.
     """
     folded = query.casefold()
-    for word in words:  # each statement is asked several times, and a generator takes as long as the search
+    for word in words:  # hot: a generator would take as long as the search
         if word in folded:
             return pattern.search(query) is not None
     return False

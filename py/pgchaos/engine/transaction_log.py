@@ -1,4 +1,4 @@
-"""Keeps what each transaction of a run was told, for an oracle. A run without an oracle has none of this."""
+"""Records what each transaction of a run sent and received, for an oracle."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from pgchaos.schedule.programs import owner_of
 from pgchaos.schedule.wait_rules import Actor
 
 _OUT = frozenset({"40001", "40P01"})
-"""serialization_failure and deadlock_detected: who got one is in no serial order (DESIGN.md, Search)."""
+"""serialization_failure and deadlock_detected: a transaction with one is in no serial order."""
 
 
 @dataclass(slots=True)
-class _Said:
+class _Exchange:
     """One statement that was sent, and its answer."""
 
-    number: int
-    local: bool
+    number: int  # of the statement or transaction in its session
+    local: bool  # it concerns its session only, and is in no block
     text: str
     record: Record
     answer: Answer
@@ -44,59 +44,54 @@ class _Said:
 
 @dataclass(slots=True)
 class _Ended:
-    """A transaction that has ended: what it said, and how it ended; no row where it never did."""
+    """A transaction, at the end of it or of the run."""
 
     actor: Actor
-    said: list[_Said]
-    row: Transaction | None
+    exchanges: list[_Exchange]
+    row: Transaction | None  # its outcome; None if it did not end
 
     @property
     def position(self) -> Position:
-        return self.said[0].record.iteration, self.said[0].number
+        return self.exchanges[0].record.iteration, self.exchanges[0].number
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What the sessions of a run changed; None where that is not known.
+    """What the sessions of a run changed; None if unknown."""
 
-    Args:
-        compared: what the oracle compares.
-        tables: any table.
-    """
-
-    compared: bool | None = None
-    tables: bool | None = None
+    compared: bool | None = None  # what the oracle compares
+    tables: bool | None = None  # any table
 
 
 class TransactionLog:
-    """What the transactions of one run were told.
+    """What the transactions of one run sent and received.
 
     Args:
-        sessions: of the scenario that is run.
-        left_out: the transactions that this run goes without.
+        sessions: of the scenario.
+        left_out: the transactions that this run omits.
     """
 
     def __init__(self, sessions: Iterable[Session], left_out: frozenset[TxnId] = frozenset()) -> None:
         self._numbers = {key: number for session in sessions for key, number in statement_numbers(session).items()}
         self._left_out = left_out
-        self._open: dict[Actor, list[_Said]] = {}
+        self._open: dict[Actor, list[_Exchange]] = {}
         self._ended: list[_Ended] = []
         self.start = self.began = 0.0
-        """When setup began, by the clock of the server, in seconds since the epoch."""
+        """When setup began, by the server's clock (seconds since the epoch) and by ours."""
         self.outcome: Outcome | None = None
-        """What the run came to; None where it did not come to its end."""
+        """The outcome of the run; None if it was not completed."""
         self.failure: Failure | None = None
-        """Why there is no outcome, where it is not the run itself that failed."""
+        """Why there is no outcome, unless the run itself failed."""
         self.reads_state = False
-        """Whether it shall be found out what the sessions change."""
+        """Whether to read the state before the sessions too, to find what they change."""
         self.before: tuple[State, State] | None = None
-        """What is compared, and what all tables hold, before the sessions; None where nobody looked."""
+        """What is compared, and all tables, before the sessions; None if not read."""
         self.changed = Changed()
         self.cut_short = False
-        """The sessions were stopped before their end: the outcome is that of a part."""
+        """The sessions were stopped: the outcome is that of a part."""
 
     def leaves_out(self, actor: Actor, iteration: int, item: Statement) -> bool:
-        """Say whether a transaction that this run goes without begins with a statement."""
+        """Whether a transaction that this run omits begins with a statement."""
         return (
             bool(self._left_out)
             and (actor, (iteration, self._numbers[id(item)])) in self._left_out
@@ -104,37 +99,37 @@ class TransactionLog:
         )
 
     def receive(self, actor: Actor, item: Statement, text: str, record: Record, answer: Answer) -> None:
-        """Take the answer to a statement."""
+        """Add a statement and its answer."""
         self.receive_step(actor, self._numbers[id(item)], is_local(item), text, record, answer)
 
     def receive_step(self, actor: Actor, number: int, local: bool, text: str, record: Record, answer: Answer) -> None:
-        """Take the answer to a request of a program.
+        """Add a request of a program and its answer.
 
         Args:
-            actor: its connection.
+            actor: the connection.
             number: of its transaction among those of the worker.
-            local: it concerns its session only, and stands in no block.
+            local: it concerns its session only, and is in no block.
             text: that was sent.
-            record: of it.
-            answer: to it.
+            record: of the request.
+            answer: of the server.
         """
-        self._open.setdefault(actor, []).append(_Said(number, local, text, record, answer))
+        self._open.setdefault(actor, []).append(_Exchange(number, local, text, record, answer))
 
     def end(self, actor: Actor, row: Transaction) -> None:
-        """Take the end of a transaction."""
-        said = self._open.pop(actor, [])
-        if said and not (not row.block and all(one.local for one in said)):
-            self._ended.append(_Ended(owner_of(actor), said, row))
+        """Add the end of a transaction."""
+        exchanges = self._open.pop(actor, [])
+        if exchanges and (row.block or not all(one.local for one in exchanges)):
+            self._ended.append(_Ended(owner_of(actor), exchanges, row))
 
     def close(self, facts: Facts, state: State) -> None:
-        """Make the outcome, now that the run is over and has left a state behind."""
-        self._ended += [_Ended(owner_of(actor), said, None) for actor, said in self._open.items()]
+        """Compute the outcome from the state after the run."""
+        self._ended += [_Ended(owner_of(actor), exchanges, None) for actor, exchanges in self._open.items()]
         last: dict[TxnId, _Ended] = {}
         for ended in self._ended:
             name = ended.actor, ended.position
             before = last.pop(name, None)
             if before is not None and (why := _cannot_follow(before, ended)):
-                place = ended.said[0].record.place
+                place = ended.exchanges[0].record.place
                 self.failure = Failure("error", (), f"oracle: not judged: {why}", place, session=str(ended.actor))
                 return
             last[name] = ended
@@ -142,7 +137,7 @@ class TransactionLog:
 
 
 def _cannot_follow(before: _Ended, ended: _Ended) -> str:
-    """Say why two transactions that began with the same statement are not two attempts of one."""
+    """Return why two transactions that began with the same statement are not two attempts of one; otherwise ''."""
     if before.row is None or ended.row is None or before.row.attempt == ended.row.attempt:
         return "one step made several transactions, which no serial order can take apart"
     if before.row.outcome == "unknown":
@@ -151,7 +146,7 @@ def _cannot_follow(before: _Ended, ended: _Ended) -> str:
 
 
 def _unit(ended: _Ended, facts: Facts) -> OracleTransaction:
-    statements = tuple(_statement_result(said, facts) for said in ended.said)
+    statements = tuple(_statement_result(exchange, facts) for exchange in ended.exchanges)
     row = ended.row
     failed = row is not None and (row.outcome == "unknown" or row.sqlstate != SUCCESS)
     return OracleTransaction(ended.actor, ended.position, _fate(row), statements, failed)
@@ -163,15 +158,15 @@ def _fate(row: Transaction | None) -> Fate:
     return "committed" if row.outcome == "committed" else "other"
 
 
-def _statement_result(said: _Said, facts: Facts) -> StatementResult:
-    record, answer = said.record, said.answer
-    results = tuple(_got(answer.results, said.text, facts))
+def _statement_result(exchange: _Exchange, facts: Facts) -> StatementResult:
+    record, answer = exchange.record, exchange.answer
+    results = tuple(_outputs(answer.results, exchange.text, facts))
     if answer.copied:
         results += (StatementOutput("", ("",), tuple(sorted((line,) for line in answer.copied))),)
-    return StatementResult(said.number, record.sqlstate or SUCCESS, results, record.place, record.statement)
+    return StatementResult(exchange.number, record.sqlstate or SUCCESS, results, record.place, record.statement)
 
 
-def _got(results: list[Result], text: str, facts: Facts) -> Iterator[StatementOutput]:
+def _outputs(results: list[Result], text: str, facts: Facts) -> Iterator[StatementOutput]:
     parsed = parse_statements(text)
     for number, result in enumerate(results):
         as_written = parsed[number] if len(parsed) >= len(results) else ParsedStatement(False, None, ())
@@ -188,7 +183,7 @@ def _got(results: list[Result], text: str, facts: Facts) -> Iterator[StatementOu
 
 def _leaves_out(result: Result, column: int, as_written: ParsedStatement, facts: Facts) -> bool:
     table, number = result.origin(column)
-    # system columns are of these types
+    # TRANSIENT: system columns have these types
     if (table, number) in facts.left_out or result.types()[column] in TRANSIENT:
         return True
     return table == 0 and as_written.changes(column, result.width, facts.drawn)

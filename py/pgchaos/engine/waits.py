@@ -1,4 +1,4 @@
-"""What tasks wait for: a socket, a time, a stop, news of each other, and their turn."""
+"""What a task can wait for: a descriptor, a deadline, a stop, a change made by another task, a mutex."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Protocol
 from pgchaos.stop import Stop
 
 
-class Why(Enum):
-    """Why a task goes on."""
+class WakeReason(Enum):
+    """Why a task was resumed."""
 
     READY = "ready"
-    """What it waited for has come."""
+    """The descriptor is ready, or another task woke it."""
     LATE = "late"
-    """The time was over."""
+    """The deadline has passed."""
     STOPPED = "stopped"
-    """The stop was set that it heeds."""
+    """The stop of the wait was set."""
 
 
-READY, LATE, STOPPED = Why.READY, Why.LATE, Why.STOPPED
+READY, LATE, STOPPED = WakeReason.READY, WakeReason.LATE, WakeReason.STOPPED
 
 _AT_ONCE = 0.00005
-"""Seconds that a look for an answer lasts before the thread sleeps."""
-AT_WORK: set[object] = set()
-"""Who waits for answers: loops of this process, coroutines that `alone` runs, and a child that makes runs beside it."""
+"""Seconds to poll for an answer before the thread sleeps."""
+ACTIVE_LOOPS: set[object] = set()
+"""What waits for answers: loops of this process, coroutines under `run_sync`, and a child that makes runs."""
 
 
 class Waiting(Protocol):
@@ -36,12 +36,12 @@ class Waiting(Protocol):
 
     wait: Wait | None
 
-    def wake(self, why: Why) -> None:
-        """Have it go on."""
+    def wake(self, why: WakeReason) -> None:
+        """Resume it."""
 
 
 class Wait:
-    """What a task waits for: a descriptor, or that somebody wakes it; a limit of time, and a stop.
+    """One wait of a task: for a descriptor or a call of `wake`, until a deadline or a stop.
 
     Args:
         fd: to be polled, or -1.
@@ -57,16 +57,16 @@ class Wait:
         self.task: Waiting | None = None
         self._poll: tuple[Stop | None, int, select.poll] | None = None
 
-    def __await__(self) -> Generator[Wait, Why, Why]:
-        """Wait, and tell why that is over."""
+    def __await__(self) -> Generator[Wait, WakeReason, WakeReason]:
+        """Wait, and return why the wait ended."""
         return (yield self)
 
     def wake(self) -> None:
-        """Have the task go on that waits so."""
+        """Resume the task that is in this wait."""
         if self.task is not None and self.task.wait is self:
             self.task.wake(READY)
 
-    def block(self) -> Why:
+    def block(self) -> WakeReason:
         """Wait without a loop."""
         if self.stop is not None and self.stop.is_set():
             return STOPPED
@@ -89,18 +89,18 @@ class Wait:
 
 
 def ready_at_once(poll: select.poll) -> list[tuple[int, int]]:
-    """Look for what comes within some microseconds, without sleeping.
+    """Poll for some microseconds without sleeping.
 
-    A local server answers a short statement within 20 to 50 µs. On a processor that rests it takes as long again until
-    a thread that sleeps in poll runs on. Where several are at work, the processors are left to them and to the server.
+    A local server answers a short statement within 20 to 50 µs. On an idle processor it takes as long again until a
+    thread that sleeps in poll is scheduled. With several active loops, the processors are left to them and the server.
 
     Args:
         poll: in which the descriptors are registered.
 
     Returns:
-        Those that are ready, with their events; none where nothing came.
+        Those that are ready, with their events.
     """
-    if len(AT_WORK) > 1:
+    if len(ACTIVE_LOOPS) > 1:
         return []
     end = time.perf_counter() + _AT_ONCE
     while not (ready := poll.poll(0)) and time.perf_counter() < end:
@@ -116,29 +116,29 @@ async def sleep(seconds: float, stop: Stop | None = None) -> bool:
         stop: that ends it.
 
     Returns:
-        True where that was set.
+        Whether the stop was set.
     """
     return await Wait(until=time.monotonic() + seconds, stop=stop) is STOPPED
 
 
 def has_ended(descriptor: int) -> bool:
-    """Say whether the other end of a connection has closed it, or broken it off."""
+    """Whether the peer of a connection has closed or reset it."""
     ends = select.POLLHUP | select.POLLERR | select.POLLNVAL | getattr(select, "POLLRDHUP", select.POLLHUP)
     poll = select.poll()
     poll.register(descriptor, ends)
     return bool(poll.poll(0))
 
 
-class News:
-    """Wakes all who wait for a change."""
+class Condition:
+    """A condition variable for the tasks of one loop: `notify` wakes all that wait, later waits begin anew."""
 
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
         self._waiting: list[Wait] = []
 
-    async def wait(self, until: float | None = None, stop: Stop | None = None) -> Why:
-        """Wait for the next change.
+    async def wait(self, until: float | None = None, stop: Stop | None = None) -> WakeReason:
+        """Wait for the next `notify`.
 
         Args:
             until: on `time.monotonic()`, or None.
@@ -152,27 +152,27 @@ class News:
         return why
 
     def notify(self) -> None:
-        """Say that something has changed."""
+        """Wake all tasks that wait."""
         waiting, self._waiting = self._waiting, []
         for wait in waiting:
             wait.wake()
 
 
 class Mutex:
-    """Lets one task at a time go on."""
+    """A lock between tasks of one loop."""
 
     def __init__(self) -> None:
         self.held = False
-        self._free = News()
+        self._free = Condition()
 
     async def acquire(self, stop: Stop | None = None) -> bool:
-        """Wait until nobody else is in it.
+        """Wait until it is free, and take it.
 
         Args:
-            stop: that ends the wait.
+            stop: ends the wait.
 
         Returns:
-            False where that was set.
+            False if the stop was set.
         """
         while self.held:
             if await self._free.wait(stop=stop) is STOPPED and self.held:
@@ -181,16 +181,16 @@ class Mutex:
         return True
 
     async def __aenter__(self) -> None:
-        """Wait until nobody else is in it."""
+        """Acquire it."""
         await self.acquire()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let the next one in."""
+        """Release it."""
         self.release()
 
     def release(self) -> None:
-        """Let the next one in."""
+        """Let another task acquire it."""
         self.held = False
         self._free.notify()

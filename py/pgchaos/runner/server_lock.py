@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pgchaos.engine.connection import Connection, ConnectionLost
-from pgchaos.engine.loop import alone as run_alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.server.conninfo import NO_TIMEOUTS, for_version, with_settings
 from pgchaos.server.health import ServerHealth
 from pgchaos.stop import Stop
@@ -77,7 +77,7 @@ class ServerLock:
         try:
             if self._connection is None or not self._connection.alive:
                 self._disconnect()
-                self._connection = run_alone(Connection.open(self._conninfo, self._stop, seconds=_ANSWER_LIMIT))
+                self._connection = run_sync(Connection.open(self._conninfo, self._stop, seconds=_ANSWER_LIMIT))
         except ConnectionLost:
             return True
         self._connection.ends_when_late = seconds < math.inf

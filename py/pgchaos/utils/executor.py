@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from random import Random
@@ -72,8 +71,7 @@ class ChaosExecutor(ThreadPoolExecutor):
             The names of the functions that still run.
         """
         self.shutdown(wait=False, cancel_futures=True)
-        end = time.monotonic() + limit
-        left = wait(self._submitted, max(0.0, end - time.monotonic())).not_done
+        left = wait(self._submitted, limit).not_done
         return sorted(name for future, name in self._submitted.items() if future in left)
 
     def unread_errors(self) -> list[str]:

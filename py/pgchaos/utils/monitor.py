@@ -35,7 +35,7 @@ _BLOCKED = "SELECT pg_catalog.cardinality(pg_catalog.pg_blocking_pids(%s)) > 0 A
 
 
 class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
-    """Lists transactions and locks of the other sessions of a database. Their locks do not block it.
+    """Lists transactions and locks of the other sessions of a database. No lock of these sessions blocks it.
 
     `monitor["transactions"]()` and `monitor["locks"]()` are the methods of these names.
 

@@ -134,7 +134,7 @@ def _compared(name: str, before: _State, now: _State, ordered: bool) -> tuple[bo
 
 
 def _without_order(before: _Rows, now: _Rows) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """The rows that only one has; compared by repr(), as values may be unhashable, or NaN, which equals nothing."""
+    """List the rows that only one has, compared by repr(): values may be unhashable, or NaN, which equals nothing."""
     return _only(before, Counter(map(repr, now))), _only(now, Counter(map(repr, before)))
 
 

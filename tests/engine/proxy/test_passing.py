@@ -23,7 +23,7 @@ from pgchaos.engine.proxy.proxy import Proxy
 from pgchaos.engine.proxy.requests import Request
 from pgchaos.engine.proxy.tracker import Outcome
 from pgchaos.engine.proxy.upstream import ServerOpener
-from pgchaos.engine.waits import News
+from pgchaos.engine.waits import Condition
 from pgchaos.server import ServerSettings, open_server
 from pgchaos.stop import Stop
 from tests.conftest import ForeignServer
@@ -297,7 +297,7 @@ def test_a_request_is_held_until_the_observer_lets_it_go(open_proxy: OpenProxy) 
     class Turns(Log):
         def __init__(self) -> None:
             super().__init__()
-            self.news = News()
+            self.news = Condition()
 
         async def before_request(self, connection: ClientConnection, request: Request) -> None:
             while not connection.ended and request.sql == "SELECT 'held'":
@@ -328,7 +328,7 @@ class Holds(Log):
 
     def __init__(self, word: str) -> None:
         super().__init__()
-        self.word, self.news, self.holds = word, News(), threading.Event()
+        self.word, self.news, self.holds = word, Condition(), threading.Event()
 
     async def before_request(self, connection: ClientConnection, request: Request) -> None:  # noqa: ARG002  # one has it
         if self.word in request.sql:

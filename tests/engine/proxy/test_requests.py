@@ -167,7 +167,7 @@ def test_an_error_ends_a_replication_stream(severity: str) -> None:
     wire.server(message(b"W", b"\0\0\0"))
     assert wire.server(error_message("58P01", "segment has been removed", severity)) == []
     if severity == "FATAL":
-        assert wire.tracker.farewell is not None
+        assert wire.tracker.fatal_error is not None
         return
     assert wire.server(READY) == []
     wire.client(QUERY)

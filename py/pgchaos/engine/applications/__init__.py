@@ -1,1 +1,1 @@
-"""Programs as sessions: their processes, their connections through the proxy, and what of it is a step."""
+"""Programs as sessions: their processes, their connections through the proxy, and their requests as steps."""

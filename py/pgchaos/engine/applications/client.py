@@ -1,4 +1,4 @@
-"""What a program is to the run that plays it: something that starts, ends, and can be looked at."""
+"""The interface between a run and a program: a process or a function of a test."""
 
 from __future__ import annotations
 
@@ -13,28 +13,23 @@ from pgchaos.stop import Stop
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """How a program connects.
+    """How a program connects."""
 
-    Args:
-        url: a connection URI.
-        variables: of libpq, by name; DATABASE_URL among them.
-    """
-
-    url: str
-    variables: Mapping[str, str]
+    url: str  # a connection URI
+    variables: Mapping[str, str]  # libpq's environment variables, and DATABASE_URL
 
 
 class RunningProgram(Protocol):
-    """A program that was started."""
+    """A running program."""
 
     probe: ActivityProbe
 
     async def ends(self, stop: Stop) -> bool:
-        """Wait for its end; False where the stop was set first."""
+        """Wait until it has ended; False if the stop was set first."""
         ...
 
     async def finish(self) -> Failure | None:
-        """End it, where it still runs, and say what is wrong with how it ended by itself."""
+        """End it if it still runs; return a failure if it ended by itself with an error."""
         ...
 
 
@@ -47,7 +42,7 @@ class Launcher(Protocol):
         """Start it.
 
         Args:
-            address: at which it finds the server.
+            address: of the server.
             iteration: from 1.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The coordinators of runs with programs: their requests stand before each step, as statements of sessions do."""
+"""The coordinators of runs with programs, whose requests are steps like the statements of sessions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 from pgchaos.engine.coordinator import Coordinator, Halted
 from pgchaos.engine.session_log import SessionLog
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
-from pgchaos.engine.waits import News
+from pgchaos.engine.waits import Condition
 from pgchaos.language.problems import Place
 from pgchaos.results import Failure
 from pgchaos.schedule.programs import Lane, ProgramState, owner_of, sort_key
@@ -18,7 +18,7 @@ from pgchaos.stop import Stop
 
 
 class ProgramWaitRules(WaitRules):
-    """The rules of waits, to which a program is blocked when one of its connections is."""
+    """The wait rules; a program is blocked when one of its connections is."""
 
     def update_blocked(self, blocked: frozenset[Actor], here: frozenset[Actor]) -> bool:
         """See WaitRules."""
@@ -26,47 +26,47 @@ class ProgramWaitRules(WaitRules):
 
 
 class ProgramCoordinator(Protocol):
-    """What a program tells about its process and its requests."""
+    """What a program reports about its process and its requests."""
 
     def program_ended(self, actor: Actor) -> None:
-        """Note that it has ended, and its connections with it."""
+        """Record that it has ended, with all its connections."""
 
     def connected(self, lane: Lane) -> None:
-        """Note a new connection of a program."""
+        """Record a new connection of a program."""
 
     def closing(self, lane: Lane) -> None:
-        """Note that a connection was closed; its backend may still hold locks."""
+        """Record that a connection was closed; its backend may still hold locks."""
 
     def disconnected(self, lane: Lane) -> None:
-        """Note that the backend of a connection has ended."""
+        """Record that the backend of a connection has ended."""
 
     async def await_request(self, lane: Lane, point: StepPoint, place: Place, what: object) -> bool:
-        """Wait until a request may be sent; say whether it may close a circle of waits. Raises Halted.
+        """Wait until a request may be sent; return whether it may cause a deadlock. Raises Halted.
 
         Args:
-            lane: its connection.
-            point: the step that it is.
-            place: its line.
-            what: it asks: equal to that of the same request.
+            lane: the connection.
+            point: the step of the request.
+            place: the line of the request.
+            what: identifies equal requests.
         """
         ...
 
     def answered(self, lane: Lane) -> None:
-        """Note that a request has its answer."""
+        """Record that a request has its answer."""
 
     def is_computing(self, actor: Actor) -> bool:
-        """Whether everything waits for what a program does by itself."""
+        """Whether a program computes, so that the run waits for its next request."""
         ...
 
     def set_away(self, actor: Actor) -> None:
-        """Go on without a program, which has done nothing for too long."""
+        """Continue without a program that has been idle for too long."""
 
     def look_early(self) -> None:
-        """Note that backends of programs look for a deadlock soon after they have begun to wait."""
+        """Record that the backends of programs have a short deadlock_timeout."""
 
 
 class FreePrograms(Coordinator):
-    """Programs that nobody holds up."""
+    """Programs in a free run."""
 
     def program_ended(self, actor: Actor) -> None:
         """See ProgramCoordinator."""
@@ -82,10 +82,10 @@ class FreePrograms(Coordinator):
 
     async def await_request(
         self,
-        lane: Lane,  # noqa: ARG002  # as in the other
-        point: StepPoint,  # noqa: ARG002  # as in the other
-        place: Place,  # noqa: ARG002  # as in the other
-        what: object,  # noqa: ARG002  # as in the other
+        lane: Lane,  # noqa: ARG002  # as in SteppedPrograms
+        point: StepPoint,  # noqa: ARG002  # as in SteppedPrograms
+        place: Place,  # noqa: ARG002  # as in SteppedPrograms
+        what: object,  # noqa: ARG002  # as in SteppedPrograms
     ) -> bool:
         """See ProgramCoordinator."""
         if self.stop.is_set():
@@ -95,7 +95,7 @@ class FreePrograms(Coordinator):
     def answered(self, lane: Lane) -> None:
         """See ProgramCoordinator."""
 
-    def is_computing(self, actor: Actor) -> bool:  # noqa: ARG002  # as in the other
+    def is_computing(self, actor: Actor) -> bool:  # noqa: ARG002  # as in SteppedPrograms
         """See ProgramCoordinator."""
         return False
 
@@ -107,13 +107,13 @@ class FreePrograms(Coordinator):
 
 
 class SteppedPrograms(SteppedCoordinator):
-    """Programs beside sessions that go step by step: each of their connections is one more that may be blocked.
+    """Programs in a stepped run: each of their connections may be blocked like a session.
 
     Args:
-        rules: the decisions on waits.
+        rules: of waits.
         stop: of the run.
-        log: takes failures.
-        actors: all workers and connections of the run, in file order.
+        log: records failures.
+        actors: all connections and workers of the run, in file order.
         programs: those of them that are programs.
     """
 
@@ -122,20 +122,20 @@ class SteppedPrograms(SteppedCoordinator):
     ) -> None:
         self._programs = {actor: ProgramState() for actor in programs}
         self.looks_early = False
-        """The backends of programs look for a deadlock soon after they have begun to wait."""
+        """The backends of programs have a short deadlock_timeout."""
         super().__init__(rules, stop, log, actors)
 
-    # what programs tell
+    # called by programs
 
     def program_ended(self, actor: Actor) -> None:
         """See ProgramCoordinator."""
         self._programs[actor] = ProgramState()
-        self._gates.pop(actor, None)
+        self._ready_steps.pop(actor, None)
         self._note_change()
 
     def connected(self, lane: Lane) -> None:
         """See ProgramCoordinator."""
-        self._opened[lane] = News()
+        self._released[lane] = Condition()
         self._programs[lane.owner].away = False
         self._note_change()
 
@@ -144,24 +144,24 @@ class SteppedPrograms(SteppedCoordinator):
         state = self._programs[lane.owner]
         state.held.pop(lane, None)
         state.running.add(lane)
-        self._show_gate(lane.owner)
+        self._show_step(lane.owner)
         self._note_change()
-        self._opened[lane].notify()
+        self._released[lane].notify()
 
     def disconnected(self, lane: Lane) -> None:
         """See ProgramCoordinator."""
         self.answered(lane)
-        self._opened.pop(lane, None)
+        self._released.pop(lane, None)
 
     async def await_request(self, lane: Lane, point: StepPoint, place: Place, what: object) -> bool:
         """See ProgramCoordinator."""
         if self.stop.is_set():
             raise Halted
         self._programs[lane.owner].hold(lane, point, what)
-        self._show_gate(lane.owner)
-        self.states.idle(lane, place, f"stands before step {point.step}")
+        self._show_step(lane.owner)
+        self.states.idle(lane, place, f"is before step {point.step}")
         self._note_change()
-        await self._opened[lane].wait(stop=self.stop)
+        await self._released[lane].wait(stop=self.stop)
         if self.stop.is_set():
             raise Halted
         return self._victims.get(lane.owner, False)
@@ -169,7 +169,7 @@ class SteppedPrograms(SteppedCoordinator):
     def answered(self, lane: Lane) -> None:
         """See ProgramCoordinator."""
         self._programs[lane.owner].answered(lane)
-        self._show_gate(lane.owner)
+        self._show_step(lane.owner)
         self._note_change()
 
     def is_computing(self, actor: Actor) -> bool:
@@ -185,72 +185,72 @@ class SteppedPrograms(SteppedCoordinator):
         """See ProgramCoordinator."""
         self.looks_early = True
 
-    def _show_gate(self, actor: Actor) -> None:
-        """Have a worker stand before the request that goes on next."""
+    def _show_step(self, actor: Actor) -> None:
+        """Set the step of a worker to its request that is released next."""
         following = self._programs[actor].next
         if following is None:
-            self._gates.pop(actor, None)
+            self._ready_steps.pop(actor, None)
         else:
-            self._gates[actor] = following[1]
+            self._ready_steps[actor] = following[1]
 
     def _note_change(self) -> None:
         self._change = next(self._changes)
-        self._news.notify()
+        self._changed.notify()
 
-    # what the scheduler asks and tells
+    # called by the scheduler
 
     @property
-    def gates(self) -> Mapping[Actor, StepPoint]:
-        """See SteppedCoordinator; who asks the same again and again, perhaps for what another does, lets it go on."""
-        gates = super().gates
+    def ready_steps(self) -> Mapping[Actor, StepPoint]:
+        """See SteppedCoordinator; a program that repeats a request, perhaps polling for another, comes last."""
+        ready_steps = super().ready_steps
         polling = {actor for actor, state in self._programs.items() if state.polls}
-        return {actor: gate for actor, gate in gates.items() if actor not in polling} or gates
+        return {actor: point for actor, point in ready_steps.items() if actor not in polling} or ready_steps
 
-    def open(self, gate: StepPoint, *, be_deadlock_victim: bool = False) -> None:
+    def release(self, point: StepPoint, *, be_deadlock_victim: bool = False) -> None:
         """See SteppedCoordinator."""
-        for other in (one for actor, one in self._programs.items() if actor != gate.actor):
+        for other in (one for actor, one in self._programs.items() if actor != point.actor):
             other.look_again()
-        state = self._programs.get(gate.actor)
+        state = self._programs.get(point.actor)
         if state is None:
-            super().open(gate, be_deadlock_victim=be_deadlock_victim)
+            super().release(point, be_deadlock_victim=be_deadlock_victim)
             return
         lane = state.release()
         if lane is None:
             return
-        self._victims[gate.actor] = be_deadlock_victim
-        self._show_gate(gate.actor)
-        self._let_go(lane)
+        self._victims[point.actor] = be_deadlock_victim
+        self._show_step(point.actor)
+        self._resume(lane)
 
     @property
     def blocked(self) -> frozenset[Actor]:
-        """See SteppedCoordinator; a program is blocked where one of its connections is."""
+        """See SteppedCoordinator; a program is blocked if one of its connections is."""
         return self._firm | frozenset(map(owner_of, self._firm))
 
     def is_waited_for(self, actor: Actor) -> bool:
         """See SteppedCoordinator.
 
-        A backend looks for a deadlock once: that of a program that waits has done so, in vain, before anything else is
-        sent. So the one that closes a circle is the victim.
+        A backend looks for a deadlock once. That of a waiting program has done so, without finding one, before anything
+        else is sent. So the program that closes a cycle is the victim.
         """
         if self.looks_early and actor in self._programs:
             return True
         return any(owner_of(one) == actor for blocked in self._firm for one in reached(blocked, self._waits))
 
-    def whom(self, actor: Actor) -> str:
+    def blockers_of(self, actor: Actor) -> str:
         """See SteppedCoordinator."""
         lanes = sorted((one for one in self._firm if owner_of(one) == actor), key=sort_key)
-        return ", ".join(dict.fromkeys(super(SteppedPrograms, self).whom(one) for one in lanes or [actor]))
+        return ", ".join(dict.fromkeys(super(SteppedPrograms, self).blockers_of(one) for one in lanes or [actor]))
 
     def find_end(self) -> Failure | None:
-        """See SteppedCoordinator; a program that does nothing for long may still do something."""
+        """See SteppedCoordinator; a program that is set away may still send a request."""
         return None if any(state.away for state in self._programs.values()) else super().find_end()
 
     def _is_idle(self, actor: Actor) -> bool:
         if isinstance(actor, Lane):
             state = self._programs[actor.owner]
-            return actor not in state.running and (actor.owner in self._over or not state.computing)
+            return actor not in state.running and (actor.owner in self._ended or not state.computing)
         known = self._programs.get(actor)
-        return super()._is_idle(actor) if known is None else actor in self._over or not known.computing
+        return super()._is_idle(actor) if known is None else actor in self._ended or not known.computing
 
     def _waiting(self) -> set[Actor]:
         return super()._waiting() | {actor for actor, state in self._programs.items() if state.away}

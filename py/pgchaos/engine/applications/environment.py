@@ -1,4 +1,4 @@
-"""What a program finds in its environment."""
+"""The environment variables of a program."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from pgchaos.server.programs import program_path
 
-# libpq's, which could lead to another server; what other tools and pgchaos itself say; and what pytest does
+# libpq's, which could select another server, and those of pgchaos, pytest and coverage
 _LEFT_OUT = re.compile(r"PG|DATABASE_URL\Z|CHAOS_|PYTEST_|COV_CORE_|COVERAGE_PROCESS_START\Z")
 _HASH_SEEDS = 2**32 - 1
 
@@ -22,22 +22,22 @@ def program_environment(
     Args:
         source: the environment of this process.
         connection: PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD and DATABASE_URL.
-        session: its name.
-        worker: which connection of the session, from 1.
+        session: the name of the session.
+        worker: the number of the worker in the session, from 1.
         iteration: of the session, from 1.
         seed: of everything random.
 
     Returns:
-        All of `source` but libpq's variables (PG…), DATABASE_URL, and those of pgchaos and pytest; the connection; who
-        it is; the folder of this Python first in PATH, where it is that of a virtual environment; and a fixed
+        `source` without libpq's variables (PG…), DATABASE_URL, and those of pgchaos and pytest; the connection;
+        session, worker, iteration and seed (CHAOS_…); the folder of a virtual environment first in PATH; and a fixed
         PYTHONHASHSEED, unless there is one.
     """
     kept = {name: value for name, value in source.items() if not _LEFT_OUT.match(name)}
     if sys.prefix != sys.base_prefix:
         kept["PATH"] = program_path(kept)
         kept["VIRTUAL_ENV"] = sys.prefix
-    who = f"{seed}/{session}/{worker}/{iteration}"
-    kept.setdefault("PYTHONHASHSEED", str(zlib.crc32(who.encode()) % _HASH_SEEDS))
+    name = f"{seed}/{session}/{worker}/{iteration}"
+    kept.setdefault("PYTHONHASHSEED", str(zlib.crc32(name.encode()) % _HASH_SEEDS))
     return {
         **kept,
         **connection,

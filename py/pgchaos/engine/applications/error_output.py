@@ -1,4 +1,4 @@
-"""What a failure shows of the standard error of a program: the frames of its own files, not those of libraries."""
+"""Selects what a failure shows of a program's standard error: frames of its own files, not of libraries."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _STANDARD_LIBRARY = re.compile(r"/lib(?:64)?/(?:python3\.\d+|pypy3\.\d+)/")
 
 
 def shown_lines(lines: Sequence[str], folder: Path) -> tuple[str, ...]:
-    """Choose the lines of standard error that say most.
+    """Select the most informative lines of standard error.
 
     Args:
-        lines: all that a program has written.
-        folder: in which it ran.
+        lines: of the program.
+        folder: the working directory of the program.
 
     Returns:
-        At most 20: all where they are no more. Else stack traces of Python and Node come without the frames of
-        libraries, as long as a frame of the program's own is left; of what is still too long, the end.
+        At most 20. If there are more, stack traces of Python and Node lose the frames of libraries, unless no other
+        frame is left; then the last 20 are returned.
     """
     if len(lines) <= _SHOWN:
         return tuple(lines)
@@ -37,33 +37,33 @@ def shown_lines(lines: Sequence[str], folder: Path) -> tuple[str, ...]:
 
 
 def _frames(lines: Sequence[str], folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Part a text into `own` frames, frames of a `library`, and `other` lines."""
+    """Split lines into `own` frames, frames of a `library`, and `other` lines."""
     at = 0
     while at < len(lines):
-        begins, python = at, _PYTHON.match(lines[at])
+        start, python = at, _PYTHON.match(lines[at])
         found = python or _NODE.match(lines[at])
         at += 1
         if python:
-            # the source line, and what marks a part of it
+            # the source line and its markers
             while at < len(lines) and lines[at].startswith("    "):
                 at += 1
         kind = ("own" if is_own_file(found["file"], folder) else "library") if found else "other"
-        yield kind, list(lines[begins:at])
+        yield kind, list(lines[start:at])
 
 
 def is_own_file(file: str, folder: Path) -> bool:
-    """Whether a file that a frame names is none of a library.
+    """Whether the file of a frame belongs to the program, not to a library.
 
     Args:
-        file: its path, or what stands for one, such as `<string>`.
-        folder: of the program: what is in it is its own, unless it is an installed library.
+        file: its path, or a placeholder such as `<string>`.
+        folder: the working directory of the program: files in it are its own, unless they are installed libraries.
     """
     path = PurePath(file)
     if file.startswith(("node:", "<frozen ")) or _LIBRARIES & set(path.parts):
         return False
     if path.is_absolute():
         return path.is_relative_to(folder) or not _STANDARD_LIBRARY.search(file)
-    # compiled libraries name their sources by relative paths
+    # compiled libraries have relative paths of their sources
     return file.startswith("<") or (folder / path).exists()
 
 

@@ -1,4 +1,4 @@
-"""Runs functions of a test in Python as programs: each in a thread, with a connection string."""
+"""Runs functions of a Python test as programs: each in a thread, with a connection string."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from pgchaos.results import Failure, FailureKind
 from pgchaos.stop import Stop
 
 _LEAVE = 3.0
-"""Seconds in which a function ends once its connections have ended."""
+"""Seconds for a function to end after its connections have ended."""
 _SHOWN = 20
 """Lines of a traceback."""
 _OWN = (os.path.join("pgchaos", "engine"), f"{os.sep}threading.py")  # noqa: PTH118  # a part of a path
 
 
 class Dsn(str):
-    """A connection URI, and its parts; functions of a test get one.
+    """A connection URI with its parts: the argument of functions of a test.
 
     Args:
-        address: that it is made of.
+        address: of the server.
     """
 
     __slots__ = ("parameters",)
 
     parameters: dict[str, str]
-    """host, port, dbname, user and password, as psycopg.connect() and others take them by name."""
+    """host, port, dbname, user and password, as keyword arguments of psycopg.connect() and others."""
 
     def __new__(cls, address: Address) -> Dsn:
         """Make one."""
@@ -51,15 +51,15 @@ class FunctionLauncher:
     """Calls a function for one worker.
 
     Args:
-        worker: which.
-        function: to be called; one that is a coroutine function runs in an event loop of its own.
+        worker: of the session.
+        function: to call; a coroutine function runs in its own event loop.
     """
 
     def __init__(self, worker: Worker, function: Callable[[str], object]) -> None:
         self._worker, self._function = worker, function
         self.command = worker.program.text
 
-    async def start(self, address: Address, iteration: int) -> RunningFunction:  # noqa: ARG002  # there is one
+    async def start(self, address: Address, iteration: int) -> RunningFunction:  # noqa: ARG002  # a function has only one iteration
         """See Launcher."""
         function, dsn = self._function, Dsn(address)
 
@@ -72,10 +72,10 @@ class FunctionLauncher:
 
 
 class RunningFunction:
-    """A function that runs.
+    """A running function.
 
     Args:
-        worker: whose it is.
+        worker: that it runs for.
         work: the call.
     """
 
@@ -94,7 +94,7 @@ class RunningFunction:
         return self._ended
 
     def _note_where(self) -> None:
-        """Say where it is when the time is over, before its connections end."""
+        """After a timeout, record where the function is, before its connections end."""
         worker, log = self._worker, self._worker.context.log
         frames = _lines(traceback.extract_stack(sys._current_frames().get(self._work.ident or 0)))
         if frames and any(failure.kind == "timeout" for failure in log.failures):
@@ -108,7 +108,7 @@ class RunningFunction:
         while not work.over.is_set() and time.monotonic() < deadline:
             await Wait(work.over.fileno(), select.POLLIN, deadline)
         if not work.over.is_set():
-            # a thread cannot be ended; it has no connection any more
+            # a thread cannot be killed; its connections have ended
             worker.act("it still runs, though its connections have ended", worker.program.place)
             return None
         try:
@@ -131,6 +131,6 @@ class RunningFunction:
 
 
 def _lines(frames: traceback.StackSummary) -> tuple[str, ...]:
-    """Write the frames that are none of ours, the innermost last."""
+    """Write the frames outside of pgchaos, the innermost last."""
     theirs = [frame for frame in frames if not any(part in frame.filename for part in _OWN)]
     return tuple(f"{PurePath(one.filename).name}:{one.lineno} in {one.name}: {one.line}" for one in theirs[-_SHOWN:])

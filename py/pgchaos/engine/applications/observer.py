@@ -1,4 +1,4 @@
-"""What the proxy of one worker tells: its connections, and what they ask."""
+"""The observer of one worker's proxy: its connections and their requests."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pgchaos.results import Notification
 
 
 class ProgramObserver(Observer):
-    """Takes them.
+    """Makes a ProgramConnection of each connection, and passes requests and answers to it.
 
     Args:
-        worker: whose program connects.
+        worker: of the program.
     """
 
     def __init__(self, worker: Worker) -> None:
@@ -29,30 +29,30 @@ class ProgramObserver(Observer):
         self.keeps_rows = worker.context.transaction_log is not None or worker.context.log.keeps_rows
         self._connections: dict[int, ProgramConnection] = {}
         self.opened_in_all = 0
-        """How many connections there were, in all iterations."""
+        """The number of connections in all iterations."""
         self.has_sent = False
         """Whether any of them has sent a request."""
 
     @property
-    def endings(self) -> list[ProgramConnection]:
+    def connections(self) -> list[ProgramConnection]:
         """The connections of this iteration."""
         return list(self._connections.values())
 
     def forget(self) -> None:
-        """Begin another iteration."""
+        """Forget the connections, at the beginning of an iteration."""
         self._connections.clear()
 
     def opened(self, connection: ClientConnection) -> None:
         """See Observer."""
         self.opened_in_all += 1
-        taken = ProgramConnection(self._worker, connection, len(self._connections) + 1)
-        self._connections[connection.number] = taken
+        program = ProgramConnection(self._worker, connection, len(self._connections) + 1)
+        self._connections[connection.number] = program
         self._worker.pid = connection.pid
         context = self._worker.context
         context.pids.add(connection.pid)
-        context.coordinator.states.join(taken.lane, connection.pid)
-        context.coordinator.states.idle(taken.lane, self._worker.place, "is connected")
-        self._worker.coordinator.connected(taken.lane)
+        context.coordinator.states.join(program.lane, connection.pid)
+        context.coordinator.states.idle(program.lane, self._worker.place, "is connected")
+        self._worker.coordinator.connected(program.lane)
         if context.network is not None:
             context.network.join(str(self._worker.actor), connection)
 
@@ -70,7 +70,7 @@ class ProgramObserver(Observer):
         """See Observer."""
         self._connections[connection.number].after(outcome)
 
-    def cancelled(self, connection: ClientConnection) -> None:  # noqa: ARG002  # it is told of the worker
+    def cancelled(self, connection: ClientConnection) -> None:  # noqa: ARG002  # recorded for the worker
         """See Observer."""
         self._worker.act("the program cancels its statement", self._worker.place)
 
@@ -86,7 +86,7 @@ class ProgramObserver(Observer):
         worker = self._worker
         worker.context.notices.receive(str(worker.actor), worker.place, cast("pq.abc.PGresult", NoticeFields(fields)))
 
-    def closed(self, connection: ClientConnection, why: str) -> None:  # noqa: ARG002  # the program does not hear of it
+    def closed(self, connection: ClientConnection, why: str) -> None:  # noqa: ARG002  # not shown to the program
         """See Observer."""
         if self._worker.context.network is not None:
             self._worker.context.network.leave(connection)

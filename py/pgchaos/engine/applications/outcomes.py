@@ -1,4 +1,4 @@
-"""What the proxy tells of an answer, in the words of the engine."""
+"""Converts the proxy's outcomes of requests to answers of the engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IDLE, IN_BLOCK = int(pq.TransactionStatus.IDLE), int(pq.TransactionStatus.INTRAN
 
 
 def status_of(outcome: Outcome, before: int) -> int:
-    """Give the transaction status after a request; within a pipeline the server tells it at the end only."""
+    """Return the transaction status after a request; in a pipeline the server reports it only at the end."""
     if outcome.lost:
         return int(pq.TransactionStatus.UNKNOWN)
     if not outcome.status:
@@ -25,21 +25,21 @@ def status_of(outcome: Outcome, before: int) -> int:
 
 
 def error_of(outcome: Outcome) -> ServerError | None:
-    """Give the error of an answer, or None."""
+    """Return the error of an outcome, or None."""
     if outcome.sqlstate == SUCCESS:
         return None
     return server_error(outcome.sqlstate, outcome.message, outcome.fields, lost=outcome.lost)
 
 
 def server_error(sqlstate: str, message: str, fields: Mapping[str, str], *, lost: bool) -> ServerError:
-    """Make an error of the fields of the server's message."""
+    """Make an error from the fields of the server's message."""
     hint = tuple(f"{label}: {fields[letter]}" for label, letter in _HINTS if fields.get(letter))
-    said = bool(fields) or not lost
-    return ServerError(sqlstate or LOST, message, hint, lost=lost, said=said)
+    from_server = bool(fields) or not lost
+    return ServerError(sqlstate or LOST, message, hint, lost=lost, from_server=from_server)
 
 
 def answer_of(outcome: Outcome, before: int) -> Answer:
-    """Make an answer; its rows are in it where they were kept."""
+    """Make an answer, with rows if the proxy kept them."""
     results: list[Result] = [ProxyResult(rows) for rows in outcome.results]
     return Answer(before, status_of(outcome, before), results, error_of(outcome))
 
@@ -48,7 +48,7 @@ class ProxyResult(Result):
     """A result that passed through the proxy.
 
     Args:
-        raw: as it was sent.
+        raw: the messages of the result.
     """
 
     def __init__(self, raw: ResultRows) -> None:
@@ -82,7 +82,7 @@ class ProxyResult(Result):
 
 
 class NoticeFields:
-    """A notice of the server, as the collector of notices reads it.
+    """A notice of the server, with the interface that NoticeCollector needs.
 
     Args:
         fields: by their letters.
@@ -92,6 +92,6 @@ class NoticeFields:
         self._fields = fields
 
     def error_field(self, which: int) -> bytes | None:
-        """Give a field by its number in libpq, which is that of its letter."""
+        """Return a field by its number in libpq, which is the code of its letter."""
         value = self._fields.get(chr(which))
         return None if value is None else value.encode()

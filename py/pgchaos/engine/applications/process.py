@@ -1,4 +1,4 @@
-"""One process of a program in the loop of its run: its output by pipes, its end by a descriptor, its group."""
+"""One process of a program in the loop of its run: its output by pipes, its end by a pidfd, its process group."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pgchaos.stop import Stop
 
 _CHUNK = 65536
 _MOST = 256 * 1024
-"""Bytes of each output that are kept: the last ones."""
+"""Bytes of each output that are kept, from the end."""
 _LOOK = 0.005
-"""Seconds between two looks at a process whose end no descriptor tells."""
+"""Seconds between checks of a process without a pidfd."""
 _DRAIN = 1.0
-"""Seconds in which what an ended program has written is read; who has left its group may hold the pipe open."""
+"""Seconds to read the rest of the output of an ended program; a process that left its group may hold the pipe open."""
 
 
 class CannotStart(Exception):
@@ -32,14 +32,14 @@ class CannotStart(Exception):
 
 
 class CannotEnd(Exception):
-    """The process goes on."""
+    """The process still runs."""
 
 
 class ProgramProcess:
-    """A process that was started: `start` makes one.
+    """A running process; `start` makes one.
 
     Args:
-        process: it.
+        process: the process.
         guard: of its group.
     """
 
@@ -47,7 +47,7 @@ class ProgramProcess:
         self._process, self._guard = process, guard
         self.pid = process.pid
         self.status: int | None = None
-        """Its exit status once it has ended; 128 and the number of the signal that ended it, as shells have it."""
+        """Its exit status once it has ended; 128 plus the signal that ended it, as in shells."""
         self._output = _Output(process.stdout.fileno() if process.stdout else -1)
         self._errors = _Output(process.stderr.fileno() if process.stderr else -1)
         self._readers: list[Task[None]] = [begin(self._output.read()), begin(self._errors.read())]
@@ -60,12 +60,12 @@ class ProgramProcess:
 
         Args:
             command: its words.
-            folder: in which it runs.
-            environment: all of it.
-            guard: ends its group, whatever happens.
+            folder: its working directory.
+            environment: the whole environment.
+            guard: kills its group in any case.
 
         Raises:
-            CannotStart: with the reason.
+            CannotStart: the command cannot be run.
         """
 
         def started() -> subprocess.Popen[bytes]:
@@ -100,41 +100,41 @@ class ProgramProcess:
 
     @property
     def output(self) -> list[str]:
-        """The lines of its standard output so far, the last ones where there are many."""
+        """The last lines of its standard output so far."""
         return self._output.lines()
 
     @property
     def errors(self) -> list[str]:
-        """The lines of its standard error so far, likewise."""
+        """The last lines of its standard error so far."""
         return self._errors.lines()
 
     async def ends(self, stop: Stop) -> bool:
-        """Wait for its end; False where the stop was set first."""
+        """Wait until it has ended; False if the stop was set first."""
         with _exit_descriptor(self.pid) as fd:
             while not (ended := _has_ended(self.pid)) and not stop.is_set():
                 await (sleep(_LOOK, stop) if fd is None else Wait(fd, select.POLLIN, stop=stop))
         return ended
 
     async def finish(self) -> int:
-        """Kill what is left of its group, take what it has written, and give its status.
+        """Kill what is left of its group, read the rest of its output, and return its status.
 
         Raises:
-            CannotEnd: it has become another user's.
+            CannotEnd: it runs as another user now.
         """
         if self.status is None:
             try:
                 self._guard.remove(self.pid)
             except PermissionError:
                 if not _has_ended(self.pid):
-                    await self._read_no_more(0.0)
+                    await self._stop_reading(0.0)
                     raise CannotEnd(f"process {self.pid} runs as another user, whom nobody but root may kill") from None
-            # killed, or a zombie already: this takes no time
+            # it was killed, or is a zombie: this returns at once
             status = await in_thread(self._process.wait, "program")
             self.status = 128 - status if status < 0 else status
-            await self._read_no_more(_DRAIN)
+            await self._stop_reading(_DRAIN)
         return self.status
 
-    async def _read_no_more(self, within: float) -> None:
+    async def _stop_reading(self, within: float) -> None:
         deadline = time.monotonic() + within
         for task in self._readers:
             await task.ends(max(0.0, deadline - time.monotonic()))
@@ -147,8 +147,8 @@ class ProgramProcess:
                 pipe.close()
 
 
-def described(status: int) -> str:
-    """Say how a program ended: `exit status 1`, or the signal."""
+def describe_status(status: int) -> str:
+    """Describe an exit status: `exit status 1`, with the name of a signal."""
     if status <= 128:
         return f"exit status {status}"
     with contextlib.suppress(ValueError):
@@ -157,7 +157,7 @@ def described(status: int) -> str:
 
 
 def _has_ended(pid: int) -> bool:
-    """Say whether a child has ended, and leave it to be waited for: until then its number is its own."""
+    """Whether a child has ended. It is not reaped, so that its pid is not reused."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
@@ -166,7 +166,7 @@ def _has_ended(pid: int) -> bool:
 
 @contextlib.contextmanager
 def _exit_descriptor(pid: int) -> Iterator[int | None]:
-    """Open what becomes readable when a child ends; None where the kernel cannot."""
+    """Open a pidfd, which becomes readable when a child ends; None if the kernel has none."""
     fd = None
     if hasattr(os, "pidfd_open"):
         with contextlib.suppress(OSError):  # before Linux 5.3
@@ -179,7 +179,7 @@ def _exit_descriptor(pid: int) -> Iterator[int | None]:
 
 
 class _Output:
-    """What comes out of a pipe: the last of it."""
+    """The last output of a pipe."""
 
     def __init__(self, fd: int) -> None:
         self._fd, self._wait, self._closed = fd, Wait(fd, select.POLLIN), False
@@ -203,7 +203,7 @@ class _Output:
                 self._size -= len(self._chunks.popleft())
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._closed = True
         self._wait.wake()
 

@@ -1,4 +1,4 @@
-"""One connection of a program: each of its requests is a step, a row of the history, and a place for faults."""
+"""One connection of a program: each of its requests is a step, a row of the history, and a target of faults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pgchaos.engine.loop import Task, begin
 from pgchaos.engine.proxy.observer import ClientConnection
 from pgchaos.engine.proxy.requests import Request
 from pgchaos.engine.proxy.tracker import Outcome
-from pgchaos.engine.waits import News, sleep
+from pgchaos.engine.waits import Condition, sleep
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
 from pgchaos.language.sql_comments import Source, source_of
@@ -29,7 +29,7 @@ from pgchaos.schedule.transactions import EndedTransaction, TransactionAnswer, T
 
 _WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
 _LOCAL = frozenset({"SET", "RESET", "SHOW", "LISTEN", "UNLISTEN", "DEALLOCATE", "PREPARE", "DISCARD", "LOAD"})
-_OUT = frozenset({"40001", "40P01"})  # after which a program begins the same transaction again
+_OUT = frozenset({"40001", "40P01"})  # a program repeats a transaction that failed with one of these
 _GONE_WITHIN = 5.0
 _LOOK, _LONGEST_LOOK = 0.001, 0.02
 _SHOWN = 100  # characters of a parameter
@@ -41,9 +41,9 @@ class ProgramConnection:
     """One connection.
 
     Args:
-        worker: whose program it is.
-        connection: as the proxy has it.
-        number: of the connection among all of the worker, from 1.
+        worker: of the program.
+        connection: of the proxy.
+        number: of the connection in the worker, from 1.
     """
 
     def __init__(self, worker: Worker, connection: ClientConnection, number: int) -> None:
@@ -54,16 +54,16 @@ class ProgramConnection:
         self._record: Record | None = None
         self._item: Statement | None = None
         self._struck: StatementFaults | None = None
-        self._number = 0  # of the transaction
+        self._number = 0  # of the transaction in the worker
         self._attempt = 1
         self._later: Task[None] | None = None
         self.before_send: Callable[[], None] | None = None
-        """Called just before a request is sent, where a fault waits for its answer."""
-        self._answered = News()
+        """Called just before a request is sent, if a fault waits for its answer."""
+        self._answered = Condition()
         self.ending: Task[None] | None = None
-        """What is done when it is closed, once that is begun."""
+        """The task that completes the closed connection."""
 
-    # a struck connection, for the faults
+    # the interface for faults
 
     @property
     def in_block(self) -> bool:
@@ -71,12 +71,12 @@ class ProgramConnection:
         return self._status in BLOCK
 
     async def connect(self) -> None:
-        """It is connected: a program connects by itself."""
+        """Do nothing: a program connects by itself."""
 
     # requests
 
     async def before(self, request: Request) -> None:
-        """Take a request that is about to be sent; returns when it may be, or when the connection has ended."""
+        """Wait until a request may be sent, or the connection has ended."""
         try:
             await self._before(request)
         except Halted:
@@ -88,12 +88,12 @@ class ProgramConnection:
     async def _before(self, request: Request) -> None:
         self._worker.ask(self.lane)
         while self._record is not None and not self._connection.ended:
-            # of a pipeline: what it is, a step in a block or not, is known once the request before it has its answer
+            # in a pipeline: whether it is in a block is known only after the answer to the request before it
             await self._await_answer()
         if self._later is not None:
             await self._later.ends()
         if self._connection.ended:
-            # meanwhile: it would wait for its turn for ever
+            # it would never be released
             return
         self._reconcile()
         source = source_of(request.sql)
@@ -104,19 +104,19 @@ class ProgramConnection:
         if self._context.transaction_log is None or self.in_block or not _is_local(item):
             what = request.sql, request.parameters
             await self._worker.coordinator.await_request(self.lane, point, item.place, what)
-        # else it belongs to the transaction that follows, for who runs them one after the other
+        # else it belongs to the next transaction, when transactions run in a serial order
         if self._connection.ended:
             return
         self._worker.pid, self._worker.place = self._connection.pid, item.place
         if self._context.network is not None:
-            self._context.network.sends(str(self._worker.actor), self._connection)
+            self._context.network.note_sending(str(self._worker.actor), self._connection)
         faults = self._worker.faults_at(item.text)
         if faults:
             self._context.coordinator.states.idle(self.lane, item.place, "is struck by a fault")
             self._struck = StatementFaults(self._context.injector, faults, self._worker.actor, self, self._worker.act)
             await self._struck.before(item)
             while self._connection.is_cut_off and not self._connection.ended:
-                # by a fault: nothing shall be sent after it
+                # a fault has cut the connection off: send nothing
                 await self._await_answer()
             if self.before_send is not None:
                 self.before_send()
@@ -138,7 +138,7 @@ class ProgramConnection:
         self._record, self._item = record, item
         self._context.log.records.append(record)
         if self._connection.ended:
-            # a fault before it: it was never sent
+            # a fault before it ended the connection: it was never sent
             self._lose_unsent(record)
         else:
             self._context.coordinator.begin(self.lane, record, now)
@@ -151,12 +151,12 @@ class ProgramConnection:
         self._record = None
 
     def after(self, outcome: Outcome) -> None:
-        """Take the answer to the request that was sent."""
+        """Record the answer to the request that was sent."""
         record, item = self._record, self._item
         if record is None or item is None:
             return
         answer = answer_of(outcome, self._status)
-        self._note(record, outcome, answer)
+        self._fill_record(record, outcome, answer)
         self._context.coordinator.finish(self.lane, record.ended_at or 0.0)
         log = self._context.transaction_log
         if log is not None:
@@ -173,7 +173,7 @@ class ProgramConnection:
             struck, self._struck = self._struck, None
             self._later = begin(self._strike_after(struck, answer, record))
 
-    def _note(self, record: Record, outcome: Outcome, answer: Answer) -> None:
+    def _fill_record(self, record: Record, outcome: Outcome, answer: Answer) -> None:
         context, error = self._context, answer.error
         record.ended_at = clock.now()
         record.sqlstate, record.tag, record.rows = outcome.sqlstate, outcome.tag or None, outcome.rows
@@ -202,7 +202,7 @@ class ProgramConnection:
             record.fault = struck.description()
             self._worker.coordinator.answered(self.lane)
 
-    # its transactions
+    # transactions
 
     def _numbered(self, item: Statement) -> int:
         if not self.in_block:
@@ -222,7 +222,7 @@ class ProgramConnection:
                 tuple(outcome.tags),
                 None if error is None else error.sqlstate,
                 error is not None and error.lost,
-                error is None or error.said,
+                error is None or error.from_server,
                 closes=closes_block(item.verb, item.text),
                 opens=opens_block(item.verb, item.text),
             )
@@ -239,7 +239,7 @@ class ProgramConnection:
             self._worker.fail(self.lane, FailedTransaction(self._number, self._attempt))
 
     def _reconcile(self) -> None:
-        """Note the end of what a Sync of its own has committed, at the end of a pipeline."""
+        """Record the end of a transaction that a separate Sync at the end of a pipeline has committed."""
         if self.in_block and not self._connection.outstanding and self._connection.status == "I":
             self._close_transaction(("COMMIT",))
 
@@ -253,10 +253,10 @@ class ProgramConnection:
     def _is_own(self, record: Record) -> bool:
         return (record.session, record.worker) == self._worker.actor
 
-    # its end
+    # the end
 
     def closed(self) -> None:
-        """Note that it was closed; for the others it lasts until its backend has let go of its locks."""
+        """Record that it was closed; it counts until its backend has released its locks."""
         if self._worker.pid == self._connection.pid:
             self._worker.pid = None
         self._worker.rest(self.lane)
@@ -311,7 +311,7 @@ def _is_local(item: Statement) -> bool:
 
 
 def _shown(parameters: tuple[str | None, ...]) -> list[str]:
-    """Write the parameters of a request."""
+    """Format the parameters of a request."""
     return [
         f"${number} = {'NULL' if value is None else repr(value if len(value) <= _SHOWN else value[:_SHOWN] + '…')}"
         for number, value in enumerate(parameters, 1)

@@ -10,7 +10,7 @@ from pgchaos.engine.answer import SUCCESS
 from pgchaos.engine.applications.client import Address
 from pgchaos.engine.applications.environment import program_environment
 from pgchaos.engine.applications.error_output import shown_lines
-from pgchaos.engine.applications.process import CannotEnd, CannotStart, ProgramProcess, described
+from pgchaos.engine.applications.process import CannotEnd, CannotStart, ProgramProcess, describe_status
 from pgchaos.engine.applications.worker import Worker
 from pgchaos.engine.coordinator import SessionFailed
 from pgchaos.language.programs import allowed_statuses, command_of
@@ -24,10 +24,10 @@ class CommandLauncher:
     """Starts the command of one worker.
 
     Args:
-        worker: which.
-        folder: in which it runs.
-        variables: psql's.
-        guard: ends its processes, whatever happens.
+        worker: of the session.
+        folder: its working directory.
+        variables: of psql.
+        guard: kills its processes in any case.
     """
 
     def __init__(self, worker: Worker, folder: Path, variables: Mapping[str, str], guard: GroupGuard) -> None:
@@ -52,14 +52,14 @@ class CommandLauncher:
 
 
 class RunningCommand:
-    """A command that runs.
+    """A running command.
 
     Args:
-        worker: whose it is.
-        process: of it.
+        worker: that it runs for.
+        process: of the command.
         command: as written.
         allowed: the exit statuses that are no failure.
-        folder: in which it runs.
+        folder: its working directory.
     """
 
     def __init__(
@@ -81,18 +81,18 @@ class RunningCommand:
         try:
             status = await self._process.finish()
         except CannotEnd as why:
-            # whoever has stopped the run, this is left of it
+            # report it for any cause of the stop: the process is left behind
             text = f"{worker.actor}: `{self._command}` cannot be ended: {why}"
             failure = Failure("error", (), text, worker.program.place, session=str(worker.actor))
             worker.context.coordinator.broke(failure)
             return None
-        how = described(status) if self._ended else "ended with the run"
+        how = describe_status(status) if self._ended else "ended with the run"
         worker.act(f"{self._command}: {how}", worker.program.place)
         has_failed = self._ended and status not in self._allowed
         errors = self._process.errors
         worker.errors = shown_lines(errors, self._folder)
         shown = worker.errors if has_failed else ()
-        # what the failure shows whole is not written a second time
+        # do not repeat what the failure shows in full
         for name, lines in (("", self._process.output), (" (stderr)", [] if len(shown) == len(errors) else errors)):
             for line in lines:
                 worker.context.notices.say(f"{worker.actor}{name}: {line}")
@@ -105,7 +105,7 @@ class RunningCommand:
 
 
 def _last_error(worker: Worker) -> tuple[str, ...]:
-    """Say which error of the server a program saw last; nothing where it saw none."""
+    """Describe the program's last error of the server, if any."""
     for record in reversed(worker.context.log.records):
         if (record.session, record.worker) == worker.actor and record.sqlstate not in (None, SUCCESS):
             return (f"its last error: {record.sqlstate} in step {record.step}: {record.message}",)

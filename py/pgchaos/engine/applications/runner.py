@@ -1,4 +1,4 @@
-"""Plays one worker of a session that runs a program: starts it for each iteration, and sees it through."""
+"""Runs one worker of a session with a program: starts it for each iteration, and waits for its end."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from pgchaos.schedule.programs import Grace
 from pgchaos.server.conninfo import role_of
 
 _EARLY = "10ms"
-"""deadlock_timeout of programs that go step by step; step_scheduler.py waits three times as long for their look."""
+"""deadlock_timeout of programs in a stepped run; step_scheduler.py waits three times as long."""
 _HOW = "a program must connect by DATABASE_URL, or by PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD"
 _HOW_IN_PYTHON = "a function must connect by the connection string that it is called with"
 _MISTAKES = frozenset({"42601", "42P01", "42703", "42883"})
-"""A syntax error; a table, a column or a function that does not exist."""
+"""A syntax error, and a missing table, column or function."""
 _LOOK = 0.02
-"""Seconds between two looks at a program that computes."""
+"""Seconds between checks of a program that computes."""
 
 
 class ProgramRunner:
-    """Plays it.
+    """Runs one worker.
 
     Args:
-        worker: which.
+        worker: to run.
         launcher: starts the program.
     """
 
@@ -52,8 +52,8 @@ class ProgramRunner:
         self._tick = Wait()
         self._over = self._was_refused = False
 
-    async def play(self) -> None:
-        """Do all of it; the coordinator is told how it ended. Raises nothing of the scenario's making."""
+    async def run(self) -> None:
+        """Run all iterations, and report the end to the coordinator. Failures of the scenario are not raised."""
         context, session = self._context, self._worker.session
         try:
             await context.coordinator.await_all_connected()
@@ -67,7 +67,7 @@ class ProgramRunner:
         except SessionFailed as stopped:
             context.coordinator.fail(stopped.failure)
         except Exception as error:
-            # a bug of ours must stop the run and be told, never hang it
+            # an internal error stops the run and is reported
             context.coordinator.broke(internal_failure(error, self._worker.place, self._who))
         finally:
             await self._shut()
@@ -84,9 +84,9 @@ class ProgramRunner:
             self._remark(f"connected and sent no statement, so that it tests nothing: `{self._launcher.command}`")
         own = (one for one in self._context.log.records if (one.session, one.worker) == self.actor)
         if (wrong := next((one for one in own if one.sqlstate in _MISTAKES), None)) is not None:
-            # psql without ON_ERROR_STOP, say: what follows tests something else
-            said = f"{wrong.sqlstate} in step {wrong.step}: {wrong.message}"
-            self._remark(f"had an error that mostly is a mistake, which failed nothing: {said}")
+            # for example psql without ON_ERROR_STOP: what follows tests something else
+            error = f"{wrong.sqlstate} in step {wrong.step}: {wrong.message}"
+            self._remark(f"had an error that mostly is a mistake, which failed nothing: {error}")
         if self._worker.overlaps and self._context.steps is not None:
             self._remark("sent on several connections at once: in the order in which it came, and no other was tried")
 
@@ -100,7 +100,7 @@ class ProgramRunner:
         worker = self._worker
         worker.begin_iteration(iteration)
         self._observer.forget()
-        address = self._address(await self._listening(iteration))
+        address = self._address(await self._start_proxy(iteration))
         self._context.coordinator.states.idle(self.actor, worker.program.place, f"runs {self._launcher.command}")
         act = worker.act(f"starts {self._launcher.command}", worker.program.place)
         program = await self._launcher.start(address, iteration)
@@ -114,7 +114,7 @@ class ProgramRunner:
             self._tick.wake()
             await watch.ends()
             if self._context.stop.is_set():
-                # a function of a test ends only when its connections do
+                # a function ends only after its connections have ended
                 await self._disconnect()
             failure = await program.finish()
             await self._disconnect()
@@ -125,7 +125,7 @@ class ProgramRunner:
             raise SessionFailed(failure)
 
     async def _watch(self, program: RunningProgram) -> None:
-        """Have the others go on where the program does nothing for too long."""
+        """Let the others continue if the program is idle for too long."""
         seconds, actor = self._worker.program.grace, self.actor
         grace, requests = Grace(seconds), 0
         while not self._over:
@@ -133,7 +133,7 @@ class ProgramRunner:
             if await self._tick is not LATE:
                 continue
             if requests != self._worker.requests or not self._worker.coordinator.is_computing(actor):
-                # it may have sent one, and have its answer, since the last look
+                # it may have sent a request, and received its answer, since the last check
                 grace, requests = Grace(seconds), self._worker.requests
             elif grace.is_over(time.monotonic(), active=self._is_active(program)):
                 self._worker.coordinator.set_away(actor)
@@ -142,14 +142,14 @@ class ProgramRunner:
                 self._context.log.remarks.append(f"{self._who} {what} ({self._worker.place})")
 
     def _is_active(self, program: RunningProgram) -> bool:
-        """Say whether a program does something, or waits for us or for the server."""
+        """Whether a program is busy, or waits for the proxy or the server."""
         waits = self._proxy is not None and self._proxy.is_waited_for
         return program.probe.is_active() or waits
 
-    # its connections
+    # connections
 
-    async def _listening(self, iteration: int) -> Proxy:
-        """Give the proxy, for another iteration."""
+    async def _start_proxy(self, iteration: int) -> Proxy:
+        """Start a proxy for an iteration."""
         await self._close_proxy()
         settings = {
             **session_settings(self.actor.session, self.actor.worker, self._context.seed),
@@ -161,12 +161,12 @@ class ProgramRunner:
         sandbox = self._context.factory.sandbox
         opener = ServerOpener(self._context.factory, self._who, self._context.stop, settings)
         seed = f"{self._context.seed}/{self._who}/{iteration}"
-        self._proxy = Proxy(self._through(opener), role_of(sandbox.conninfo), sandbox.database, self._observer, seed)
+        self._proxy = Proxy(self._refusable(opener), role_of(sandbox.conninfo), sandbox.database, self._observer, seed)
         self._proxy.start()
         return self._proxy
 
-    def _through(self, opener: ServerOpener) -> Upstream:
-        """Have the network of the run refuse connections, where a fault says so."""
+    def _refusable(self, opener: ServerOpener) -> Upstream:
+        """Wrap an opener, so that a network fault can refuse connections."""
         network = self._context.network
         if network is None:
             return opener
@@ -202,13 +202,13 @@ class ProgramRunner:
         )
 
     async def _disconnect(self) -> None:
-        """End what the program has left open, and wait until all of its backends have ended."""
+        """Close the connections that the program left open, and wait until all of its backends have ended."""
         if self._proxy is not None:
-            for connection in tuple(self._proxy.connections):
-                connection.end("the program has ended")
-        for taken in self._observer.endings:
-            if taken.ending is not None:
-                await taken.ending.ends()
+            for open_connection in tuple(self._proxy.connections):
+                open_connection.end("the program has ended")
+        for connection in self._observer.connections:
+            if connection.ending is not None:
+                await connection.ending.ends()
 
     async def _shut(self) -> None:
         await self._disconnect()
@@ -223,7 +223,7 @@ class ProgramRunner:
 
 
 class ProgramClient:
-    """What the run asks of the connections of a program, which have all ended with it.
+    """The interface of a session's connection, for a program, whose connections end with it.
 
     Args:
         worker: of the program.
@@ -236,28 +236,28 @@ class ProgramClient:
 
     @property
     def pid(self) -> int | None:
-        """The backend of the connection that has sent something last, or None."""
+        """The backend of the connection that has sent last, or None."""
         return self._worker.pid
 
     def loss(self) -> Callable[[], bool]:
-        """Another process has it, and sees what has become of it in its own time."""
+        """Return True: another process has the connections, and notices a loss by itself."""
         return lambda: True
 
     def disturb(self) -> None:
-        """Its connections are of no other scenario."""
+        """Do nothing: no other scenario gets its connections."""
 
     def place(self) -> Place | None:
-        """Tell the last statement's place."""
+        """Return the place of the last statement."""
         return self._worker.place
 
     def abort(self) -> None:
-        """It ends with the stop of the run."""
+        """Do nothing: it ends with the stop of the run."""
 
     async def take_last_notifications(self) -> None:
-        """It has taken them itself."""
+        """Do nothing: the program has read them."""
 
     async def end_block(self) -> None:
-        """The end of its connection has ended it."""
+        """Do nothing: the end of its connection has ended it."""
 
     async def close(self) -> None:
-        """They have all ended."""
+        """Do nothing: all have ended."""

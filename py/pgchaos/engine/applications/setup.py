@@ -1,4 +1,4 @@
-"""The parts of a run that plays sessions, with programs among them or without."""
+"""Makes the coordinator and the runners of a run with programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Programs:
     """The programs of one run.
 
     Args:
-        scenario: whose sessions run them.
+        scenario: of the run.
         variables: of the matrix and of `given`.
     """
 
@@ -37,8 +37,8 @@ class Programs:
 
         Args:
             stop: of the run.
-            log: takes failures.
-            stepped: the sessions go step by step.
+            log: records failures.
+            stepped: the sessions run step by step.
         """
         sessions = self._scenario.sessions
         rules = ProgramWaitRules(sessions, self._variables)
@@ -48,17 +48,17 @@ class Programs:
         return SteppedPrograms(rules, stop, log, actors(sessions), programs)
 
     def join(self, context: RunContext) -> None:
-        """Give the run its coordinator as programs see it."""
+        """Set the coordinator of programs in the context."""
         coordinator = context.coordinator
         if isinstance(coordinator, FreePrograms | SteppedPrograms):
             context.programs = coordinator
 
     def runner(self, context: RunContext, session: Session, number: int) -> ProgramRunner:
-        """Make what plays one worker of a session that is a program."""
-        assert session.program is not None, "asked before"
+        """Make the runner of one worker of a session with a program."""
+        assert session.program is not None, "a session with a program"
         worker = Worker(context, session, session.program, number)
         if session.program.function is not None:
-            # a test's own functions need asyncio, commands do not
+            # imported here: only functions of a test need asyncio
             from pgchaos.engine.applications.functions import FunctionLauncher
 
             return ProgramRunner(worker, FunctionLauncher(worker, session.program.function))
@@ -68,6 +68,6 @@ class Programs:
         return ProgramRunner(worker, CommandLauncher(worker, folder, self._variables, self._guard))
 
     def close(self) -> None:
-        """End what is left of their processes."""
+        """Kill what is left of their processes."""
         if self._guard is not None:
             self._guard.close()

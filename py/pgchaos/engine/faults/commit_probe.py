@@ -1,4 +1,4 @@
-"""A commit of our own, which shows whether commits wait for a standby."""
+"""A commit of ours, which shows whether commits wait for a standby."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pgchaos.engine.loop import Task, begin
 from pgchaos.stop import Stop
 
 _LET_GO_WITHIN = 2.0
-"""Seconds in which a commit ends that waits for nobody any more: the checkpointer has to read the settings first."""
+"""Seconds for a released commit to end: the checkpointer has to read the settings first."""
 _CANCELLED_WITHIN = 2.5
-"""Seconds in which it ends that was cancelled; then its connection is broken off."""
+"""Seconds for a cancelled commit to end, before its connection is aborted."""
 _COMMIT = "SET synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'pgchaos', '')"
 
 
 class CommitProbe:
-    """Commits, one at a time."""
+    """Makes commits, one at a time."""
 
     def __init__(self, fault_connection: FaultConnection, stop: Stop) -> None:
         self._fault_connection, self._stop = fault_connection, stop
         self._running: tuple[Connection, Task[None]] | None = None
 
     async def waits(self) -> bool:
-        """Commit something, and say whether that waits for a standby. `end` ends it."""
+        """Start a commit; return whether it waits for a standby. `end` ends it."""
         await self.end()
         try:
             connection = await self._fault_connection.another()
@@ -37,9 +37,9 @@ class CommitProbe:
         return False
 
     async def end(self) -> None:
-        """See that the commit is over; where it still waits though commits were let go, cancel it.
+        """End the commit; cancel it if it still waits although commits were released.
 
-        An error of ours in its task is raised here.
+        An internal error in its task is raised here.
         """
         if self._running is None:
             return
@@ -54,5 +54,5 @@ class CommitProbe:
 
 
 async def _commit(connection: Connection) -> None:
-    # an error of the server's is in the answer: it may be cancelled, or lose its connection, at any time
+    # errors of the server stay in the answer: it may be cancelled, or lose its connection, at any time
     await connection.execute(_COMMIT)

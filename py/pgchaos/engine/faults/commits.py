@@ -1,8 +1,8 @@
-"""Holds a COMMIT where it is durable and its answer has not been sent, so that a fault can strike just there.
+"""Holds a COMMIT when it is durable but not yet acknowledged, so that a fault can strike between the two.
 
-A commit that shall be confirmed by a standby waits, after its WAL is flushed, until one has answered (PostgreSQL docs,
-"Synchronous Replication"; SyncRepWaitForLSN in syncrep.c). With a standby named that does not exist, it waits there for
-as long as we like: what is killed then has committed, and nobody was told.
+With synchronous replication a commit waits, after its WAL is flushed, for the answer of a standby (PostgreSQL docs,
+"Synchronous Replication"; SyncRepWaitForLSN in syncrep.c). With a standby that does not exist it waits as long as we
+like: a session that is killed then has committed, without an acknowledgement.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pgchaos.language.section_items import Statement
 from pgchaos.language.transaction_statements import closes_block
 from pgchaos.stop import Stop
 
-_NOBODY = "pgchaos_nobody"
+_MISSING_STANDBY = "pgchaos_nobody"
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE"})
 _POLL_INTERVAL = 0.001
 _RESET = "ALTER SYSTEM RESET synchronous_standby_names"
@@ -23,25 +23,25 @@ _RELOAD = "SELECT pg_catalog.pg_reload_conf()"
 
 
 def ends_in_commit(item: Statement, in_block: bool) -> bool:
-    """Say whether a statement ends with a commit of its own work."""
+    """Whether a statement ends with the commit of its transaction."""
     if in_block:
         return item.verb in ("COMMIT", "END") and closes_block(item.verb, item.text)
     return item.verb in _WRITES
 
 
 class CommitHold:
-    """Holds commits of a server of our own; one at a time."""
+    """Holds the commits of a server of ours."""
 
     def __init__(self, fault_connection: FaultConnection, stop: Stop) -> None:
         self._fault_connection, self._stop = fault_connection, stop
         self._probe = CommitProbe(fault_connection, stop)
-        self._taken = False
+        self._holds = False
 
-    async def take(self) -> bool:
-        """Have all commits of the server wait from now on, until `give`.
+    async def hold(self) -> bool:
+        """Let all commits of the server wait from now on, until `release`.
 
         Returns:
-            False where they cannot be held: then a commit is over when it is.
+            False if they cannot be held.
 
         Raises:
             NotDelivered: the server refuses it.
@@ -51,26 +51,26 @@ class CommitHold:
             return False
         if not await self._fault_connection.holding.acquire(self._stop):
             return False
-        self._taken = True
+        self._holds = True
         try:
-            await self._hold()
+            await self._start_hold()
         except BaseException:
-            await self.give()
+            await self.release()
             raise
         return True
 
-    async def _hold(self) -> None:
-        await self._fault_connection.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{_NOBODY}'")
+    async def _start_hold(self) -> None:
+        await self._fault_connection.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{_MISSING_STANDBY}'")
         self._fault_connection.named = True
         await self._fault_connection.ask(_RELOAD)
-        # the checkpointer makes it known to all: see one of our own commits wait for it
+        # the checkpointer has to reload the setting: wait until a commit of ours is held
         while not self._stop.is_set() and not await self._probe.waits():
             pass
-        # whoever starts the server again shall not find it
+        # a restarted server must not have it
         await self._fault_connection.ask(_RESET)
 
     async def holds(self, pid: int, attempts: int) -> bool:
-        """Say whether a backend's statement stands where it can be struck."""
+        """Whether a backend's commit is held, or its statement waits for something else."""
         rows = await self._fault_connection.ask(
             "SELECT wait_event, wait_event_type IN ('Lock', 'Timeout') FROM pg_catalog.pg_stat_activity"
             f" WHERE pid = {pid} AND state = 'active'"
@@ -79,41 +79,41 @@ class CommitHold:
             return False
         return rows[0][0] == "SyncRep" or (rows[0][1] == "t" and attempts > 0)
 
-    def _comes_back(self) -> bool:
+    def _may_return(self) -> bool:
         return (
             not self._stop.is_set()
             and self._fault_connection.server_control is not None
             and self._fault_connection.server_control.running
         )
 
-    async def give(self) -> None:
-        """Let all commits go that still wait."""
-        if not self._taken:
+    async def release(self) -> None:
+        """Let the held commits finish."""
+        if not self._holds:
             return
-        self._taken = False
+        self._holds = False
         try:
-            while not await self._gone() and self._comes_back():
-                await sleep(_POLL_INTERVAL)  # polled: the server tells nobody that it is back
+            while not await self._is_reset() and self._may_return():
+                await sleep(_POLL_INTERVAL)  # polled: the return of a server is not reported
             await self._probe.end()
         finally:
             self._fault_connection.holding.release()
 
-    async def _gone(self) -> bool:
+    async def _is_reset(self) -> bool:
         try:
-            return await let_go(self._fault_connection)
+            return await release_commits(self._fault_connection)
         except NotDelivered:
-            # the server refuses it, and would again
+            # the server refuses it, and would refuse it again
             return True
 
 
-async def let_go(fault_connection: FaultConnection) -> bool:
-    """Have commits wait for nobody, where one may have named a standby; doing so again does nothing."""
+async def release_commits(fault_connection: FaultConnection) -> bool:
+    """Remove the standby that commits may wait for; return whether that is certain. Idempotent."""
     if fault_connection.named:
         try:
-            # also where it was taken back already: that may have met a server that was down
-            taken_back = await fault_connection.ask(_RESET)
+            # even if it was reset before: the server may have been down then
+            was_reset = await fault_connection.ask(_RESET)
         finally:
-            # also where that is refused: nobody shall wait for what is not in the settings any more
-            known = await fault_connection.ask(_RELOAD)
-        fault_connection.named = taken_back is None or known is None
+            # even if that is refused: the file may not have the setting any more
+            reloaded = await fault_connection.ask(_RELOAD)
+        fault_connection.named = was_reset is None or reloaded is None
     return not fault_connection.named

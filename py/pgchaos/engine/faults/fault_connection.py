@@ -1,4 +1,4 @@
-"""A way to the server for faults: a connection that comes again, and all others while they are filled."""
+"""The connection of faults, which is replaced if it is lost, and the connections that `fill connections` takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pgchaos.engine.blocking import in_thread
-from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, recovers
+from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, is_recovering
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.faults.actions import NotDelivered, Row
@@ -22,28 +22,28 @@ from pgchaos.stop import Stop
 T = TypeVar("T")
 
 _PATIENCE = 30.0
-"""Seconds for one answer: pg_terminate_backend alone may take ten of them."""
+"""Seconds for one query: pg_terminate_backend alone may take ten of them."""
 _LEAST = 3.0
-"""Seconds for one answer at least, also where the time of the sessions is over."""
+"""Seconds that a query may always take, even if the time of the sessions is over."""
 _GONE_WITHIN = 5.0
-"""Seconds in which backends end whose connections were given back."""
+"""Seconds for the backends of closed connections to end."""
 _MOST = 10_000
 _POLL_INTERVAL = 0.002
 
 
 class FaultConnection:
-    """Asks the server, for whichever fault is carried out.
+    """Runs the queries of faults. See `actions.ServerAccess`.
 
     Attributes:
-        cleanup_stop: as it was given.
-        holding: held by whoever holds commits up.
-        until: when the time of the sessions is over, on `time.monotonic()`: no answer is waited for much longer.
-        named: whether commits may wait for a standby that somebody named, and nobody took back for sure.
+        cleanup_stop: the argument.
+        holding: locked while commits are held.
+        until: when the time of the sessions is over, on `time.monotonic()`: no query takes much longer.
+        named: whether commits may wait for a standby that a fault has set.
     """
 
     def __init__(self, factory: ConnectionFactory, cleanup_stop: Stop, pids: set[int]) -> None:
         self._factory, self.cleanup_stop, self._pids = factory, cleanup_stop, pids
-        self._one = Mutex()
+        self._mutex = Mutex()
         self._connection: Connection | None = None
         self._taken: list[Connection] = []
         self.holding = Mutex()
@@ -52,7 +52,7 @@ class FaultConnection:
 
     @property
     def server_control(self) -> PrivateServer | None:
-        """The server itself, where we started it."""
+        """The server itself, if we started it."""
         return self._factory.sandbox.server_control
 
     @property
@@ -61,8 +61,8 @@ class FaultConnection:
         return bool(self._taken)
 
     async def ask(self, query: str) -> list[Row] | None:
-        """See `actions.Reach`."""
-        async with self._one:
+        """See `actions.ServerAccess`."""
+        async with self._mutex:
             return await self._ask(query)
 
     async def _ask(self, query: str) -> list[Row] | None:
@@ -83,15 +83,15 @@ class FaultConnection:
         raise NotDelivered(f"{answer.error.message} ({answer.error.sqlstate})")
 
     def began(self, pid: int) -> str:
-        """See `actions.Reach`."""
+        """See `actions.ServerAccess`."""
         return self._factory.began.get(pid, "")
 
     async def do(self, work: Callable[[], T]) -> T:
-        """See `actions.Reach`."""
+        """See `actions.ServerAccess`."""
         return await in_thread(work, "fault")
 
     async def sleep(self, seconds: float) -> None:
-        """See `actions.Reach`."""
+        """See `actions.ServerAccess`."""
         await sleep(seconds)
 
     async def _open(self) -> Connection:
@@ -101,7 +101,7 @@ class FaultConnection:
         return self._connection
 
     async def another(self) -> Connection:
-        """Open a connection of its own; whoever asks for it ends it.
+        """Open another connection, which the caller ends.
 
         Raises:
             ConnectionLost: the server refused.
@@ -116,17 +116,17 @@ class FaultConnection:
             await connection.end()
 
     async def refused(self) -> bool:
-        """See `actions.Reach`."""
+        """See `actions.ServerAccess`."""
         try:
             connection = await self._factory.open("fault", self.cleanup_stop, own=True)
         except ConnectionLost as refused:
-            return recovers(refused.error)
+            return is_recovering(refused.error)
         await connection.end()
         return False
 
     async def take_connections(self) -> None:
-        """See `actions.Reach`. The own one is kept beside: what comes later needs it."""
-        async with self._one:
+        """See `actions.ServerAccess`. The connection of faults is kept for later ones."""
+        async with self._mutex:
             await self._ask("")
             # they are idle for as long as the fault lasts
             conninfo = session_conninfo(self._factory.sandbox.conninfo, "fault", NO_TIMEOUTS)
@@ -140,9 +140,9 @@ class FaultConnection:
                 self._taken.append(connection)
                 self._pids.add(connection.pid)
 
-    async def give_connections(self) -> None:
-        """Give back what was taken, and wait until the server has it."""
-        async with self._one:
+    async def release_connections(self) -> None:
+        """Close the taken connections, and wait until the server has free ones."""
+        async with self._mutex:
             taken, self._taken = self._taken, []
             for connection in taken:
                 await connection.end()
@@ -155,10 +155,10 @@ class FaultConnection:
                 ):
                     if time.monotonic() > until:
                         return
-                    await sleep(_POLL_INTERVAL)  # polled: backends end without a word
+                    await sleep(_POLL_INTERVAL)  # polled: the end of a backend is not reported
 
     async def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         taken, self._taken = self._taken, []
         for connection in taken:
             await connection.end()

@@ -1,4 +1,4 @@
-"""Counts the faults of a run: how often the line of each was come to, and whether it struck. Pure."""
+"""Counts for each fault of a run how often its line was reached, and whether it struck. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pgchaos.results import Failure
 from pgchaos.schedule.wait_rules import Actor, in_force
 
 _REASONS = 3
-"""How many reasons are told why a fault was delivered nowhere."""
+"""Reasons that are shown for a fault that was never delivered."""
 
 
 def failure(fault: Fault, why: str, who: str | None = None) -> Failure:
-    """Say that a fault could not be delivered.
+    """Make the failure of a fault that could not be delivered.
 
     Args:
-        fault: which.
-        why: not.
-        who: the connection in which it stands.
+        fault: not delivered.
+        why: the reason.
+        who: the connection whose session has it.
 
     Returns:
         The failure, named `fault`.
@@ -34,13 +34,13 @@ def never_struck(
     struck: Collection[Fault],
     passed_by: Mapping[Fault, Iterable[str]],
 ) -> list[Failure]:
-    """Tell of the faults that one run may miss, and that all runs of an item missed: `at any step`, and unfelt ones.
+    """Report faults that may miss in one run but must not in all: those `at any step`, and those without effect.
 
     Args:
-        scenario: whose faults.
+        scenario: of the faults.
         variables: of its matrix.
-        struck: those that some run delivered, see `FaultCounter.struck`.
-        passed_by: why runs did not, see `FaultCounter.passed_by`.
+        struck: delivered by some run, see `FaultCounter.struck`.
+        passed_by: why runs did not deliver others, see `FaultCounter.passed_by`.
 
     Returns:
         A failure for each.
@@ -57,16 +57,16 @@ def never_struck(
 def _reasons(reasons: Iterable[str]) -> str:
     different = list(dict.fromkeys(reasons))
     more = len(different) - _REASONS
-    shown = "; ".join(different[:_REASONS]) or "no session came to one"
+    shown = "; ".join(different[:_REASONS]) or "no session reached one"
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
 class FaultCounter:
-    """Counts.
+    """Counts the faults of one run.
 
     Args:
-        scenario: whose faults.
-        values: of the matrix, and where faults strike that a search has chosen for.
+        scenario: of the faults.
+        values: of the matrix, and the places that a search has chosen for faults.
     """
 
     def __init__(self, scenario: Scenario, values: Mapping[str, str]) -> None:
@@ -79,12 +79,12 @@ class FaultCounter:
         ]
         self._reached: dict[tuple[object, ...], int] = {}
         self.struck: set[Fault] = set()
-        """Those that were delivered."""
+        """The delivered faults."""
         self.passed_by: dict[Fault, list[str]] = {}
-        """Why others were not where they should be, or nobody felt them."""
+        """Why others had no target at their place, or no effect."""
 
     def is_due(self, fault: Fault, actor: Actor) -> bool:
-        """Count an execution of a fault's line, and say whether it is the one."""
+        """Count an execution of a fault's line; return whether the fault strikes at this one."""
         key = _key(fault, actor)
         count = self._reached[key] = self._reached.get(key, 0) + 1
         if fault.anywhere:
@@ -92,23 +92,23 @@ class FaultCounter:
         return fault.nth == 0 or count == (fault.nth or 1)
 
     def not_reached(self, fault: Fault, actor: Actor) -> None:
-        """Take the last count back: the connection was lost before the statement could be sent."""
+        """Undo the last count: the connection was lost before the statement could be sent."""
         self._reached[_key(fault, actor)] -= 1
 
     def pass_by(self, fault: Fault, why: str) -> None:
-        """Note that a fault could not strike where it should, and why; in another run it may."""
+        """Record why a fault had no target at its place; it may have one in another run."""
         self.passed_by.setdefault(fault, []).append(why)
 
     def take_back(self, fault: Fault, why: str) -> None:
-        """Note that nobody felt a fault that struck, and why; in another run somebody may."""
+        """Record why a fault that struck had no effect; it may have one in another run."""
         self.struck.discard(fault)
         self.pass_by(fault, why)
 
     # at the end
 
     def undelivered(self) -> list[Failure]:
-        """Tell of the faults that never struck."""
-        # where a session sends fewer statements than it has, a search may choose one that it does not come to
+        """Make a failure of each fault that never struck."""
+        # a session may send fewer statements than it has, and a search may choose one that it does not reach
         known = {*self.struck, *self.passed_by}
         return [
             failure(fault, self._why_not(fault)) for fault in self._faults if not (fault in known or fault.anywhere)
@@ -121,8 +121,8 @@ class FaultCounter:
             return f"{seen} like '{fault.statement}'"
         if not counts:
             which = f" of {fault.included}" if fault.included else ""
-            return f"no session came to its line{which}"
-        return f"its line was come to {max(counts)} time{'s' if max(counts) > 1 else ''} only"
+            return f"no session reached its line{which}"
+        return f"its line was reached only {'once' if max(counts) == 1 else f'{max(counts)} times'}"
 
 
 def _key(fault: Fault, actor: Actor) -> tuple[object, ...]:

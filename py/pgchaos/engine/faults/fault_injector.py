@@ -1,4 +1,4 @@
-"""The faults of one run: brings each to its time and its target. What a fault does is in `actions`."""
+"""The faults of one run: when each strikes, and which targets. `actions` has what they do."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class FaultInjector:
-    """The faults of one run; `values` say where those strike that a search has chosen for."""
+    """The faults of one run; `values` has the places that a search has chosen for faults."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class FaultInjector:
     ) -> None:
         self.stop, self.network = stop, network
         self.fault_connection = FaultConnection(factory, cleanup_stop, pids)
-        self.tally = FaultCounter(scenario, values)
+        self.counter = FaultCounter(scenario, values)
         self.targets = Targets(self.fault_connection)
         self.outage = Outage(self.fault_connection, stop, cleanup_stop)
         self._coordinator = coordinator
         self._timing = Timing(self.fault_connection, self.targets, coordinator, stop)
-        self._one = Mutex()
+        self._mutex = Mutex()
 
     async def inject(
         self,
@@ -61,8 +61,8 @@ class FaultInjector:
         hold: CommitHold | None = None,
         answer: AnswerHold | None = None,
     ) -> float:
-        """Wait until it is time for a fault, carry it out, and wait until it has had its effect."""
-        with self._coordinator.striking():
+        """Wait for the time of a fault, carry it out, and wait for its effect; return when it struck."""
+        with self._coordinator.fault_in_progress():
             if answer is not None and over is not None:
                 await self._timing.await_answer(fault, actor, answer, over)
                 return await self._strike_network(fault, actor)
@@ -71,30 +71,30 @@ class FaultInjector:
             await self._timing.await_time(fault, actor, over if hold is None else None)
             if strikes_connections(fault):
                 return await self._strike_network(fault, actor)
-            async with self._one:
+            async with self._mutex:
                 pids, now = await self.targets.pids(fault, actor), clock.now()
                 self._coordinator.strike(pids)
                 await self._carry_out(fault, pids)
         return now
 
     def hold_answer(self, actor: Actor) -> AnswerHold:
-        """Prepare to keep the answer to the next statement of a connection back."""
+        """Prepare to hold the answer to the next statement of a connection."""
         assert self.network is not None, "of a scenario with such a fault"
         return self.network.hold_answer(actor)
 
     async def _strike_network(self, fault: Fault, actor: Actor) -> float:
         assert self.network is not None, "of a scenario with such a fault"
-        async with self._one:
+        async with self._mutex:
             targets, now = self.targets.struck(fault, actor), clock.now()
             if fault.kind in ("cut", "reset"):
                 self._coordinator.strike([pid for one in targets.values() if (pid := one.pid) is not None])
             await self.network.carry_out(fault, targets)
-            self.tally.struck.add(fault)
+            self.counter.struck.add(fault)
         return now
 
     async def carry_out(self, fault: Fault, pids: Collection[int]) -> None:
-        """Carry out a fault here and now."""
-        async with self._one:
+        """Carry out a fault at once."""
+        async with self._mutex:
             await self._carry_out(fault, pids)
 
     async def _carry_out(self, fault: Fault, pids: Collection[int]) -> None:
@@ -103,13 +103,13 @@ class FaultInjector:
                 await carry_out(self.fault_connection, fault.kind, fault.argument, pids)
         except ServerError as error:
             raise NotDelivered(str(error)) from None
-        self.tally.struck.add(fault)
+        self.counter.struck.add(fault)
 
     def broke(self, error: BaseException, fault: Fault, actor: Actor) -> None:
-        """Stop the run for an error of ours in the task of a fault: what it was to strike may wait for it."""
+        """Stop the run for an internal error in the task of a fault, because its target may wait for it."""
         self._coordinator.broke(internal_failure(error, fault.place, f"fault of {actor}"))
 
     async def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         with suppress(NotDelivered):  # the run is over, and the server may be too
             await self.fault_connection.close()

@@ -1,4 +1,4 @@
-"""The faults of one statement: those before it, those that strike while it runs, and those after its answer."""
+"""The faults of one statement: those before it, during it, and after its answer."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from pgchaos.engine.answer_hold import AnswerHold
 
 ADMIN_SHUTDOWN = "57P01"
-"""Somebody was terminated, or the server was told to stop."""
+"""The backend was terminated, or the server is shutting down."""
 
 
-class StruckConnection(Protocol):
-    """A connection at whose statements faults strike."""
+class FaultTarget(Protocol):
+    """A connection whose statements have faults."""
 
     before_send: Callable[[], None] | None
 
@@ -40,23 +40,23 @@ class StruckConnection(Protocol):
         ...
 
     async def connect(self) -> object:
-        """Open it, where it does not stand. Raises ConnectionLost."""
+        """Open it, unless it is open. Raises ConnectionLost."""
         ...
 
 
 class StatementFaults:
-    """What strikes around one statement; those of `faults` that are due are counted as reached."""
+    """The faults of one execution of a statement: those of `faults` that are due at it."""
 
     def __init__(
         self,
         injector: FaultInjector,
         faults: Sequence[Fault],
         actor: Actor,
-        connection: StruckConnection,
+        connection: FaultTarget,
         act: Callable[[str, Place], Record],
     ) -> None:
         self._injector, self._actor, self._connection, self._act = injector, actor, connection, act
-        self._due = [fault for fault in faults if injector.tally.is_due(fault, actor)]
+        self._due = [fault for fault in faults if injector.counter.is_due(fault, actor)]
         self._done: list[Fault] = []
         self._missed: list[tuple[Fault, NotDelivered]] = []
         self._over = False
@@ -66,11 +66,11 @@ class StatementFaults:
         self._answer: AnswerHold | None = None
 
     def description(self) -> str | None:
-        """Write for the history what struck; None where nothing did."""
+        """Return what struck, for the history, or None."""
         return ", ".join(map(describe, self._done)) or None
 
     async def before(self, item: Statement) -> None:
-        """Strike before the statement, and have somebody ready who strikes while it runs.
+        """Deliver the faults before the statement, and start a task for those during it.
 
         Raises:
             SessionFailed: a fault could not be delivered.
@@ -84,21 +84,21 @@ class StatementFaults:
         await self._inject_each([fault for fault in during if fault.kind == "fill"])
         interrupting = [fault for fault in during if fault.kind != "fill"]
         if interrupting:
-            await self._make_ready(interrupting, item)
+            await self._prepare_during(interrupting, item)
 
     async def _connected(self) -> bool:
-        """See that there is a connection to be struck; what is wrong with it the statement itself will tell."""
+        """Connect, so that faults have a target; the statement itself reports a failure to connect."""
         try:
             await self._connection.connect()
         except ConnectionLost:
             for fault in self._due:
-                self._injector.tally.not_reached(fault, self._actor)
+                self._injector.counter.not_reached(fault, self._actor)
             self._due = []
             return False
         return True
 
-    async def _make_ready(self, interrupting: list[Fault], item: Statement) -> None:
-        # of the network last: they wait for an answer
+    async def _prepare_during(self, interrupting: list[Fault], item: Statement) -> None:
+        # network faults last: they wait for an answer
         interrupting.sort(key=strikes_connections)
         if any(map(_loses_answer, interrupting)):
             self._answer = self._injector.hold_answer(self._actor)
@@ -113,12 +113,12 @@ class StatementFaults:
     async def _held(self, fault: Fault) -> CommitHold | None:
         hold = CommitHold(self._injector.fault_connection, self._injector.stop)
         try:
-            return hold if await hold.take() else None
+            return hold if await hold.hold() else None
         except NotDelivered as why:
             raise SessionFailed(failure(fault, f"commits cannot be held: {why}", str(self._actor))) from None
 
     def _can_hold(self, fault: Fault) -> bool:
-        # a backend that waits for a standby takes a cancel for leave to answer
+        # a cancel makes a backend that waits for a standby answer
         return (
             self._injector.fault_connection.server_control is not None
             and fault.kind != "cancel"
@@ -130,24 +130,24 @@ class StatementFaults:
         try:
             for fault in interrupting:
                 if strikes_connections(fault):
-                    await self._let_commit()
+                    await self._release_commits()
                 why = await self._try(fault, lambda: self._over)
                 if why is not None:
                     self._missed.append((fault, why))
         except Halted:
             pass
         finally:
-            await self._let_commit()
+            await self._release_commits()
             if self._answer is not None:
                 self._answer.release()
 
-    async def _let_commit(self) -> None:
+    async def _release_commits(self) -> None:
         if self._hold is not None:
             hold, self._hold = self._hold, None
-            await hold.give()
+            await hold.release()
 
     async def after(self, answer: Answer) -> None:
-        """Take the answer to the statement, and strike after it.
+        """Handle the answer to the statement, and deliver the faults after it.
 
         Raises:
             SessionFailed: a fault could not be delivered.
@@ -157,8 +157,8 @@ class StatementFaults:
         lost = answer.error is not None and answer.error.lost
         for fault, why in self._missed:
             if lost:
-                # somebody else's fault came first: the statement may be sent again
-                self._injector.tally.not_reached(fault, self._actor)
+                # another fault ended the connection first: the statement may be retried
+                self._injector.counter.not_reached(fault, self._actor)
             else:
                 self._report(fault, why)
         if answer.error is None:
@@ -168,28 +168,28 @@ class StatementFaults:
         await self._inject_each([fault for fault in self._due if fault.moment == "after"])
 
     def _came_late(self, fault: Fault) -> None:
-        """Tell that a fault struck when the statement had been answered; of any step, it was this one in vain."""
+        """Report a fault that struck after the answer; one `at any step` only missed this step."""
         if not fault.anywhere:
             self._report(
                 fault, NotDelivered("the statement was over before it struck: let it wait for something there")
             )
         if fault.kind == "cancel":
             self._done = [one for one in self._done if one is not fault]
-            self._injector.tally.take_back(fault, OVER)
+            self._injector.counter.take_back(fault, OVER)
 
     async def abandon(self, answer: Answer | None = None) -> None:
-        """Have nobody strike any more: the statement is over."""
+        """End the task of faults: the statement is over."""
         self._over, self._connection.before_send = True, None
         if self._task is not None:
             await self._task.ends()
             self._task = None
         if any(fault.kind == "fill" and fault.moment == "during" for fault in self._done):
-            # where it does not start, that is told when it is tried at the end again
+            # a failure to start is reported at the end of the run, where it is tried again
             with suppress(ServerError, NotDelivered):
                 await self._injector.outage.release(crashed=self._crashed(answer))
 
     def _crashed(self, answer: Answer | None) -> bool:
-        """Say whether the statement took the server down, for want of room for its WAL."""
+        """Whether the statement crashed the server, because there was no space for its WAL."""
         wal = any(fault.argument == "wal" for fault in self._done)
         error = answer.error if answer is not None else None
         return wal and error is not None and error.lost and error.sqlstate != ADMIN_SHUTDOWN
@@ -201,13 +201,13 @@ class StatementFaults:
                 self._report(fault, why)
 
     def _report(self, fault: Fault, why: NotDelivered) -> None:
-        """Tell that a fault could not be delivered; a step that a search has chosen in vain is passed by."""
+        """Report a fault that could not be delivered; at a step that a search has chosen, only count it."""
         if not (fault.anywhere and isinstance(why, TargetGone)):
             raise SessionFailed(failure(fault, str(why), str(self._actor)))
-        self._injector.tally.pass_by(fault, str(why))
+        self._injector.counter.pass_by(fault, str(why))
 
     async def _try(self, fault: Fault, over: Callable[[], bool] | None = None) -> NotDelivered | None:
-        """Strike; say why it could not be delivered, or None."""
+        """Deliver a fault; return why it could not be delivered, or None."""
         act = self._act(f"fault: {describe(fault)}, {fault.moment} line {self._line}", fault.place)
         act.ended_at = None
         try:
@@ -222,16 +222,16 @@ class StatementFaults:
 
 
 def _needs_connection(fault: Fault) -> bool:
-    """Say whether it takes a connection of the session itself to strike."""
+    """Whether a fault needs a connection of the session itself."""
     own = strikes_backends(fault) or fault.kind in ("cut", "reset", "stall")
     return fault.moment == "during" or (fault.target is None and own)
 
 
 def _loses_answer(fault: Fault) -> bool:
-    """Say whether the answer to the statement is kept back until it strikes."""
+    """Whether the answer to the statement is held until the fault strikes."""
     return strikes_connections(fault) and strikes_own_session(fault)
 
 
 def _must_end_statement(fault: Fault) -> bool:
-    """Say whether the statement it strikes during cannot succeed."""
+    """Whether the statement cannot succeed if the fault strikes during it."""
     return fault.kind != "fill" and strikes_own_session(fault) and not strikes_connections(fault)

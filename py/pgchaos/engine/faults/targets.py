@@ -1,4 +1,4 @@
-"""Whom a fault strikes: connections of sessions, by their backends, or a process of the server."""
+"""The targets of faults: backends of sessions, or a process of the server."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Target(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """Its backend, or None where there is no connection."""
+        """The pid of its backend; None if there is no connection."""
 
     def loss(self) -> Callable[[], bool]:
-        """Give what says from now on whether the other end has closed the present connection, as the kernel knows."""
+        """Return a function that tells whether the peer has closed the current connection, as the kernel reports."""
 
     def disturb(self) -> None:
-        """Note that it is cancelled from outside: no other scenario shall have it."""
+        """Record that it is cancelled from outside: no other scenario may get it."""
 
 
 class Targets:
@@ -36,15 +36,15 @@ class Targets:
         self._left: set[Actor] = set()
 
     def enter(self, actor: Actor, target: Target) -> None:
-        """Make a connection known, so that it can be struck."""
+        """Add a connection as a target."""
         self._targets[actor] = target
 
     def leave(self, actor: Actor) -> None:
-        """Note that a session has come to its end."""
+        """Record that a session has ended."""
         self._left.add(actor)
 
     def has_left(self, actor: Actor) -> bool:
-        """Say whether a session has come to its end."""
+        """Whether a session has ended."""
         return actor in self._left
 
     def watched(self, fault: Fault, actor: Actor) -> list[Actor]:
@@ -52,7 +52,7 @@ class Targets:
         return [actor] if strikes_own_session(fault) else self.of(fault, actor)
 
     def of(self, fault: Fault, actor: Actor) -> list[Actor]:
-        """List the connections that a fault is for."""
+        """List the connections that a fault names."""
         if strikes_connections(fault) and fault.target == "server":
             return list(self._targets)
         if strikes_own_session(fault):
@@ -60,11 +60,11 @@ class Targets:
         return [one for one in self._targets if one.session == fault.target and fault.worker in (None, one.worker)]
 
     def struck(self, fault: Fault, actor: Actor) -> dict[Actor, Target]:
-        """Give the connections that a fault of the network strikes; see `of`."""
+        """Return the connections that a network fault strikes; see `of`."""
         return {one: self._targets[one] for one in self.of(fault, actor)}
 
     def pid(self, actor: Actor) -> int:
-        """Give the backend of a connection that is about to be struck.
+        """Return the backend of a connection that is about to be struck.
 
         Raises:
             TargetGone: there is none.
@@ -76,14 +76,14 @@ class Targets:
         return pid
 
     def connected(self) -> list[int]:
-        """List the backends of all sessions, whoever is struck."""
+        """List the backends of all sessions."""
         return [pid for one in self._targets.values() if (pid := one.pid) is not None]
 
     async def pids(self, fault: Fault, actor: Actor) -> tuple[int, ...]:
-        """Give the processes that a fault strikes; none for what strikes the server.
+        """Return the processes that a fault strikes; none if it strikes the server.
 
         Raises:
-            TargetGone: one of them is not there.
+            TargetGone: one of them does not exist.
         """
         if not strikes_backends(fault):
             return ()

@@ -1,4 +1,4 @@
-"""When a fault strikes: waits until whoever is struck is where it is time."""
+"""When a fault strikes: waits until its target is in the required state."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from pgchaos.engine.answer_hold import AnswerHold
 
 _POLL_INTERVAL = 0.001
-"""Seconds between two looks at who shall be struck."""
+"""Seconds between checks of a target."""
 
 _BLOCKED, _ACTIVE = "blocked", "in a statement"
-"""States in which somebody is struck."""
+"""States of targets."""
 
 Over = Callable[[], bool]
-"""Says whether the statement is over during which a fault strikes."""
+"""Returns whether the statement of a fault is over."""
 
 
 class Timing:
@@ -41,78 +41,78 @@ class Timing:
         self._coordinator, self._stop = coordinator, stop
 
     async def await_commit(self, hold: CommitHold, actor: Actor, over: Over) -> None:
-        """Wait until a statement stands in the end of its commit."""
+        """Wait until the commit of a statement is held."""
         pid, attempts = self._targets.pid(actor), 0
         while not await hold.holds(pid, attempts):
-            self._go_on_waiting(over)
+            self._check_over(over)
             await sleep(_POLL_INTERVAL, self._stop)
             attempts += 1
 
     async def await_time(self, fault: Fault, actor: Actor, over: Over | None) -> None:
-        """Wait until it is time for a fault."""
+        """Wait for the time of a fault."""
         if fault.when_blocked or fault.kind == "cancel":
             state = _BLOCKED if fault.when_blocked else _ACTIVE
             await self._await_state(self._targets.watched(fault, actor), state, actor, over)
         elif over is not None:
             await self._await_state([actor], _ACTIVE, actor, over)
         if fault.after is not None:
-            await self._let_pass(fault.after, over)
+            await self._wait_seconds(fault.after, over)
 
     async def await_answer(self, fault: Fault, actor: Actor, hold: AnswerHold, over: Over) -> None:
-        """Wait until it is time for a fault of the network during a statement, whose answer is kept back."""
+        """Wait for the time of a network fault during a statement whose answer is held."""
         if fault.when_blocked:
             await self.await_time(fault, actor, lambda: over() or hold.answered)
         elif fault.after is None:
             await hold.wait(over)
         else:
             await hold.wait(over, for_answer=False)
-            await self._let_pass(fault.after, over)
+            await self._wait_seconds(fault.after, over)
 
-    async def _let_pass(self, seconds: float, over: Over | None) -> None:
+    async def _wait_seconds(self, seconds: float, over: Over | None) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self._go_on_waiting(over)
+            self._check_over(over)
             await sleep(min(_POLL_INTERVAL, seconds), self._stop)
 
     async def _await_state(self, who: list[Actor], state: str, actor: Actor, over: Over | None) -> None:
-        with self._coordinator.held_up(actor) if over is None else nullcontext():
-            while not await self._are(who, state, vainly=over is None):
-                self._go_on_waiting(over)
+        with self._coordinator.delayed(actor) if over is None else nullcontext():
+            while not await self._are(who, state, may_be_vain=over is None):
+                self._check_over(over)
                 await sleep(_POLL_INTERVAL, self._stop)
 
-    async def _are(self, who: list[Actor], state: str, *, vainly: bool) -> bool:
-        """Say whether connections are in a state; where that may be waited for in vain, see whether it still can be."""
-        asked = clock.now()
+    async def _are(self, who: list[Actor], state: str, *, may_be_vain: bool) -> bool:
+        """Whether connections are in a state; `may_be_vain`: raise TargetGone if they can no longer get there."""
+        taken_at = clock.now()
         pids = {self._targets.pid(one): one for one in who}
-        active = await self._active(self._targets.connected() if vainly else pids)
+        active = await self._active(self._targets.connected() if may_be_vain else pids)
         blocked = {pid: by for pid, by in active.items() if by}
         there = blocked if state == _BLOCKED else active
         for pid in pids.keys() & blocked.keys():
             self._coordinator.states.note_blockers(pid, blocked[pid])
         lacking = [one for pid, one in pids.items() if pid not in there]
-        if lacking and vainly:
-            self._check_whether_in_vain(lacking, state, blocked, asked)
+        if lacking and may_be_vain:
+            self._check_reachable(lacking, state, blocked, taken_at)
         return not lacking
 
     async def _active(self, pids: Iterable[int]) -> dict[int, tuple[int, ...]]:
-        """Tell which backends are in a statement, and whom each of these waits for."""
+        """Return which backends run a statement, and the backends that block each of them."""
         rows = await self._fault_connection.ask(
             "SELECT pid, pg_catalog.array_to_string(pg_catalog.pg_blocking_pids(pid), ',')"
             f" FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{','.join(map(str, pids))}}}') AND state = 'active'"
         )
         return {int(str(pid)): tuple(map(int, by.split(","))) if by else () for pid, by in rows or ()}
 
-    def _check_whether_in_vain(
-        self, lacking: list[Actor], state: str, blocked: dict[int, tuple[int, ...]], asked: float
+    def _check_reachable(
+        self, lacking: list[Actor], state: str, blocked: dict[int, tuple[int, ...]], taken_at: float
     ) -> None:
         gone = [one for one in lacking if self._targets.has_left(one)]
         if gone:
-            raise TargetGone(f"{' and '.join(map(str, gone))} came to the end without being {state}")
-        if self._coordinator.stands_still(blocked, asked):
+            raise TargetGone(f"{' and '.join(map(str, gone))} ended without being {state}")
+        if self._coordinator.is_standstill(blocked, taken_at):
             doing = " and ".join(f"{one} {self._coordinator.states.does(one)}" for one in lacking)
-            raise TargetGone(f"{doing}, and does not come to be {state}: nobody goes on before this fault has struck")
+            raise TargetGone(f"{doing}, and will not be {state}: no session continues before this fault has struck")
 
-    def _go_on_waiting(self, over: Over | None) -> None:
+    def _check_over(self, over: Over | None) -> None:
         if self._stop.is_set():
             raise Halted
         if over is not None and over():

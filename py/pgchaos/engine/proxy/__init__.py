@@ -1,7 +1,7 @@
 """A proxy between any client and the run's own server, in the loop of the run.
 
-It understands the messages of the protocol, passes on what it understands, and tells an `Observer` of each request.
-Use it so, in a task of the loop:
+It parses the messages of the protocol, passes them on, and reports each request to an `Observer`. Usage, in a task of
+the loop:
 
     class Steps(Observer):
         def opened(self, connection): ...                      # connection.pid, .number, .startup.parameters
@@ -14,23 +14,23 @@ Use it so, in a task of the loop:
     proxy = Proxy(upstream, user, database, Steps())   # upstream: a ServerOpener
     proxy.start()            # clients connect by proxy.conninfo(), or proxy.host, .port, .password, .folder
     ...
-    await proxy.pause()      # its tasks end; connections stay, and `start` goes on with them
+    await proxy.pause()      # its tasks end; connections stay open, and `start` continues with them
     proxy.close()
 
-A request is what a scheduler holds: a simple query, a function call, or an Execute with the Parse and Bind that belong
-to it and the Sync that commits it (`requests`). It is answered when ReadyForQuery has come, or, in a pipeline and where
-the Sync was not sent with it, when it is complete (`tracker`). `Request.synced` says which; `Outcome.status` is the
-transaction status, where the answer says it.
+A request is the unit that an observer can hold: a simple query, a function call, or an Execute with its Parse, its Bind
+and the Sync that commits it (`requests`). It is answered by ReadyForQuery or, in a pipeline or with a separate Sync,
+when it is complete (`tracker`). `Request.synced` tells which; `Outcome.status` is the transaction status, if the answer
+has it.
 
 | module | what it does |
 | --- | --- |
 | `messages` | pure: splits a stream into messages |
 | `startup`, `scram` | pure: the first packet of a client, and its password |
 | `requests`, `values` | pure: groups a client's messages into requests; their parameters as text |
-| `tracker` | pure: what is outstanding, and what became of it |
-| `handshake` | lets a client in |
-| `connection` | passes on what one client and its backend say |
+| `tracker` | pure: the outstanding requests, and their outcomes |
+| `handshake` | authenticates a client |
+| `connection` | passes data between one client and its backend |
 | `upstream` | connects to the server |
 | `proxy` | listens |
-| `observer` | what is told |
+| `observer` | the interface of observers |
 """

@@ -1,4 +1,4 @@
-"""One client, and its connection to the server: two tasks that pass on what each of them sends."""
+"""One client and its connection to the server: two tasks pass data on, one for each direction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from random import Random
 from socket import SHUT_RDWR
-from socket import socket as Socket  # by itself: pytest-socket may put another class in its place
+from socket import socket as Socket  # bound here: pytest-socket may replace socket.socket
 from typing import Any
 
 from pgchaos.engine.answer import LOST
@@ -20,7 +20,7 @@ from pgchaos.engine.proxy.requests import Request, RequestAssembler, Unit
 from pgchaos.engine.proxy.startup import Startup
 from pgchaos.engine.proxy.tracker import Ended, Outcome, RequestTracker
 from pgchaos.engine.proxy.upstream import ServerConnection
-from pgchaos.engine.waits import STOPPED, Wait, Why, has_ended, sleep
+from pgchaos.engine.waits import STOPPED, Wait, WakeReason, has_ended, sleep
 from pgchaos.stop import Stop
 
 _CHUNK = 65536
@@ -34,14 +34,14 @@ class ProxyConnection(ClientConnection):
 
     Args:
         number: of the proxy, from 1.
-        client: its socket, not blocking.
-        server: connected and idle; its socket is this one's from now on.
-        startup: what the client said of itself.
-        key: by which the client may cancel what runs here.
+        client: its socket, non-blocking.
+        server: connected and idle; this takes over its socket.
+        startup: of the client.
+        key: of the client's cancel requests.
         observer: of the proxy.
-        broken: takes a message about a client or server that breaks the protocol.
-        first: what the client has sent already.
-        seed: of what is random about its network.
+        broken: called with a description of a violation of the protocol.
+        first: data that the client has sent already.
+        seed: of jitter.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class ProxyConnection(ClientConnection):
         self._held: Wait | None = None
         self._to_be_cancelled = False
         self._kept: list[bytes] = []
-        self._unheard: list[Ended] = []
+        self._unreported: list[Ended] = []
         self.was_answered = True
-        """When it ended the server had answered all that was sent."""
+        """The server had answered all requests when it ended."""
         self.link = Link(client, Random(f"{seed}/{number}"))
         """The network between the client and the proxy."""
 
     def tasks(self, stop: Stop) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
-        """Give the work of both directions; it ends with the connection, or goes on later where the stop was set."""
+        """Return the coroutines of both directions; they end with the connection, or when the stop is set."""
         return self._serve_client(stop), self._serve_server(stop)
 
     @property
@@ -99,7 +99,7 @@ class ProxyConnection(ClientConnection):
 
     @property
     def is_idle(self) -> bool:
-        """Whether the server has answered all that the client sent."""
+        """Whether the server has answered all requests of the client."""
         return self.tracker.is_idle and not self._units
 
     # from the client to the server
@@ -110,7 +110,7 @@ class ProxyConnection(ClientConnection):
         while not self.ended:
             if chunk:
                 if not self.link.is_sound:
-                    await self.link.delay(len(chunk), stop, farewell=chunk == _TERMINATE)
+                    await self.link.delay(len(chunk), stop, is_terminate=chunk == _TERMINATE)
                 self._take(chunk)
             if (self._units or self._unsent) and not await self._send_units(stop):
                 return
@@ -127,9 +127,9 @@ class ProxyConnection(ClientConnection):
                     await self._client_ended(stop)
 
     async def _client_ended(self, stop: Stop) -> None:
-        """Send what was kept back, all of it: the server would have had it."""
-        kept = b"".join([unit.data for unit in self.assembler.flush()])
-        if not kept or await self._send(self._socket, kept, stop):
+        """Send the buffered messages: without a proxy the server would have received them."""
+        buffered = b"".join([unit.data for unit in self.assembler.flush()])
+        if not buffered or await self._send(self._socket, buffered, stop):
             self.end(_CLIENT_ENDED)
 
     def _take(self, chunk: bytes) -> None:
@@ -140,7 +140,7 @@ class ProxyConnection(ClientConnection):
             self._break(f"the client broke the protocol: {error}", str(error))
 
     async def _send_units(self, stop: Stop) -> bool:
-        """Send what the client wants sent; say whether it may go on."""
+        """Send the units of the client; return whether the connection goes on."""
         if self._unsent and not await self._send(self._socket, b"", stop):
             return False
         while self._units:
@@ -156,7 +156,7 @@ class ProxyConnection(ClientConnection):
                     self._observer.after_request(self, request, outcome)
             data = unit.data
             if unit.request is not None and unit.request.pipelined and self._observer is not None:
-                # nobody could see its answer before the next one is sent
+                # otherwise the answer would not come before the next request
                 data += _FLUSH
             if not await self._send(self._socket, data, stop):
                 return False
@@ -165,7 +165,7 @@ class ProxyConnection(ClientConnection):
         return True
 
     async def cancel(self) -> None:
-        """Cancel what the client waits for: now, or once it is sent where it is held up before that."""
+        """Cancel the client's current request: now, or after it is sent if it is held."""
         if self.tracker.is_idle and any(unit.request is not None for unit in self._units):
             self._to_be_cancelled = True
         else:
@@ -198,19 +198,19 @@ class ProxyConnection(ClientConnection):
             except ProtocolError as error:
                 self._break(f"the server broke the protocol: {error}", "the server broke the protocol")
                 return
-            self._unheard = ended
+            self._unreported = ended
             passed = self._send(self.client, chunk, stop) if self.link.is_sound else self._send_disturbed(chunk, stop)
             if await passed and self._observer is not None:
-                self._tell(self._observer)
+                self._report(self._observer)
 
     async def _send_disturbed(self, chunk: bytes, stop: Stop) -> bool:
-        """Send to the client what passes through a network with which something is wrong."""
+        """Send data to the client through a faulty network."""
         link = self.link
         self._kept.append(chunk)
         if link.holds and self.tracker.is_idle:
             await link.hold_answer(stop)
         elif link.holds and not self.assembler.copying:
-            return True  # the client of a COPY has to hear the first part of the answer, to send its data
+            return True  # the client of a COPY needs the first part of the answer to send its data
         data, self._kept = b"".join(self._kept), []
         if self.ended:
             return False
@@ -222,9 +222,9 @@ class ProxyConnection(ClientConnection):
                 return False
         return True
 
-    def _tell(self, observer: Observer) -> None:
-        tracker, ended = self.tracker, self._unheard
-        self._unheard = []
+    def _report(self, observer: Observer) -> None:
+        tracker, ended = self.tracker, self._unreported
+        self._unreported = []
         if tracker.notices:
             notices, tracker.notices = tracker.notices, []
             for fields in notices:
@@ -239,7 +239,7 @@ class ProxyConnection(ClientConnection):
     # both
 
     async def _send(self, to: Socket, data: bytes, stop: Stop) -> bool:
-        """Send to one side; say whether it went out."""
+        """Send to one side; return whether all was sent."""
         if not self._unsent:
             try:
                 sent = to.send(data)
@@ -254,10 +254,10 @@ class ProxyConnection(ClientConnection):
         return await self._send_slowly(to, data, stop)
 
     async def _send_slowly(self, to: Socket, data: bytes, stop: Stop) -> bool:
-        """Send when there is room; what is left when the stop is set is sent later."""
+        """Send when the socket accepts data; the rest at a stop is sent later."""
         left = memoryview(bytes(self._unsent.pop(to, b"")) + data)
         if to not in self._writers:
-            # another descriptor: the loop has one task for each, and the other direction reads from this one
+            # a duplicate: the loop has one task for each descriptor, and the other direction reads from this one
             self._writers[to] = to.dup()
         wait = Wait(self._writers[to].fileno(), select.POLLOUT, None, stop)
         while left and not self.ended:
@@ -272,11 +272,11 @@ class ProxyConnection(ClientConnection):
                 self.end("the connection was lost")
         return not self.ended
 
-    def _break(self, text: str, told: str) -> None:
-        """End it for a breach of the protocol."""
+    def _break(self, text: str, reply: str) -> None:
+        """End the connection because of a violation of the protocol."""
         self._broken(f"connection {self.number}: {text}")
         with suppress(OSError):
-            self.client.send(error_message("08P01", told))
+            self.client.send(error_message("08P01", reply))
         self.end(text)
 
     def end(self, why: str) -> None:
@@ -286,11 +286,11 @@ class ProxyConnection(ClientConnection):
         self.ended, self.was_answered = why, self.tracker.is_idle
         self.link.leave()
         for side in (self.client, self._socket):
-            with suppress(OSError):  # the other end has hung up
+            with suppress(OSError):  # the peer has closed it
                 side.shutdown(SHUT_RDWR)
         if (observer := self._observer) is not None:
-            for request, _ in self._unheard:
-                # the server has answered, and the client has not heard it
+            for request, _ in self._unreported:
+                # the server has answered, and the client has not received it
                 observer.after_request(self, request, Outcome(LOST, "the connection was lost", lost=True))
             for request, outcome in self.tracker.lost():
                 observer.after_request(self, request, outcome)
@@ -299,16 +299,16 @@ class ProxyConnection(ClientConnection):
             self._held.wake()
 
     def reset(self, why: str) -> None:
-        """End it by breaking it off: the client is told by RST."""
+        """End it by RST to the client."""
         mine = [self._writers[self.client]] if self.client in self._writers else []
         self.link.reset([self.client.fileno(), *(one.fileno() for one in mine)])
         self.end(why)
 
     def close(self) -> None:
-        """Give the descriptors back, once both tasks have ended."""
+        """Close the descriptors, after both tasks have ended."""
         for side in (*self._writers.values(), self.client):
             side.close()
-        self._socket.detach()  # it is libpq's
+        self._socket.detach()  # the descriptor belongs to libpq
 
     # while a request is held
 
@@ -320,21 +320,21 @@ class ProxyConnection(ClientConnection):
             self._held = None
             self.end(_CLIENT_ENDED)
 
-    def watch_no_more(self) -> None:
-        """Have the client's descriptor read again."""
+    def stop_watching(self) -> None:
+        """Stop `watch`, so that the client's descriptor is read again."""
         wait, self._held = self._held, None
         if wait is not None:
             wait.wake()
 
 
 class _Held:
-    """Awaits `before_request`; where that waits, the client is watched meanwhile."""
+    """Awaits `before_request`, and watches the client if that waits."""
 
     def __init__(self, connection: ProxyConnection, observer: Observer, request: Request) -> None:
         self._connection = connection
         self._work = observer.before_request(connection, request)
 
-    def __await__(self) -> Generator[Wait, Why, None]:
+    def __await__(self) -> Generator[Wait, WakeReason, None]:
         work = self._work
         try:
             wait = work.send(None)
@@ -347,4 +347,4 @@ class _Held:
         except StopIteration:
             pass
         finally:
-            self._connection.watch_no_more()
+            self._connection.stop_watching()

@@ -1,10 +1,10 @@
-"""How a client is let in: the startup packet, its password by SCRAM-SHA-256, and who is refused."""
+"""Authenticates a client: the startup packet, and its password by SCRAM-SHA-256."""
 
 from __future__ import annotations
 
 import select
 import time
-from socket import socket as Socket  # by itself: pytest-socket may put another class in its place
+from socket import socket as Socket  # bound here: pytest-socket may replace socket.socket
 from struct import Struct
 
 from pgchaos.engine.proxy.messages import HEADER, PASSWORD, ProtocolError, error_message, message
@@ -14,7 +14,7 @@ from pgchaos.engine.waits import READY, Wait
 from pgchaos.stop import Stop
 
 _LIMIT = 60.0
-"""Seconds to be let in, as the server's authentication_timeout."""
+"""Seconds for the handshake, as the server's authentication_timeout."""
 _CHUNK = 65536
 _INT32 = Struct("!i")
 _SASL, _SASL_CONTINUE, _SASL_FINAL = (_INT32.pack(code) for code in (10, 11, 12))
@@ -23,15 +23,15 @@ AUTHENTICATED = message(b"R", _INT32.pack(0))
 
 
 class Gone(Exception):
-    """The client has ended the connection, or was too slow, or the proxy stops."""
+    """The client has closed the connection or was too slow, or the proxy stops."""
 
 
 class Denied(Exception):
     """The client is refused.
 
     Args:
-        sqlstate: that it is told.
-        text: that it is told.
+        sqlstate: for the client.
+        text: for the client.
     """
 
     def __init__(self, sqlstate: str, text: str) -> None:
@@ -39,16 +39,16 @@ class Denied(Exception):
         self.sqlstate = sqlstate
 
     def message(self) -> bytes:
-        """Write what the client is told."""
+        """Build the ErrorResponse."""
         return error_message(self.sqlstate, str(self))
 
 
 class Handshake:
-    """The beginning of one connection.
+    """The handshake of one connection.
 
     Args:
-        client: its socket, not blocking.
-        secret: of the password that it must have.
+        client: its socket, non-blocking.
+        secret: of the required password.
         stop: ends every wait.
     """
 
@@ -56,14 +56,14 @@ class Handshake:
         self._client, self._secret, self._stop = client, secret, stop
         self._until = time.monotonic() + _LIMIT
         self.rest = b""
-        """What the client has sent beyond what was read."""
+        """Data of the client that is not parsed yet."""
 
     async def begin(self) -> Startup | Cancel:
-        """Read the first packet; encryption is declined.
+        """Read the first packet; decline encryption.
 
         Raises:
             Gone: see there.
-            ProtocolError: it is none.
+            ProtocolError: it is invalid.
         """
         declined: set[str] = set()
         while True:
@@ -78,12 +78,12 @@ class Handshake:
             await self.send(b"N")
 
     async def authenticate(self) -> None:
-        """Have the client prove that it has the password.
+        """Let the client prove that it has the password.
 
         Raises:
             Denied: it does not.
             Gone: see there.
-            ProtocolError: its messages are none.
+            ProtocolError: its messages are invalid.
         """
         exchange = Exchange(self._secret)
         try:
@@ -110,7 +110,7 @@ class Handshake:
         return whole[HEADER:]
 
     async def _read(self, size: int) -> bytes:
-        """Give bytes that stay in `rest`."""
+        """Return the next bytes, which stay in `rest`."""
         while len(self.rest) < size:
             await self._wait(select.POLLIN)
             try:
@@ -125,7 +125,7 @@ class Handshake:
         return self.rest[:size]
 
     async def send(self, data: bytes) -> None:
-        """Send something.
+        """Send data.
 
         Raises:
             Gone: see there.
@@ -133,7 +133,7 @@ class Handshake:
         while data:
             try:
                 data = data[self._client.send(data) :]
-            except BlockingIOError:  # noqa: PERF203  # it waits then
+            except BlockingIOError:  # noqa: PERF203  # a wait follows
                 await self._wait(select.POLLOUT)
             except OSError:
                 raise Gone from None

@@ -1,7 +1,7 @@
-"""Splits a stream of bytes into the messages of the protocol, and builds those that the proxy itself sends. Pure.
+"""Splits a stream into messages of the protocol, and builds those of the proxy itself. Pure.
 
-See PostgreSQL docs, "Frontend/Backend Protocol", versions 3.0 and 3.2: after the startup packet each message is a byte
-for its kind, four bytes for its length, which they count too, and its body.
+See PostgreSQL docs, "Frontend/Backend Protocol", versions 3.0 and 3.2: after the startup packet each message has a byte
+for its kind, four bytes for its length (which includes them), and its body.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ HEADER = _HEADER.size
 """Bytes before the body of a message."""
 
 _SMALL, _LARGE = 10_000, (1 << 30) - 2
-"""Limits of a length, as the server has them for what it receives (PQ_SMALL_MESSAGE_LIMIT, PQ_LARGE_MESSAGE_LIMIT)."""
+"""The server's limits for received messages (PQ_SMALL_MESSAGE_LIMIT, PQ_LARGE_MESSAGE_LIMIT)."""
 _ANSWER = 30_000
-"""Limit of a length for most answers, as libpq has it (VALID_LONG_MESSAGE_TYPE)."""
+"""libpq's limit for most answers (VALID_LONG_MESSAGE_TYPE)."""
 
 QUERY, PARSE, BIND, EXECUTE, DESCRIBE, CLOSE, SYNC, FLUSH, FUNCTION = b"QPBEDCSHF"
 COPY_DATA, COPY_DONE, COPY_FAIL, PASSWORD, TERMINATE = b"dcfpX"
@@ -26,7 +26,7 @@ FRONTEND: Mapping[int, int] = {
     **dict.fromkeys((QUERY, PARSE, BIND, FUNCTION, COPY_DATA), _LARGE),
     **dict.fromkeys((EXECUTE, DESCRIBE, CLOSE, SYNC, FLUSH, COPY_DONE, COPY_FAIL, PASSWORD, TERMINATE), _SMALL),
 }
-"""What a client sends once it is connected, and the greatest length of each."""
+"""Messages of a connected client, and the maximum length of each."""
 
 READY, COMPLETE, EMPTY, SUSPENDED, ERROR, NOTICE, NOTIFICATION, STATUS = b"ZCIsENAS"
 ROWS, ROW, PARAMETERS, COPY_IN, COPY_OUT, COPY_BOTH, FUNCTION_RESULT = b"TDtGHWV"
@@ -35,24 +35,24 @@ BACKEND: Mapping[int, int] = {
     **dict.fromkeys((ROW, ROWS, COPY_DATA, ERROR, NOTICE, NOTIFICATION, FUNCTION_RESULT, PARAMETERS, STATUS), _LARGE),
     **dict.fromkeys((READY, COMPLETE, EMPTY, SUSPENDED, COPY_IN, COPY_OUT, COPY_BOTH, *b"123ncRKv"), _ANSWER),
 }
-"""What a server sends, and the greatest length of each."""
+"""Messages of a server, and the maximum length of each."""
 
 _STREAMED = frozenset({ROW, COPY_DATA})
-"""What is passed on in parts: rows, and the data of COPY."""
+"""Messages that are passed on in parts: rows, and the data of COPY."""
 
 Message = tuple[int, bytes]
-"""The kind of a message and its bytes, header included."""
+"""The kind of a message, and its bytes including the header."""
 
 
 class ProtocolError(Exception):
-    """Bytes that are no message of the protocol."""
+    """The bytes are not a message of the protocol."""
 
 
 class Splitter:
-    """Finds the messages in a stream. What is complete in a chunk is not copied more than once.
+    """Finds the messages in a stream, and copies a complete message only once.
 
     Args:
-        limits: the kinds of messages that may come, and the greatest length of each.
+        limits: the possible kinds of messages, and the maximum length of each.
     """
 
     __slots__ = ("_kind", "_limits", "_partial", "_rest", "_wanted")
@@ -60,25 +60,20 @@ class Splitter:
     def __init__(self, limits: Mapping[int, int]) -> None:
         self._limits = limits
         self._partial = bytearray()
-        self._wanted = 0  # bytes that the message in `_partial` has
-        self._kind = self._rest = 0  # of a streamed message: bytes that are still to come
-
-    @property
-    def is_between_messages(self) -> bool:
-        """Whether all that came in was whole messages."""
-        return not self._partial and not self._rest
+        self._wanted = 0  # the size of the message in `_partial`
+        self._kind = self._rest = 0  # of a streamed message: its kind, and the missing bytes
 
     def feed(self, chunk: bytes) -> list[Message]:
-        """Take a chunk.
+        """Split a chunk.
 
         Args:
             chunk: the next bytes of the stream, cut anywhere.
 
         Returns:
-            Its messages; consecutive rows, or data of COPY, are one, of whole messages or parts of them.
+            Its messages. Consecutive rows, or data of COPY, are joined to one, also with parts of messages.
 
         Raises:
-            ProtocolError: these are no messages.
+            ProtocolError: the bytes are not messages.
         """
         found: list[Message] = []
         at = 0
@@ -157,13 +152,13 @@ def text_at(raw: bytes, at: int) -> tuple[bytes, int]:
 
     Args:
         raw: of a message.
-        at: where it begins.
+        at: its start.
 
     Returns:
-        The string, and where the next field begins.
+        The string, and the start of the next field.
 
     Raises:
-        ProtocolError: it does not end.
+        ProtocolError: it has no end.
     """
     end = raw.find(b"\0", at)
     if end < 0:

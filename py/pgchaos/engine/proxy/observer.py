@@ -1,4 +1,4 @@
-"""What the proxy tells of its connections, and by which it can be held up."""
+"""The interface by which the proxy reports its connections, and can hold their requests."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pgchaos.engine.proxy.tracker import Outcome
 
 
 class ClientConnection:
-    """A connection of a client, as observers see it.
+    """The view that observers have of a client's connection.
 
     Args:
         number: of the proxy, from 1.
-        pid: of its backend, which the client is told too.
-        startup: what the client said of itself.
+        pid: of its backend; the client gets the same.
+        startup: of the client.
     """
 
     def __init__(self, number: int, pid: int, startup: Startup) -> None:
@@ -30,16 +30,16 @@ class ClientConnection:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the server has hung up, which may not have come to be its end here yet."""
+        """Whether the server has closed it; the proxy may not have processed that yet."""
         raise NotImplementedError
 
     @property
     def outstanding(self) -> list[Request]:
-        """The requests that were sent and are not answered in full, in order."""
+        """The requests that were sent and are not completely answered, in order."""
         raise NotImplementedError
 
     def end(self, why: str) -> None:
-        """End it; doing so again does nothing.
+        """End it. Idempotent.
 
         Args:
             why: for reports.
@@ -48,65 +48,65 @@ class ClientConnection:
 
 
 class Observer:
-    """Hears of all that clients do; a subclass overrides what it needs.
+    """Is called for all events of clients; a subclass overrides what it needs.
 
-    All of it is called in the loop of the run, by the tasks of the connection, and in order.
-    An exception ends the run: it is an error of ours.
+    The tasks of a connection call it in order, in the loop of the run. An exception is an internal error, and ends the
+    run.
     """
 
     keeps_rows = False
     """Outcomes have the rows of their statements."""
 
     def opened(self, connection: ClientConnection) -> None:
-        """Take a new connection, before its client hears that it is connected.
+        """Handle a new connection, before its client gets the answer.
 
         Args:
-            connection: its backend is `connection.pid`, what its client said of itself `connection.startup`.
+            connection: with `pid` and `startup`.
         """
 
     async def before_request(self, connection: ClientConnection, request: Request) -> None:
-        """Take a request that is about to be sent to the server; it is sent when this returns.
+        """Handle a request before it is sent to the server; it is sent when this returns.
 
-        Each request of a pipeline is answered before the next one comes here.
+        Each request of a pipeline is answered before this is called for the next one.
 
         Args:
-            connection: whose. Where `closed` is called meanwhile this must return; then nothing is sent.
-            request: what is asked.
+            connection: of the request. If `closed` is called meanwhile this must return; then nothing is sent.
+            request: to send.
         """
 
     def after_request(self, connection: ClientConnection, request: Request, outcome: Outcome) -> None:
-        """Take the answer to a request, once it was sent to the client, or known to be lost.
+        """Handle the answer to a request, after it was sent to the client, or is known to be lost.
 
         Args:
-            connection: whose.
+            connection: of the request.
             request: that was sent.
-            outcome: what became of it.
+            outcome: of the request.
         """
 
     def cancelled(self, connection: ClientConnection) -> None:
-        """Take a client's wish to cancel what runs on a connection; the server is asked then.
+        """Handle a client's cancel request, before it is sent to the server.
 
-        Where the client wishes it while its request is held up, it comes when that is sent.
+        If the client's request is held, this is called when that is sent.
 
         Args:
-            connection: on which it runs.
+            connection: to cancel.
         """
 
     def notified(self, connection: ClientConnection, channel: str, payload: str) -> None:
-        """Take a notification that the server sent to a client."""
+        """Handle a notification that the server sent to a client."""
 
     def noticed(self, connection: ClientConnection, fields: Mapping[str, str]) -> None:
-        """Take a notice.
+        """Handle a notice.
 
         Args:
-            connection: whose.
+            connection: of the client.
             fields: by their letters: S severity, C SQLSTATE, M message.
         """
 
     def closed(self, connection: ClientConnection, why: str) -> None:
-        """Take the end of a connection that was opened.
+        """Handle the end of a connection.
 
         Args:
-            connection: whose outstanding requests have their outcome already.
-            why: 'the client ended it', and the like; for reports.
+            connection: `after_request` was called for its outstanding requests.
+            why: for reports, such as 'the client ended it'.
         """

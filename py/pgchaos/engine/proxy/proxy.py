@@ -1,4 +1,4 @@
-"""Listens for clients, lets them in, and passes on what they and the server say to each other."""
+"""Listens for clients, authenticates them, and passes data between them and the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from socket import AF_INET, AF_UNIX, IPPROTO_TCP, TCP_NODELAY, AddressFamily
-from socket import socket as Socket  # by itself: pytest-socket may put another class in its place
+from socket import socket as Socket  # bound here: pytest-socket may replace socket.socket
 from struct import Struct
 
 from pgchaos.engine.answer import ServerError
@@ -33,26 +33,26 @@ from pgchaos.server.settings import Conninfo
 from pgchaos.stop import Stop
 
 _BACKLOG = 128
-_TOLD, _MORE = 20, "more clients broke the protocol"
-"""How many of what is not of the protocol are told of, and what is told of the others."""
+_MOST_REPORTED, _MORE = 20, "more clients broke the protocol"
+"""Violations of the protocol that are reported, and the line for further ones."""
 _DENIED = 3
-"""How many of those that were not let in are told of."""
+"""Refused clients that are reported."""
 _REPORTED = (
     "server_version", "server_encoding", "client_encoding", "application_name", "default_transaction_read_only",
     "in_hot_standby", "is_superuser", "session_authorization", "DateStyle", "IntervalStyle", "TimeZone",
     "integer_datetimes", "standard_conforming_strings", "scram_iterations", "search_path",
 )  # fmt: skip
-"""Settings that servers report (PostgreSQL docs, "Asynchronous Operations")."""
+"""Settings that servers report to clients (PostgreSQL docs, "Asynchronous Operations")."""
 _PID = Struct("!I")
 _LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What the system says where it has no room for another connection."""
+"""Errors of the system when it has no resources for another connection."""
 _LATER = 0.05
-"""Seconds until it is asked for room again."""
+"""Seconds until the next attempt."""
 _KEY, _LONG_KEY = 4, 32
-"""Bytes of the key by which a client cancels, in 3.0 and 3.2."""
+"""Bytes of the key for cancel requests, in 3.0 and 3.2."""
 
 Upstream = Callable[[Startup], Awaitable[ServerConnection]]
-"""Opens a connection to the run's server, for a client that says so of itself; raises ConnectionLost."""
+"""Opens a connection to the run's server for a client; raises ConnectionLost."""
 
 
 class Proxy:
@@ -60,17 +60,17 @@ class Proxy:
 
     Args:
         upstream: opens a connection to the server.
-        user: the only role that clients may be.
-        database: the only one that they may have.
+        user: the only role that clients can have.
+        database: the only one that they can connect to.
         observer: of all connections.
-        seed: of what is random about the network.
+        seed: of jitter.
 
     Attributes:
-        password: that clients must have.
-        port: on 127.0.0.1, and of the Unix socket's name.
-        broken: what clients and servers did that is not of the protocol, and what the system refused, for the report.
-        denied: why clients were not let in, likewise: the last few.
-        connections: those that stand.
+        password: of clients.
+        port: on 127.0.0.1, and in the name of the Unix socket.
+        broken: violations of the protocol by clients and servers, and errors of the system, for the report.
+        denied: why the last refused clients were refused, for the report.
+        connections: the open ones.
     """
 
     host = "127.0.0.1"
@@ -80,14 +80,14 @@ class Proxy:
     ) -> None:
         self._upstream, self._user, self._database, self._observer = upstream, user, database, observer
         self._seed = seed
-        self._left: list[ServerConnection] = []
+        self._abandoned: list[ServerConnection] = []
         self.password = secrets.token_hex(16)
         hide(self.password)
         self._secret = Secret.of(self.password)
         self.broken: list[str] = []
         self.denied: deque[str] = deque(maxlen=_DENIED)
         self.connections: list[ProxyConnection] = []
-        self._number = self._meeting = 0
+        self._number = self._handshakes = 0
         self._tasks: list[Task[None]] = []
         self._stop = Stop()
         self._listeners: list[Socket] = []
@@ -102,7 +102,7 @@ class Proxy:
 
     @property
     def folder(self) -> Path:
-        """The folder of the Unix socket, which is made when it is first asked for, before `start`."""
+        """The folder of the Unix socket, created on first use, before `start`."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="pgchaos-"))  # of mode 0700
             self._listen(AF_UNIX, str(self._folder / f".s.PGSQL.{self.port}"))
@@ -134,20 +134,20 @@ class Proxy:
 
     @property
     def is_waited_for(self) -> bool:
-        """Whether a client is being let in, or waits for the server."""
-        return self._meeting > 0 or not all(connection.is_idle for connection in self.connections)
+        """Whether a client is in the handshake, or waits for the server."""
+        return self._handshakes > 0 or not all(connection.is_idle for connection in self.connections)
 
     def start(self) -> None:
-        """Serve clients, those that were connected before a pause too."""
+        """Serve clients, including those connected before a pause."""
         for listener in self._listeners:
             self._tasks.append(begin(self._accept(listener)))
         for connection in self.connections:
             self._tasks.append(begin(self._serve(connection)))
 
     async def pause(self) -> None:
-        """Pass on nothing more until `start`; connections stay open, and who is not in yet is shut out.
+        """Stop serving until `start`. Connections stay open, unfinished handshakes are ended.
 
-        An error of ours that ended a connection is raised here.
+        An internal error that ended a connection is raised here.
         """
         self._stop.set()
         while self._tasks:
@@ -157,18 +157,18 @@ class Proxy:
         if self._errors:
             raise self._errors.pop()
 
-    async def cancel_left(self) -> None:
-        """Cancel what backends still do whose clients have gone."""
-        while self._left:
-            server = self._left.pop()
+    async def cancel_abandoned(self) -> None:
+        """Cancel the queries of backends whose clients have disconnected."""
+        while self._abandoned:
+            server = self._abandoned.pop()
             await server.cancel()
             server.close_at_once()
 
     def close(self) -> None:
-        """End all connections, and listen no more; no task serves them any longer."""
-        for server in self._left:
+        """Close all connections and listeners; no task serves them any more."""
+        for server in self._abandoned:
             server.close_at_once()
-        self._left.clear()
+        self._abandoned.clear()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
@@ -186,36 +186,36 @@ class Proxy:
         wait = Wait(listener.fileno(), select.POLLIN, None, self._stop)
         while await wait is not STOPPED:
             try:
-                # Socket.accept makes a socket of whatever class pytest-socket may have put in its place
+                # Socket.accept makes a socket of the class that pytest-socket may have put in place
                 descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # of the class in C
             except OSError as error:
                 if error.errno in _LACKS:
-                    # it stays in the queue, and poll tells of it at once again
+                    # the client stays in the queue, and poll reports it again at once
                     self._note(f"a client is not let in, for the system says: {os.strerror(error.errno)}")
                     await sleep(_LATER, self._stop)
-                continue  # else it hung up at once
+                continue  # or the client has already disconnected
             client = Socket(fileno=descriptor)
             client.setblocking(False)
             if listener.family == AF_INET:
                 client.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             self._tasks = [task for task in self._tasks if not task.done]
-            self._tasks.append(begin(self._meet(client)))
+            self._tasks.append(begin(self._admit(client)))
 
     def _note(self, text: str) -> None:
         if text in self.broken:
             return
-        if len(self.broken) < _TOLD:
+        if len(self.broken) < _MOST_REPORTED:
             self.broken.append(text)
         elif self.broken[-1] != _MORE:
             self.broken.append(_MORE)
 
-    async def _meet(self, client: Socket) -> None:
-        """Let a client in, and serve it."""
+    async def _admit(self, client: Socket) -> None:
+        """Make the handshake with a client, and serve it."""
         handshake = Handshake(client, self._secret, self._stop)
         connection = None
-        self._meeting += 1
+        self._handshakes += 1
         try:
-            connection = await self._let_in(client, handshake)
+            connection = await self._authenticate(client, handshake)
         except Gone:
             pass
         except ProtocolError as error:
@@ -227,13 +227,13 @@ class Proxy:
             with suppress(Gone):
                 await handshake.send(why.message())
         finally:
-            self._meeting -= 1
+            self._handshakes -= 1
             if connection is None:
                 client.close()
         if connection is not None:
             await self._serve(connection)
 
-    async def _let_in(self, client: Socket, handshake: Handshake) -> ProxyConnection | None:
+    async def _authenticate(self, client: Socket, handshake: Handshake) -> ProxyConnection | None:
         packet = await handshake.begin()
         if isinstance(packet, Cancel):
             await self._cancel(packet)
@@ -269,7 +269,7 @@ class Proxy:
         return connection
 
     def _check(self, startup: Startup) -> None:
-        """Refuse who is not of this run."""
+        """Refuse another role or database than the run's."""
         if startup.user != self._user:
             raise Denied("28000", f'role "{startup.user}" is not the one of this run, "{self._user}"')
         if startup.database != self._database and not startup.is_physical:
@@ -282,7 +282,7 @@ class Proxy:
 
     async def _serve(self, connection: ProxyConnection) -> None:
         def broke(error: Exception) -> None:
-            # its client shall not wait for what nobody passes on any more
+            # the client must not wait for data that is no longer passed on
             self._errors.append(error)
             connection.end("an error of pgchaos")
 
@@ -296,12 +296,12 @@ class Proxy:
             if connection.was_answered:
                 connection.server.close_at_once()
             else:
-                # its backend goes on with what it has
-                self._left.append(connection.server)
+                # its backend still runs a query
+                self._abandoned.append(connection.server)
 
 
 def _welcome(connection: ProxyConnection) -> bytes:
-    """Write what tells a client that it is connected."""
+    """Build the messages that complete a client's connection."""
     reported = {name: value for name in _REPORTED if (value := connection.server.parameter(name)) is not None}
     connection.tracker.parameters |= reported
     statuses = [message(b"S", f"{name}\0{value}\0".encode()) for name, value in reported.items()]
@@ -310,5 +310,5 @@ def _welcome(connection: ProxyConnection) -> bytes:
 
 
 def _denied(error: ServerError) -> Exception:
-    """Give what a client is told where the server cannot be had: its own words; nothing where it has said none."""
-    return Denied(error.sqlstate, error.message) if error.said else Gone()
+    """Make the error for a client that the server has refused; without a message of the server, just end it."""
+    return Denied(error.sqlstate, error.message) if error.from_server else Gone()

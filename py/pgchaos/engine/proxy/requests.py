@@ -1,7 +1,7 @@
-"""Groups what a client sends into requests: what a scheduler may hold, and what is answered as one. Pure.
+"""Groups the messages of a client into requests, the units that can be held and have one answer. Pure.
 
-A request is a simple query, a function call, or an Execute with the Parse, Bind and Describe that belong to it and the
-Sync that follows it at once, which commits it. In a pipeline each Execute is one. What only prepares is none.
+A request is a simple query, a function call, or an Execute with its Parse, Bind and Describe and the Sync that follows
+at once, which commits it. In a pipeline each Execute is a request. Messages that only prepare are not.
 """
 
 from __future__ import annotations
@@ -36,53 +36,37 @@ _NULL = -1
 
 @dataclass(slots=True, eq=False)
 class Statement:
-    """A prepared statement.
-
-    Args:
-        sql: as it came.
-        types: OIDs of its parameters, 0 where the client left it to the server; the server's answer to a Describe
-            replaces them.
-        columns: the RowDescription that answered a Describe of it, where rows are kept.
-    """
+    """A prepared statement."""
 
     sql: bytes
-    types: tuple[int, ...] = ()
-    columns: bytes = b""
+    types: tuple[int, ...] = ()  # OIDs of its parameters, 0: chosen by the server, until an answer to a Describe
+    columns: bytes = b""  # the RowDescription in the answer to a Describe, if rows are kept
 
 
 class Portal(NamedTuple):
-    """A statement and the message that bound it."""
+    """A statement and its Bind message."""
 
     statement: Statement
     bind: bytes
-    at: int  # where the formats of its parameters begin
+    at: int  # the start of the parameters' formats
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """What a client asks of the server.
+    """A request of a client."""
 
-    Args:
-        number: of its connection, from 1.
-        kind: how it was sent.
-        portal: of an Execute.
-        text: of a query.
-        synced: its Sync, which commits what stands in no block, was sent with it.
-        pipelined: the client sent more before it had an answer.
-    """
-
-    number: int
+    number: int  # in its connection, from 1
     kind: Literal["query", "execute", "function"]
-    text: bytes = b""
-    portal: Portal | None = None
-    synced: bool = False
-    pipelined: bool = False
+    text: bytes = b""  # of a query
+    portal: Portal | None = None  # of an Execute
+    synced: bool = False  # its Sync, which commits outside a block, was sent with it
+    pipelined: bool = False  # the client sent more before it had an answer
     encoding: str = "utf-8"
     _parameters: tuple[str | None, ...] | None = field(default=None, repr=False)
 
     @property
     def sql(self) -> str:
-        """Its SQL, with $1 where parameters are; of a function call, which names no SQL, ''."""
+        """Its SQL, with $1 for parameters; '' for a function call."""
         text = self.portal.statement.sql if self.portal is not None else self.text
         return text.decode(self.encoding, "replace")
 
@@ -95,19 +79,12 @@ class Request:
 
 
 class Unit(NamedTuple):
-    """What is sent on together.
-
-    Args:
-        data: the messages.
-        request: that they are, or None: then nothing holds them.
-        syncs: a Sync is among them and belongs to no request.
-        copy: 'done' where they end a COPY from the client.
-    """
+    """Messages that are passed on together."""
 
     data: bytes
-    request: Request | None = None
-    syncs: bool = False
-    copy: Literal["", "done"] = ""
+    request: Request | None = None  # that they make up; None: they are not held
+    syncs: bool = False  # they have a Sync that belongs to no request
+    copy: Literal["", "done"] = ""  # 'done': they end a COPY from the client
 
 
 class RequestAssembler:
@@ -116,29 +93,29 @@ class RequestAssembler:
     def __init__(self) -> None:
         self.statements: dict[bytes, Statement] = {}
         self.described: list[bytes] = []
-        """Statements whose description was asked for, in order."""
+        """Statements with a pending Describe, in order."""
         self.encoding = "utf-8"
         self.copying = False
-        """The server takes data of a COPY; a Sync is ignored meanwhile."""
+        """The server reads data of a COPY, and ignores a Sync meanwhile."""
         self.terminated = False
-        """The client has said that it ends the connection."""
+        """The client has sent Terminate."""
         self._portals: dict[bytes, Portal] = {}
         self._pending: list[bytes] = []
         self._execute: Request | None = None
         self._number = 0
 
     def add(self, kind: int, raw: bytes) -> list[Unit]:
-        """Take a message.
+        """Add a message.
 
         Args:
             kind: of the message.
-            raw: all of it, or a part of a COPY's data.
+            raw: its bytes, or a part of COPY data.
 
         Returns:
-            What can be sent on now.
+            The units that can be passed on now.
 
         Raises:
-            ProtocolError: it contradicts itself.
+            ProtocolError: it is malformed.
         """
         if kind == QUERY:
             return [*self.flush(pipelined=True), Unit(raw, self._request("query", text_at(raw, HEADER)[0]))]
@@ -161,10 +138,10 @@ class RequestAssembler:
         return [*self.flush(), Unit(raw)] if kind != COPY_DATA or self._pending else [Unit(raw)]
 
     def flush(self, *, pipelined: bool = False) -> list[Unit]:
-        """Give what was kept back.
+        """Return the buffered messages as a unit.
 
         Args:
-            pipelined: more follows, and no answer was asked for.
+            pipelined: more messages follow, without a Sync or Flush before them.
         """
         if not self._pending:
             return []
@@ -221,7 +198,7 @@ def _types(raw: bytes, at: int) -> tuple[int, ...]:
 
 
 def _parameters(portal: Portal, encoding: str) -> tuple[str | None, ...]:
-    """Read the values of a Bind; of one that the server will refuse, none."""
+    """Read the values of a Bind; none if it is malformed, which the server will refuse."""
     try:
         return tuple(_values(portal, encoding))
     except (error, IndexError):

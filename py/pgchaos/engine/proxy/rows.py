@@ -1,4 +1,4 @@
-"""The rows that a server sends, for who wants to compare them. Pure."""
+"""Parses the rows that a server sends. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Column(NamedTuple):
     """A column of a result."""
 
     name: str
-    table: int  # its OID, 0 where it is computed
-    number: int  # in its table, 0 where it is computed
+    table: int  # its OID; 0: computed
+    number: int  # in its table; 0: computed
     type: int  # its OID
     binary: bool
 
@@ -30,11 +30,11 @@ class ResultRows(NamedTuple):
     """A result as the server sent it."""
 
     tag: str
-    description: bytes  # a RowDescription, or nothing where it returns no rows
+    description: bytes  # a RowDescription; empty: it returns no rows
     data: bytes  # DataRow messages
 
     def columns(self) -> tuple[Column, ...]:
-        """Read its columns."""
+        """Parse its columns."""
         if not self.description:
             return ()
         (count,) = _INT16.unpack_from(self.description, HEADER)
@@ -47,7 +47,7 @@ class ResultRows(NamedTuple):
         return tuple(found)
 
     def rows(self, columns: tuple[Column, ...]) -> Iterator[tuple[str | None, ...]]:
-        """Read its rows as text, None for NULL."""
+        """Parse its rows as text, None for NULL."""
         at = 0
         while at < len(self.data):
             (length,) = _INT32.unpack_from(self.data, at + 1)
@@ -69,15 +69,15 @@ class ResultRows(NamedTuple):
 
 
 @dataclass(slots=True)
-class RowsSoFar:
-    """The result that is coming in."""
+class PartialResult:
+    """The result that is being received."""
 
     describing: Statement | None = None  # a statement whose description is answered next
     _description: bytes = b""
     _data: list[bytes] = field(default_factory=list)
 
     def add(self, kind: int, raw: bytes) -> None:
-        """Take a message."""
+        """Add a message."""
         if kind == ROW:
             self._data.append(raw)
         elif kind == ROWS and self.describing is not None:
@@ -88,7 +88,7 @@ class RowsSoFar:
             self.describing = None
 
     def take(self, tag: str, portal: Portal | None) -> ResultRows:
-        """Give the result that is complete now.
+        """Return the result, which is complete now, and begin another.
 
         Args:
             tag: of its command.

@@ -10,29 +10,24 @@ from dataclasses import dataclass, field
 
 MECHANISM = "SCRAM-SHA-256"
 _ITERATIONS = 4096
-"""As the server's own default (scram_iterations); clients refuse fewer."""
+"""The server's default (scram_iterations); clients refuse fewer."""
 
 
 class Refused(Exception):
-    """The client did not prove that it has the password, or what it sent is no SCRAM."""
+    """The client did not prove that it has the password, or its message is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What a server keeps of a password.
-
-    Args:
-        salt: random.
-        stored_key, server_key: see RFC 5802.
-    """
+    """What a server stores of a password."""
 
     salt: bytes = field(repr=False)
-    stored_key: bytes = field(repr=False)
-    server_key: bytes = field(repr=False)
+    stored_key: bytes = field(repr=False)  # see RFC 5802
+    server_key: bytes = field(repr=False)  # see RFC 5802
 
     @classmethod
     def of(cls, password: str) -> Secret:
-        """Make it from a password of ASCII letters and digits, which need no SASLprep."""
+        """Derive it from a password of ASCII letters and digits, which need no SASLprep."""
         salt = secrets.token_bytes(16)
         salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, _ITERATIONS)
         client_key = _hmac(salted, b"Client Key")
@@ -43,7 +38,7 @@ class Exchange:
     """One authentication: `first` answers the client's first message, `final` its last.
 
     Args:
-        secret: of the password that it must have.
+        secret: of the required password.
     """
 
     def __init__(self, secret: Secret) -> None:
@@ -56,7 +51,7 @@ class Exchange:
         """Answer client-first-message with server-first-message.
 
         Raises:
-            Refused: it is none, or asks for what is not offered.
+            Refused: it is invalid, or asks for what is not offered.
         """
         text = _text(data)
         flag, _, rest = text.partition(",")

@@ -1,6 +1,6 @@
-"""What a client sends before it is connected: the startup packet, the requests for encryption, a cancel. Pure.
+"""Parses the first packet of a client: startup, a request for encryption, or a cancel request. Pure.
 
-See PostgreSQL docs, "Message Formats": these messages have a length and no byte for their kind.
+See PostgreSQL docs, "Message Formats": these packets have a length, but no byte for their kind.
 """
 
 from __future__ import annotations
@@ -13,35 +13,29 @@ from pgchaos.engine.proxy.messages import ProtocolError, message
 
 _LENGTH, _HEAD, _PID = Struct("!I"), Struct("!II"), Struct("!I")
 _LONGEST = 10_000
-"""Bytes of such a packet at most (MAX_STARTUP_PACKET_LENGTH)."""
+"""The maximum size of such a packet (MAX_STARTUP_PACKET_LENGTH)."""
 _CANCEL, _SSL, _GSS = 80877102, 80877103, 80877104
 _TLS_HANDSHAKE = 0x16
 _NEWEST = 2
-"""The minor version of protocol 3 that is offered."""
+"""The supported minor version of protocol 3."""
 
 
 @dataclass(frozen=True, slots=True)
 class Startup:
-    """A startup packet.
+    """A startup packet."""
 
-    Args:
-        minor: the version of protocol 3 that the client asks for.
-        parameters: user, database, options and settings of the server, by name.
-        unknown: options of the protocol that are not known here (`_pq_.…`).
-    """
-
-    minor: int
-    parameters: Mapping[str, str] = field(repr=False)
-    unknown: tuple[str, ...] = ()
+    minor: int  # the requested minor version of protocol 3
+    parameters: Mapping[str, str] = field(repr=False)  # user, database, options and settings of the server, by name
+    unknown: tuple[str, ...] = ()  # unknown options of the protocol (`_pq_.…`)
 
     @property
     def user(self) -> str:
-        """The role that the client wants to be."""
+        """The requested role."""
         return self.parameters.get("user", "")
 
     @property
     def database(self) -> str:
-        """The database that it wants; its role's name where it names none, as the server has it."""
+        """The requested database; the default is the name of the role, as in the server."""
         return self.parameters.get("database") or self.user
 
     @property
@@ -51,22 +45,22 @@ class Startup:
 
     @property
     def replication(self) -> str:
-        """What replication it wants, `true` for all of the server or `database`; '' for none."""
-        given = self.parameters.get("replication", "")
-        return "" if given.lower() in _NO_REPLICATION else given
+        """The requested replication: `true` (physical) or `database`; '' for none."""
+        value = self.parameters.get("replication", "")
+        return "" if value.lower() in _NO_REPLICATION else value
 
     @property
     def is_physical(self) -> bool:
-        """Whether it wants the replication of all of the server, for which the database does not matter."""
+        """Whether it requests physical replication, which has no database."""
         return self.replication not in ("", "database")
 
     @property
     def settings(self) -> dict[str, str]:
-        """What else it sets: application_name, client_encoding, DateStyle …."""
+        """The other parameters: application_name, client_encoding, DateStyle …."""
         return {name: value for name, value in self.parameters.items() if name not in _NO_SETTINGS}
 
     def negotiation(self) -> bytes:
-        """Write NegotiateProtocolVersion where the client asks for more than there is, else nothing."""
+        """Build NegotiateProtocolVersion if the client requests unsupported features; otherwise nothing."""
         if self.minor <= _NEWEST and not self.unknown:
             return b""
         names = b"".join(name.encode() + b"\0" for name in self.unknown)
@@ -80,7 +74,7 @@ _NO_SETTINGS = frozenset({"user", "database", "options", "replication"})
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """A cancel request: the key of the connection whose statement shall be cancelled."""
+    """A cancel request, with the key of the connection."""
 
     pid: int
     key: bytes = field(repr=False)
@@ -94,13 +88,13 @@ class Encryption:
 
 
 def packet_length(data: bytes) -> int:
-    """Give the bytes that the first packet of a client has.
+    """Return the size of a client's first packet.
 
     Args:
         data: its first four bytes, or more.
 
     Raises:
-        ProtocolError: it can be none.
+        ProtocolError: it is invalid.
     """
     if data[0] == _TLS_HANDSHAKE:
         raise ProtocolError("the client begins with TLS, which is not offered here: set sslnegotiation=postgres")
@@ -111,13 +105,13 @@ def packet_length(data: bytes) -> int:
 
 
 def read_packet(data: bytes) -> Startup | Cancel | Encryption:
-    """Read a packet.
+    """Parse a packet.
 
     Args:
-        data: all of it, its length included.
+        data: the packet, including its length.
 
     Raises:
-        ProtocolError: it cannot be read, or is of another version.
+        ProtocolError: it is malformed, or of another version.
     """
     _, code = _HEAD.unpack_from(data)
     if code == _CANCEL:

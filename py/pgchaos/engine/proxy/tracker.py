@@ -1,6 +1,6 @@
-"""Which requests of a connection are outstanding, and what the server answered to each. Pure.
+"""Tracks the outstanding requests of a connection, and the server's answer to each. Pure.
 
-The server answers in order. An error skips all that follows up to the next Sync (PostgreSQL docs, "Pipelining").
+The server answers in order. After an error it skips all up to the next Sync (PostgreSQL docs, "Pipelining").
 """
 
 from __future__ import annotations
@@ -31,38 +31,28 @@ from pgchaos.engine.proxy.messages import (
     text_at,
 )
 from pgchaos.engine.proxy.requests import Request, RequestAssembler, Unit
-from pgchaos.engine.proxy.rows import ResultRows, RowsSoFar
+from pgchaos.engine.proxy.rows import PartialResult, ResultRows
 
 SKIPPED = "25P02"
-"""in_failed_sql_transaction: what the server skips in a pipeline gets no answer of its own."""
+"""in_failed_sql_transaction, for requests that the server skips in a pipeline without an answer."""
 _INT16, _INT32 = Struct("!h"), Struct("!I")
 _CODECS: Mapping[str, str] = {"LATIN1": "latin-1", "LATIN9": "iso8859-15", "WIN1252": "cp1252", "WIN1251": "cp1251"}
 
 
 @dataclass(slots=True, eq=False)
 class Outcome:
-    """What became of a request.
+    """The outcome of a request."""
 
-    Args:
-        sqlstate: '00000' for success. 08006 where the connection was lost and the server said nothing.
-        message: of the error, or ''.
-        fields: all of the error's, by their letters (D detail, H hint …).
-        tags: of its statements, such as 'UPDATE 1'.
-        status: the transaction status after it: 'I' idle, 'T' in a block, 'E' in a failed block; '' where the server
-            has not said it: the Sync was not sent with the request, or the connection was lost.
-        results: of its statements, where the observer keeps rows.
-        skipped: the server did not run it, because something before it in the pipeline failed.
-        lost: the connection was lost before all of the answer came.
-    """
-
-    sqlstate: str = SUCCESS
-    message: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
-    tags: list[str] = field(default_factory=list)
-    results: list[ResultRows] = field(default_factory=list)
+    sqlstate: str = SUCCESS  # 08006: the connection was lost without a message of the server
+    message: str = ""  # of the error
+    fields: Mapping[str, str] = field(default_factory=dict)  # of the error, by their letters (D detail, H hint …)
+    tags: list[str] = field(default_factory=list)  # of its statements, such as 'UPDATE 1'
+    results: list[ResultRows] = field(default_factory=list)  # of its statements, if the observer keeps rows
+    # the transaction status after it: 'I' idle, 'T' in a block, 'E' in a failed block; '': unknown, because the Sync
+    # was not sent with the request, or the connection was lost
     status: str = ""
-    skipped: bool = False
-    lost: bool = False
+    skipped: bool = False  # the server did not run it, because an earlier request in the pipeline failed
+    lost: bool = False  # the connection was lost before the whole answer came
 
     @property
     def tag(self) -> str:
@@ -71,7 +61,7 @@ class Outcome:
 
     @property
     def rows(self) -> int | None:
-        """Rows that the last statement returned or affected; None where its tag has no number."""
+        """Rows that the last statement returned or affected; None if its tag has no number."""
         return rows_in(self.tag)
 
 
@@ -79,7 +69,7 @@ Ended = tuple[Request, Outcome]
 
 
 class RequestTracker:
-    """Follows one connection.
+    """Tracks one connection.
 
     Args:
         assembler: of the same client.
@@ -88,37 +78,37 @@ class RequestTracker:
     def __init__(self, assembler: RequestAssembler) -> None:
         self._assembler = assembler
         self._outstanding: deque[tuple[Request | None, Outcome, bool]] = deque()
-        # None for a Sync alone; whether a COPY of it was ended by the client before the server had begun it
+        # request, None: a Sync alone; outcome; whether the client has ended its COPY before the server began it
         self._failed = False
         self.status = "I"
-        """The transaction status by the server's last word; '' within a pipeline, where it says nothing."""
+        """The transaction status that the server reported last; '' in a pipeline, where it reports none."""
         self.parameters: dict[str, str] = {}
-        """What the server reported of its settings."""
+        """The settings that the server has reported."""
         self.notices: list[Mapping[str, str]] = []
         self.notifications: list[tuple[str, str]] = []
-        """Channel and payload; whoever wants them takes them out."""
-        self._streams = False  # a replication stream passes, which is no answer to a request
+        """Channel and payload; the caller removes them."""
+        self._streams = False  # a replication stream is passing, which is not an answer to a request
         self.keeps_rows = False
         """Outcomes have the rows of their statements."""
-        self._rows = RowsSoFar()
-        self.farewell: Mapping[str, str] | None = None
-        """The error by which the server ended the connection."""
+        self._rows = PartialResult()
+        self.fatal_error: Mapping[str, str] | None = None
+        """The error with which the server ended the connection."""
 
     @property
     def outstanding(self) -> list[Request]:
-        """The requests that are not answered in full, in order."""
+        """The requests that are not completely answered, in order."""
         return [request for request, _, _ in self._outstanding if request is not None]
 
     @property
     def is_idle(self) -> bool:
-        """Whether the server has answered all that was sent."""
+        """Whether the server has answered all requests."""
         return not self._outstanding
 
     def sent(self, unit: Unit) -> list[Ended]:
-        """Note that something is sent to the server.
+        """Record that a unit is sent to the server.
 
         Returns:
-            The request in it, where the server will pass over it: something before it in the pipeline has failed.
+            Its request, if the server will skip it because an earlier one in the pipeline has failed.
         """
         request = unit.request
         if request is not None and request.kind == "execute" and not request.synced:
@@ -142,7 +132,7 @@ class RequestTracker:
         return []
 
     def received(self, messages: list[Message]) -> list[Ended]:
-        """Take messages of the server.
+        """Process messages of the server.
 
         Args:
             messages: in order.
@@ -151,7 +141,7 @@ class RequestTracker:
             The requests that they end.
 
         Raises:
-            ProtocolError: one contradicts itself.
+            ProtocolError: one is malformed.
         """
         ended: list[Ended] = []
         for kind, raw in messages:
@@ -168,16 +158,16 @@ class RequestTracker:
         return ended
 
     def lost(self) -> list[Ended]:
-        """Note that the connection ended; give what was outstanding."""
-        farewell = self.farewell or {}
+        """Record the end of the connection; return the outstanding requests."""
+        fatal_error = self.fatal_error or {}
         ended = []
         for request, outcome, _ in self._outstanding:
             if request is None:
                 continue
             outcome.lost = True
             if outcome.sqlstate == SUCCESS:
-                outcome.sqlstate = farewell.get("C") or LOST
-                outcome.message = farewell.get("M") or "the connection was lost"
+                outcome.sqlstate = fatal_error.get("C") or LOST
+                outcome.message = fatal_error.get("M") or "the connection was lost"
             ended.append((request, outcome))
         self._outstanding.clear()
         return ended
@@ -217,13 +207,13 @@ class RequestTracker:
         elif kind in (EMPTY, SUSPENDED, FUNCTION_RESULT):
             self._complete("", ended)
         elif kind == COPY_IN:
-            self._copies()
+            self._begin_copy()
         elif kind == COPY_BOTH:
             self._begin_stream(ended)
         elif kind == STATUS:
             name, at = text_at(raw, HEADER)
             value, _ = text_at(raw, at)
-            self._set(name.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
+            self._set_parameter(name.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
         elif kind == NOTIFICATION:
             channel, at = text_at(raw, HEADER + 4)
             payload, _ = text_at(raw, at)
@@ -233,7 +223,7 @@ class RequestTracker:
         else:
             self._describe(raw)
 
-    def _set(self, name: str, value: str) -> None:
+    def _set_parameter(self, name: str, value: str) -> None:
         self.parameters[name] = value
         if name == "client_encoding":
             self._assembler.encoding = _CODECS.get(value, "utf-8")
@@ -241,9 +231,9 @@ class RequestTracker:
     def _error(self, fields: Mapping[str, str], ended: list[Ended]) -> None:
         self._assembler.copying = False
         self._assembler.described.clear()
-        self._rows = RowsSoFar()
-        if fields.get("V", fields.get("S")) in _LAST_WORDS:
-            self.farewell = fields
+        self._rows = PartialResult()
+        if fields.get("V", fields.get("S")) in _FATAL:
+            self.fatal_error = fields
             return
         request, outcome, _ = self._outstanding[0] if self._outstanding else (None, Outcome(), False)
         if request is None:
@@ -254,7 +244,7 @@ class RequestTracker:
             self._skip(ended)
 
     def _skip(self, ended: list[Ended]) -> None:
-        """End the request that failed, and those up to the Sync, which the server will not run."""
+        """End the failed request, and those up to the Sync, which the server will skip."""
         self._failed = True
         first = True
         while self._outstanding:
@@ -269,8 +259,8 @@ class RequestTracker:
             self._outstanding.popleft()
             ended.append((request, outcome))
 
-    def _copies(self) -> None:
-        """The server takes data from now on, and ignores each Sync that comes before their end."""
+    def _begin_copy(self) -> None:
+        """Record that the server reads data from now on, and ignores each Sync before its end."""
         if not self._outstanding:
             return
         request, outcome, done = self._outstanding[0]
@@ -286,7 +276,7 @@ class RequestTracker:
             request.synced = done
 
     def _begin_stream(self, ended: list[Ended]) -> None:
-        """End the request that began a stream: what follows, up to ReadyForQuery, is the stream and its end."""
+        """End the request that began a replication stream, which lasts until ReadyForQuery."""
         self._streams = self._assembler.copying = True
         if self._outstanding:
             request, outcome, _ = self._outstanding.popleft()
@@ -295,17 +285,17 @@ class RequestTracker:
                 ended.append((request, outcome))
 
     def _in_stream(self, kind: int, raw: bytes) -> None:
-        """Take a message that belongs to a stream; who reads the stream hears of an error that ends it."""
+        """Process a message of a stream; its reader handles an error that ends it."""
         if kind == ERROR:
             fields = error_fields(raw)
             self._assembler.copying = False
-            if fields.get("V", fields.get("S")) in _LAST_WORDS:
-                self.farewell = fields
+            if fields.get("V", fields.get("S")) in _FATAL:
+                self.fatal_error = fields
         elif kind == READY:
             self._streams = self._assembler.copying = False
 
     def _describe(self, raw: bytes) -> None:
-        """Learn the types of a statement's parameters, which the client left to the server."""
+        """Record the parameter types that the server has chosen for a statement."""
         if not self._assembler.described:
             return
         statement = self._assembler.statements.get(self._assembler.described.pop(0))
@@ -319,7 +309,7 @@ class RequestTracker:
             self._rows.describing = statement
 
 
-_LAST_WORDS = ("FATAL", "PANIC")
+_FATAL = ("FATAL", "PANIC")
 _ANY_TIME = frozenset({STATUS, NOTIFICATION, NOTICE})
 _HANDLED = frozenset(
     {ERROR, EMPTY, SUSPENDED, FUNCTION_RESULT, COPY_IN, COPY_BOTH, STATUS, NOTIFICATION, NOTICE, PARAMETERS}

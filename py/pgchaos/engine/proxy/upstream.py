@@ -1,4 +1,4 @@
-"""The connections of the proxy to the server: opened as those of the run's own sessions are, and never encrypted."""
+"""The connections of the proxy to the server: opened like those of the run's sessions, and never encrypted."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _ENCRYPTED = ServerError(
     "08001",
     "the connection to the server is encrypted (TLS), so that nothing can pass it on: name a server, or a role and"
     " address in pg_hba.conf, that takes connections without TLS",
-    said=True,
+    from_server=True,
 )
 _AGAIN, _SELDOM = 0.01, 0.5
-"""Seconds until a backend is told again to cancel: first, and at most."""
+"""Seconds until a cancel is repeated: first, and at most."""
 _MAY_BE_PLAIN = (None, "", "prefer", "allow", "disable")
 
 
 class ServerConnection(Connection):
-    """A connection on which the proxy speaks itself; this only makes it, cancels what runs on it, and closes it."""
+    """A connection whose socket the proxy uses itself; this only opens, cancels and closes it."""
 
     @classmethod
     async def open(
@@ -37,7 +37,7 @@ class ServerConnection(Connection):
         notice: Callable[[pq.abc.PGresult], None] | None = None,
         seconds: float = 30.0,
     ) -> ServerConnection:
-        """Connect, without encryption where the connection string does not demand it; see `Connection.open`."""
+        """Connect, without encryption unless the connection string requires it; see `Connection.open`."""
         connection = await super().open(_plain(conninfo), stop, notice, seconds)
         if connection._pg.ssl_in_use:
             await connection.end()
@@ -45,20 +45,20 @@ class ServerConnection(Connection):
         return connection
 
     def take_socket(self) -> int:
-        """Give the descriptor, on which somebody else speaks from now on."""
+        """Return the descriptor, which the caller uses from now on."""
         return self._pg.socket
 
     def parameter(self, name: str) -> str | None:
-        """Give a setting that the server reported when the connection was made, or None."""
+        """Return a setting that the server reported on connecting, or None."""
         value = self._pg.parameter_status(name.encode())
         return None if value is None else value.decode("utf-8", "replace")
 
     async def cancel_until(self, is_over: Callable[[], bool], takes_data: Callable[[], bool]) -> None:
-        """Have the backend cancel what was just sent; one that has not read it yet ignores that, and is told again.
+        """Cancel a request that was just sent, repeatedly: a backend ignores a cancel before it reads the request.
 
         Args:
-            is_over: that has its answer, or nobody waits for it.
-            takes_data: it is a COPY, and the backend waits for data; it heeds what it is told now when it has them.
+            is_over: whether the request has its answer, or needs none.
+            takes_data: whether it is a COPY that waits for data; its backend acts on the cancel when it has read them.
         """
         await self.cancel()
         pause = _AGAIN
@@ -71,32 +71,32 @@ class ServerConnection(Connection):
                 return
 
     def close_at_once(self) -> None:
-        """Close it; nothing is said to the server any more."""
+        """Close it without sending anything."""
         self.abort()
         self._pg.finish()
 
 
 class ServerOpener:
-    """Opens them; the upstream of a `Proxy`.
+    """Opens server connections; the upstream of a `Proxy`.
 
     Args:
         factory: of the run.
-        name: application_name, where the client gives none.
+        name: the default application_name.
         stop: ends every wait.
-        settings: that each connection begins with, `chaos.worker` and the like.
+        settings: that each connection begins with, such as `chaos.worker`.
     """
 
     def __init__(self, factory: ConnectionFactory, name: str, stop: Stop, settings: Mapping[str, str]) -> None:
         self._factory, self._name, self._stop, self._settings = factory, name, stop, settings
 
     async def __call__(self, startup: Startup) -> ServerConnection:
-        """Open one.
+        """Open a connection.
 
         Args:
-            startup: what the client said of itself.
+            startup: of the client.
 
         Raises:
-            ConnectionLost: the server could not be reached or refused, or would only talk in TLS.
+            ConnectionLost: the server could not be reached or refused, or requires TLS.
         """
         settings = {**self._settings, **startup.settings}
         name = settings.pop("application_name", "") or self._name
@@ -106,11 +106,11 @@ class ServerOpener:
 
 
 def _plain(conninfo: str) -> str:
-    """Have a connection string ask for no encryption, where it does not demand it."""
-    given = read_conninfo(conninfo)
-    ways = {
+    """Disable encryption in a connection string, unless it requires encryption."""
+    parameters = read_conninfo(conninfo)
+    disabled = {
         name: "disable"
         for name, variable in (("sslmode", "PGSSLMODE"), ("gssencmode", "PGGSSENCMODE"))
-        if (given.get(name) or os.environ.get(variable)) in _MAY_BE_PLAIN
+        if (parameters.get(name) or os.environ.get(variable)) in _MAY_BE_PLAIN
     }
-    return make_conninfo(conninfo, **ways)
+    return make_conninfo(conninfo, **disabled)

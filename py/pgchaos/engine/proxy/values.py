@@ -1,4 +1,4 @@
-"""Values of parameters as text, also those that clients send in the server's binary formats. Pure."""
+"""Converts values of parameters to text, including the binary formats. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from struct import Struct, error
 
 _INT16, _INT32, _INT64, _FLOAT4, _FLOAT8 = map(Struct, ("!h", "!i", "!q", "!f", "!d"))
 _NUMERIC, _ARRAY = Struct("!HhHH"), Struct("!iiI")
-_EPOCH = datetime(2000, 1, 1)  # of timestamps, which know no zone
+_EPOCH = datetime(2000, 1, 1)  # of timestamps, without a time zone
 _MOST_HEX = 64
 """Bytes of a value of an unknown type that are shown."""
 
@@ -27,8 +27,8 @@ def shown(value: bytes, oid: int, encoding: str = "utf-8", *, binary: bool) -> s
 
     Args:
         value: as it was sent.
-        oid: of its type; 0 where that is not known.
-        encoding: Python's name of the client's encoding.
+        oid: of its type; 0: unknown.
+        encoding: of the client, by its Python name.
         binary: it was sent in the binary format.
     """
     if not binary or oid in _TEXTS:
@@ -66,7 +66,7 @@ def _timestamptz(value: bytes) -> str:
 
 
 def _numeric(value: bytes) -> str:
-    """See numeric_send: digits of base 10000, the weight of the first, sign, and digits after the point."""
+    """Parse the format of numeric_send: digits of base 10000, the weight of the first, sign, and scale."""
     number, weight, sign, scale = _NUMERIC.unpack_from(value)
     if sign not in (0, 0x4000):
         return {0xC000: "NaN", 0xD000: "Infinity", 0xF000: "-Infinity"}.get(sign) or _hex(value)

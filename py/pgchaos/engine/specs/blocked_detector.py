@@ -1,7 +1,7 @@
-"""Looks at who is blocked, on a connection of its own.
+"""Queries which sessions are blocked, on a separate connection.
 
-That connection is one to another database: a look takes a snapshot, and in the spec's database that would hold back
-what VACUUM removes, and be waited for by CREATE INDEX CONCURRENTLY. Locks are the whole server's.
+The connection is to another database: the query takes a snapshot, which in the spec's database would keep VACUUM from
+removing rows, and CREATE INDEX CONCURRENTLY would wait for it. Locks belong to the whole server.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pgchaos.isolation.model import decoded
 from pgchaos.stop import Stop
 
 _PATIENCE = 10.0
-"""Seconds for one look."""
+"""Seconds for one query."""
 _TURN = 3600.0
-"""Seconds to wait for what another spec uses."""
+"""Seconds to wait for a resource that another spec uses."""
 _LOCKS = 0x70677370
-"""The first key of our advisory locks, taken in the database from which the server is administered."""
+"""The first key of our advisory locks, which are taken in the maintenance database."""
 
 _PREPARE = """
     PREPARE look (int[], int[]) AS
@@ -32,11 +32,11 @@ _PREPARE = """
     FROM pg_catalog.unnest($1) p
     WHERE pg_catalog.pg_isolation_test_session_is_blocked(p, $2)
 """
-"""What isolationtester asks, for all that are busy; only they have to be looked at who are blocked."""
+"""isolationtester's query for all busy sessions, with the blockers of the blocked ones."""
 
 
 class BlockedDetector:
-    """Looks at the sessions of a spec, over a connection to another database that nobody else uses."""
+    """Queries the locks of a spec's sessions, on its own connection to another database."""
 
     def __init__(self, connection: SpecConnection, stop: Stop) -> None:
         self._connection, self._stop = connection, stop
@@ -46,20 +46,20 @@ class BlockedDetector:
         self._pids = ""
         self._turns = False
         self.patience = _PATIENCE
-        """Seconds for one look."""
+        """Seconds for one query."""
         self._asked: list[int] = []
         self.takes_turn = False
-        """It may be waiting for something that another spec uses."""
+        """It may be waiting for a resource that another spec uses."""
         self.queries = 0
-        """How many were begun."""
+        """The number of queries so far."""
 
     @property
     def connection(self) -> SpecConnection:
-        """The connection, busy while a look is not over."""
+        """The connection, busy during a query."""
         return self._connection
 
     def prepare(self) -> None:
-        """Make a new connection ready for looks.
+        """Prepare a new connection.
 
         Raises:
             Interrupted: the run is stopped, or there is no answer.
@@ -67,7 +67,7 @@ class BlockedDetector:
         self.ask(_PREPARE)
 
     def take_turn(self, what: str, *, shared: bool) -> None:
-        """Wait for something that only one spec may use at a time; it is given back by `rest`."""
+        """Wait for a resource that only one spec may use at a time; `release` frees it."""
         self._turns = True
         key = sql.Literal(what).as_string(None)
         how = "_shared" if shared else ""
@@ -75,8 +75,8 @@ class BlockedDetector:
         self.ask(f"SELECT pg_catalog.pg_advisory_lock{how}({_LOCKS}, pg_catalog.hashtext({key}))", _TURN)
         self.takes_turn = False
 
-    def rest(self) -> None:
-        """Give back all that was taken, and have no look under way.
+    def release(self) -> None:
+        """Free all resources, and end a query in progress.
 
         Raises:
             Interrupted: the run is stopped, or there is no answer.
@@ -85,20 +85,20 @@ class BlockedDetector:
             self.ask("SELECT pg_catalog.pg_advisory_unlock_all()")
 
     def set_sessions(self, pids: Sequence[int]) -> None:
-        """Watch these sessions from now on."""
+        """Set the sessions."""
         self._pids = ",".join(map(str, pids))
 
     def begin(self, pids: Iterable[int]) -> SpecConnection:
-        """Begin to look; the answer is there when the connection is not busy any more.
+        """Send the query; the answer is there when the connection is no longer busy.
 
         Args:
-            pids: of the sessions that are busy.
+            pids: of the busy sessions.
 
         Returns:
-            The connection, to be waited for with others: a step may be over before the look is.
+            The connection, to poll with others: a step may end before the query does.
 
         Raises:
-            Interrupted: the server is gone.
+            Interrupted: the connection is lost.
         """
         self._asked = list(pids)
         self.queries += 1
@@ -108,10 +108,10 @@ class BlockedDetector:
         return self._connection
 
     def seen(self) -> dict[int, SeenSession]:
-        """Tell what was seen of each session, once the look is over.
+        """Return the state of each session, after the query has ended.
 
         Raises:
-            Interrupted: the server could not tell.
+            Interrupted: the query failed.
         """
         seen = dict.fromkeys(self._asked, SeenSession(blocked=False))
         for pid, by in self._rows():
@@ -119,15 +119,15 @@ class BlockedDetector:
         return seen
 
     def waits_for_prepared(self, pid: int) -> bool:
-        """Say whether a session waits for a prepared transaction, which isolationtester does not see."""
+        """Whether a session waits for a prepared transaction, which isolationtester does not see."""
         return bool(self.ask(f"SELECT 1 WHERE 0 = ANY (pg_catalog.pg_blocking_pids({pid}))"))
 
     def ask(self, query: str, seconds: float | None = None) -> list[tuple[str, ...]]:
-        """Ask the server something.
+        """Run a query.
 
         Args:
             query: one statement.
-            seconds: to answer in; None: as for a look.
+            seconds: for the answer; None: `patience`.
 
         Returns:
             Its rows as text.

@@ -1,4 +1,4 @@
-"""Plays one permutation after the other: sets up, sends steps, prints what they bring, tears down."""
+"""Runs one permutation after the other: setup, steps with their output, teardown."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ from pgchaos.isolation.permutation import Act, AwaitEvent, AwaitStep, Launch, Pe
 from pgchaos.isolation.reuse import set_up_together
 
 _AGAIN = 0.002
-"""Seconds to wait where the reports of steps hold up each other."""
-_DEAF = ", and did not when it was cancelled: its backend does not answer, and the spec ends here"
+"""Seconds between polls while reports of steps wait for each other."""
+_SILENT = ", and did not when it was cancelled: its backend does not answer, and the spec ends here"
 
 
 class Ended(Exception):
-    """A permutation cannot go on: the message is isolationtester's, which ends there altogether."""
+    """A permutation cannot continue; the message is isolationtester's, which ends with it."""
 
 
 class PermutationRunner:
-    """Plays the permutations of a spec."""
+    """Runs the permutations of a spec."""
 
     def __init__(
         self,
         spec: Spec,
         connections: SessionConnections,
         watch: BlockedDetector,
-        waiting: Poller,
+        poller: Poller,
         settings: SpecSettings,
         output: Transcript,
     ) -> None:
         self._spec, self._connections, self._output = spec, connections, output
-        self._watch, self._waiting = watch, waiting
+        self._watch, self._poller = watch, poller
         self._limit, self._leaks, self._useful = settings.step_timeout, settings.leaks, settings.useful
-        self._step_waiter = StepWaiter(waiting, watch, settings.step_timeout)
-        self._play = PermutationOrder(())
+        self._step_waiter = StepWaiter(poller, watch, settings.step_timeout)
+        self._order = PermutationOrder(())
         self._early = () if self._leaks else set_up_together(spec)
         self.reset = False
-        """Something was taken back that a permutation had left in a session."""
+        """The state that a permutation left in a session was reset."""
         self.cut = False
-        """It was ended early, since what was printed is of no use."""
+        """It was ended early, because the output is useless."""
         self.problems: list[str] = []
-        """Why the output cannot be what it should, whatever it is; a line each."""
+        """Reasons why the spec fails whatever the output is, a line each."""
         self.notes: list[str] = []
-        """What the output does not tell; a line each."""
+        """What the output does not show, a line each."""
 
-    def play_all(self) -> None:
-        """Play all permutations."""
+    def run_all(self) -> None:
+        """Run all permutations."""
         for line in transcript.head(self._spec):
             self._output.print(line)
         for permutation in self._spec.permutations():
@@ -91,8 +91,8 @@ class PermutationRunner:
             for sql in self._spec.setups:
                 self._block(CONTROL, sql, "setup failed: ")
         finally:
-            # none may be taken for one that hangs
-            self._waiting.until_over([self._connections[1 + session] for session in self._early], self._limit)
+            # none may still be busy afterwards
+            self._poller.until_over([self._connections[1 + session] for session in self._early], self._limit)
         for session, setup in enumerate(setups):
             if session in self._early:
                 self._finish(1 + session, failed[session])
@@ -104,7 +104,7 @@ class PermutationRunner:
             if session.teardown is not None:
                 self._tear_down_one(number, session.teardown, f"teardown of session {session.name} failed: ")
         if not self._leaks:
-            # a transaction that is still open would hold up the teardown for ever
+            # an open transaction would block the teardown for ever
             back = self._connections.roll_back()
             self.reset = self.reset or back
         if self._spec.teardown is not None:
@@ -120,7 +120,7 @@ class PermutationRunner:
             self._output.print(str(ended))
 
     def _block(self, number: int, sql: str, failed: str) -> None:
-        """Have a block done."""
+        """Run a block of SQL."""
         self._send(number, sql, failed)
         self._finish(number, failed)
 
@@ -134,10 +134,10 @@ class PermutationRunner:
         """Wait for the end of a block; as with PQexec, only its last result counts."""
         connection = self._connections[number]
         self._output.catch_up()
-        if not self._waiting.until_over([connection], self._limit):
+        if not self._poller.until_over([connection], self._limit):
             text = f"{failed}it did not end within {self._limit:g} s"
             if not self._connections.ends_when_cancelled(connection):
-                raise Interrupted(f"{text}{_DEAF}")
+                raise Interrupted(f"{text}{_SILENT}")
             self._connections.drop(connection)
             raise Ended(text)
         last = None
@@ -153,8 +153,8 @@ class PermutationRunner:
             raise Ended(failed + ("" if last is None else decoded(last.error_message).rstrip("\n")))
 
     def _steps(self, permutation: Permutation) -> None:
-        self._play = PermutationOrder(permutation)
-        acts = self._play.acts()
+        self._order = PermutationOrder(permutation)
+        acts = self._order.acts()
         answer: bool | None = None
         began: dict[str, float] = {}
         while True:
@@ -172,7 +172,7 @@ class PermutationRunner:
         elif isinstance(act, Report):
             self._report(act)
         elif isinstance(act, AwaitEvent):
-            self._rest(act.step, began)
+            self._await_event(act.step, began)
         elif isinstance(act, Stalled):
             raise Ended("failed to complete permutation due to mutually-blocking steps")
         return None
@@ -182,7 +182,7 @@ class PermutationRunner:
         self._output.catch_up()
 
     def _await_step(self, act: AwaitStep) -> bool:
-        """Wait until a step is over or, where that is enough, blocked; say whether it is over."""
+        """Wait until a step has ended or, if that is enough, is blocked; return whether it has ended."""
         step, connection = act.step, self._connections[act.step.session + 1]
         try:
             self._step_waiter.wait(
@@ -194,35 +194,35 @@ class PermutationRunner:
                 late=lambda seconds: self._cancel(step, connection, seconds),
             )
         except TooLong as error:
-            # as isolationtester does: what it has locked stays locked
-            raise Interrupted(f"step {step.name} {error}{_DEAF}") from None
+            # as isolationtester does: its locks are not released
+            raise Interrupted(f"step {step.name} {error}{_SILENT}") from None
         return not connection.busy
 
     def _cancel(self, step: Step, connection: SpecConnection, seconds: float) -> None:
-        """End a step that takes too long, and say whom it waited for."""
+        """Cancel a step that takes too long, and note what blocked it."""
         names = self._connections.names()
-        by = [names[pid] for pid in names if pid in self._step_waiter.whom(connection)]
-        whom = f": it waited for {' and '.join(by)}" if by else ""
-        self.notes.append(f"step {step.name} was cancelled after {seconds:.0f} s{whom}")
+        by = [names[pid] for pid in names if pid in self._step_waiter.blockers_of(connection)]
+        blocker = f": it waited for {' and '.join(by)}" if by else ""
+        self.notes.append(f"step {step.name} was cancelled after {seconds:.0f} s{blocker}")
         self._connections.cancel(connection)
         self._output.print(f"isolationtester: canceling step {step.name} after {seconds:.0f} seconds")
 
-    def _rest(self, step: Step, began: dict[str, float]) -> None:
+    def _await_event(self, step: Step, began: dict[str, float]) -> None:
         since = began.setdefault(step.name, time.monotonic())
         seconds = time.monotonic() - since
         if seconds > 2 * self._limit:
-            active = " ".join(active.name for active in self._play.unfinished())
+            active = " ".join(active.name for active in self._order.unfinished())
             raise Ended(f"step {step.name} timed out after {seconds:.0f} seconds\nactive steps are: {active}")
-        self._waiting.news(_AGAIN)
+        self._poller.poll(_AGAIN)
 
     def _on_input(self, session: int, connection: SpecConnection) -> None:
-        """Print the notices that came before the first result: isolationtester prints them as they arrive."""
+        """Print notices before the first result as they arrive, as isolationtester does."""
         while connection.events and isinstance(connection.events[0], str):
             self._add_notice(session, str(connection.events.popleft()))
 
     def _add_notice(self, session: int, notice: str) -> None:
         self._output.print(self._output.message(f"{self._spec.sessions[session].name}: {notice}".removesuffix("\n")))
-        self._play.add_notice(session)
+        self._order.add_notice(session)
 
     def _report(self, report: Report) -> None:
         step, output = report.step, self._output

@@ -1,4 +1,4 @@
-"""Waits for the connections of a spec in one poll."""
+"""Polls all connections of a spec."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pgchaos.stop import Stop
 
 
 class Poller:
-    """Waits for connections, for a limit of time, and for a stop.
+    """Waits for connections, with a deadline and a stop.
 
     Args:
-        stop: that ends every wait.
-        deadline: on `time.monotonic()`, of the whole run; None for no limit.
+        stop: ends every wait.
+        deadline: of the whole run, on `time.monotonic()`; None: no limit.
     """
 
     def __init__(self, stop: Stop, deadline: float | None) -> None:
@@ -26,21 +26,21 @@ class Poller:
         self._polled: dict[int, tuple[SpecConnection, int]] = {}
 
     def add(self, connection: SpecConnection) -> None:
-        """Have a busy connection polled until its query is over."""
+        """Poll a busy connection until its query has ended."""
         fd, wants = connection.fileno(), connection.wants
         self._poll.register(fd, wants)
         self._polled[fd] = connection, wants
 
     def busy(self) -> list[SpecConnection]:
-        """List the connections that were added and are not over."""
+        """List the polled connections."""
         return [connection for connection, _ in self._polled.values()]
 
     def within(self, seconds: float) -> float:
-        """Say how many of some seconds are left to the whole run: as many or fewer, never none."""
+        """Limit seconds to those left for the whole run, at least 0.1."""
         return seconds if self._deadline is None else max(0.1, min(seconds, self._deadline - time.monotonic()))
 
-    def news(self, seconds: float) -> bool:
-        """Wait until a connection has news, and take what has come in on all."""
+    def poll(self, seconds: float) -> bool:
+        """Wait until a connection is ready, and process the data of all that are; return whether any was."""
         if self._deadline is not None:
             left = self._deadline - time.monotonic()
             if left <= 0:
@@ -65,19 +65,19 @@ class Poller:
             self._polled[fd] = connection, connection.wants
 
     def drop(self, connection: SpecConnection) -> None:
-        """Have a connection polled no more."""
+        """Stop polling a connection."""
         fd = next((fd for fd, (polled, _) in self._polled.items() if polled is connection), None)
         if fd is not None:
             self._poll.unregister(fd)
             del self._polled[fd]
 
     def until_over(self, connections: Sequence[SpecConnection], seconds: float) -> bool:
-        """Wait until connections are over."""
+        """Wait until the queries of connections have ended; False if the time is over before."""
         end = time.monotonic() + seconds
         for connection in connections:
             while connection.busy:
                 left = end - time.monotonic()
                 if left <= 0:
                     return False
-                self.news(left)
+                self.poll(left)
         return True

@@ -1,4 +1,4 @@
-"""Runs one spec: its connections, its permutations, and what it must not leave behind."""
+"""Runs one spec: its connections, its permutations, and the removal of what it leaves behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pgchaos.engine.removal import UNPROVEN, how_to_remove, remove
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
 from pgchaos.engine.specs.permutation_runner import PermutationRunner
 from pgchaos.engine.specs.poller import Poller
-from pgchaos.engine.specs.session_cache import SessionCache, connected, watching
+from pgchaos.engine.specs.session_cache import SessionCache, open_connection, watching
 from pgchaos.engine.specs.session_connections import SessionConnections
 from pgchaos.engine.specs.settings import SpecSettings, conninfo_of
 from pgchaos.engine.specs.spec_connection import Interrupted, SpecConnection
@@ -30,58 +30,48 @@ from pgchaos.server.spec_databases import CLEAN, SpecDatabase
 from pgchaos.stop import Stop
 
 _CONNECT = 30.0
-"""Seconds to connect in, at most."""
+"""The most seconds to connect within."""
 _LEFT_WITHIN, _AGAIN = 10.0, 0.005
-"""Seconds in which those have left who ran before, and between looks."""
+"""Seconds for earlier sessions to disconnect, and between queries."""
 _OTHERS = (
     "SELECT count(*) FROM pg_catalog.pg_stat_activity"
     f" WHERE pg_catalog.starts_with(datname, '{PREFIX}') AND backend_type = 'client backend'"
     " AND (pg_catalog.starts_with(application_name, 'isolation/')"
     f" OR pg_catalog.starts_with(datname, '{{}}') AND NOT pg_catalog.starts_with(application_name, '{APPLICATION}'))"
 )
-"""Specs of other runs that take turns with this one (pytest-xdist's workers), and all that this one ran."""
+"""Specs of concurrent runs (pytest-xdist's workers), and earlier sessions of this run."""
 
 
 @dataclass(slots=True)
 class SpecResult:
-    """What a spec brought.
+    """The result of a spec."""
 
-    Args:
-        output: what isolationtester would have printed.
-        problems: why it is no good whatever the output is; a line each.
-        duration: seconds, from the first connection to the last permutation.
-        server: the server in one line.
-        reset: sessions were brought back to what they began with, between permutations.
-        cut: it was ended early: see `SpecSettings.useful`.
-        notes: what the output does not tell, such as whom a step waited for that was cancelled.
-    """
-
-    output: str = ""
-    problems: list[str] = field(default_factory=list)
-    duration: float = 0.0
-    server: str = ""
-    reset: bool = False
-    cut: bool = False
-    notes: list[str] = field(default_factory=list)
+    output: str = ""  # what isolationtester would have printed
+    problems: list[str] = field(default_factory=list)  # why it fails whatever the output is, a line each
+    duration: float = 0.0  # seconds, from the first connection to the last permutation
+    server: str = ""  # the server in one line
+    reset: bool = False  # sessions were reset between permutations
+    cut: bool = False  # it was ended early, see `SpecSettings.useful`
+    notes: list[str] = field(default_factory=list)  # what the output does not show, such as the blocker of a step
 
 
 def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
     """Run a spec once.
 
     Args:
-        spec: what to run.
-        server: where.
-        settings: how.
+        spec: to run.
+        server: to run on.
+        settings: of the run.
 
     Returns:
-        What it brought. Failures of the spec are in it, never raised.
+        The result. It has the failures of the spec, which are never raised.
 
     Raises:
         pgchaos.server.ServerError: there is no server, or no database to work in.
     """
     result = SpecResult(server=server.banner)
     cleanup_stop = Stop()
-    stop = cleanup_stop.set  # one bound method, to be found again when it is taken back
+    stop = cleanup_stop.set  # one bound method: removing the callback needs the same object
     if settings.stop is not None:
         settings.stop.add_callback(stop)
     try:
@@ -123,7 +113,7 @@ class _Run:
             self._await_end_of_others()
         for need in needs(self._spec.source):
             self._watch.take_turn(need.what, shared=need.shared)
-        mine = self._strangers()
+        absent = self._absent_roles()
         begun = time.monotonic()
         deadline = None if self._settings.limit is None else begun + self._settings.limit
         sandbox = self._spec_database.sandbox
@@ -135,26 +125,26 @@ class _Run:
         runner = PermutationRunner(self._spec, connections, self._watch, waiting, self._settings, transcript)
         try:
             try:
-                runner.play_all()
+                runner.run_all()
             finally:
                 self._result.duration = time.monotonic() - begun
                 self._collect(runner, transcript)
                 waiting.drop(self._watch.connection)
             if not runner.problems:
                 control = connections.alone()
-                self._drop(mine)
+                self._drop(absent)
                 self._spec_database.clean = self._is_clean(control)
             if self._spec_database.clean:
                 connections.keep()
         finally:
             connections.close()
             if not connections.silent:
-                self._drop(mine)
-            elif mine or not (self._created is None or self._created.empty):
+                self._drop(absent)
+            elif absent or not (self._created is None or self._created.empty):
                 self._result.notes.append("what the spec left behind was not looked for: the server does not answer")
 
     def _await_end_of_others(self) -> None:
-        """Wait for the backends of what ran before: a connection that was closed leaves its own for a moment."""
+        """Wait until earlier sessions have ended: a backend outlives its connection for a moment."""
         query = _OTHERS.format(f"{PREFIX}{self._server.run.id}_")
         end = time.monotonic() + _LEFT_WITHIN
         while self._watch.ask(query) != [("0",)] and time.monotonic() < end:
@@ -174,29 +164,29 @@ class _Run:
             self._spec_database.sandbox.conninfo, self._name(session), superuser=self._server.superuser
         )
         seconds = self._waiting.within(_seconds(self._settings))
-        connection = connected(self._server, conninfo, self._cleanup_stop, seconds)
+        connection = open_connection(self._server, conninfo, self._cleanup_stop, seconds)
         if self._spec_database.sandbox.in_place:
             required_settings = self._spec_database.sandbox.required_settings
             ask = BlockedDetector(connection, self._cleanup_stop).ask
             (row,) = ask(settings_query(required_settings))
             if text := settings_difference(required_settings, row, connection.pid):
                 connection.close()
-                raise ConnectionLost(ServerError(NOT_CONNECTED, text, said=False))
-            # what cleans up after a killed run ends the sessions that joined
+                raise ConnectionLost(ServerError(NOT_CONNECTED, text, from_server=False))
+            # the cleanup after a killed run ends the sessions that joined
             ask("SELECT chaos._join()")
-            # the spec's own results begin behind these
+            # drop our results: the spec's come after them
             connection.events.clear()
         return connection
 
-    def _strangers(self) -> list[str]:
-        """Tell which roles that the spec names are not there: they may become the spec's."""
+    def _absent_roles(self) -> list[str]:
+        """List the roles that the spec names and that do not exist: it may create them."""
         named = roles(self._spec.source)
         there = self._watch.ask("SELECT rolname FROM pg_catalog.pg_roles") if named else []
         return [name for name in named if (name,) not in there]
 
-    def _drop(self, mine: list[str]) -> None:
-        """Drop the roles that the spec made and did not drop; elsewhere only those proven its own."""
-        if not mine and (self._created is None or self._created.empty):
+    def _drop(self, absent: list[str]) -> None:
+        """Drop the roles that the spec created and left; on a server that is not ours, only with proof."""
+        if not absent and (self._created is None or self._created.empty):
             return
         with self._server.connect(self._spec_database.sandbox.database) as conn:
 
@@ -207,30 +197,30 @@ class _Run:
                 except psycopg.Error as error:
                     raise Refused(str(error).strip()) from error
 
-            new = _roles_there(ask, mine)
+            new = _existing_roles(ask, absent)
             ours = new if self._created is None else self._created.still_there(ask, KINDS)
             in_place = self._spec_database.sandbox.in_place
             left = [(thing, remove(ask, thing, in_place=in_place)) for thing in ours]
             left += [(thing, f"{UNPROVEN}; {how_to_remove(thing)}") for thing in new if thing not in ours]
             self._result.notes += [f"left behind: {kind} {name}; {why}" for (kind, name), why in left if why]
-        mine.clear()
+        absent.clear()
         self._created = None
 
     def _is_clean(self, control: SpecConnection | None) -> bool:
-        """Say whether the spec has left nothing in its database: then it serves another one."""
+        """Whether the spec has left its database clean, so that another one can use it."""
         if control is None:
             return False
-        # what it has done to its own connection is no reason to fail it
+        # a spec may break its own connection
         with suppress(Interrupted):
             return BlockedDetector(control, self._cleanup_stop).ask(CLEAN) == [("t",)]
         return False
 
 
 def _seconds(settings: SpecSettings) -> float:
-    """Say how long a server may take for what takes no time on one that answers."""
+    """Return the seconds for a query that is immediate on a server that answers."""
     return min(_CONNECT, settings.step_timeout, _CONNECT if settings.limit is None else settings.limit)
 
 
-def _roles_there(ask: Ask, names: list[str]) -> list[Thing]:
+def _existing_roles(ask: Ask, names: list[str]) -> list[Thing]:
     there = ask("SELECT rolname FROM pg_catalog.pg_roles") if names else []
     return [("role", name) for name in names if (name,) in there]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, ConnectionLost
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
 from pgchaos.engine.specs.spec_connection import SpecConnection
 from pgchaos.isolation.model import Spec
@@ -21,7 +21,7 @@ _ROOM, _AGAIN = 2.0, 0.01
 """Seconds in which backends end whose connections were closed, and to wait for that each time."""
 
 
-def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> SpecConnection:
+def open_connection(server: Server, conninfo: str, stop: Stop, seconds: float) -> SpecConnection:
     """Connect; where the server has no room, what waits for other specs and scenarios makes it.
 
     Raises:
@@ -30,7 +30,7 @@ def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> Spec
     until = time.monotonic() + _ROOM
     while True:
         try:
-            return alone(SpecConnection.open(conninfo, stop, seconds=seconds))
+            return run_sync(SpecConnection.open(conninfo, stop, seconds=seconds))
         except ConnectionLost as refused:  # noqa: PERF203  # it tries again after the refusal
             if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
                 raise
@@ -50,14 +50,14 @@ def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDete
     connection = _taken(server.spec_monitors)
     is_new = connection is None
     if connection is None:
-        connection = connected(server, watch_conninfo(server.conninfo(), server.version), stop, seconds)
+        connection = open_connection(server, watch_conninfo(server.conninfo(), server.version), stop, seconds)
     watch = BlockedDetector(connection, stop)
     try:
         watch.patience = min(watch.patience, seconds)
         if is_new:
             watch.prepare()
         yield watch
-        watch.rest()
+        watch.release()
     except BaseException:
         # a look ends by itself
         connection.drop(cancels=watch.takes_turn)

@@ -14,7 +14,7 @@ from psycopg import pq
 from psycopg.errors import OperationalError
 
 from pgchaos.engine.connection import Connection
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import run_sync
 from pgchaos.isolation.model import decoded
 from pgchaos.stop import Stop
 
@@ -85,7 +85,7 @@ class SpecConnection(Connection):
         assert self.created is not None, "asked before"
         self._is_lookup = True
         try:
-            alone(self.created.add(self._query, self._tags, self._look_up))
+            run_sync(self.created.add(self._query, self._tags, self._look_up))
         finally:
             self._is_lookup = False
 
@@ -117,7 +117,7 @@ class SpecConnection(Connection):
 
     def try_cancel(self) -> bool:
         """Ask the server to cancel what runs here; no error when it cannot be asked."""
-        return alone(self.cancel())
+        return run_sync(self.cancel())
 
     @property
     def quiet(self) -> bool:

@@ -71,7 +71,7 @@ class StepWaiter:
         due = began + pause
         if not first:
             # others have gone on meanwhile: what they let go, the server knows at once
-            self._waiting.news(0.0)
+            self._waiting.poll(0.0)
             due = began
         while connection.busy:
             now = time.monotonic()
@@ -92,7 +92,7 @@ class StepWaiter:
                 cancelled = True
             else:
                 end = began + (2 if cancelled else 1) * self._limit + _AFTER
-                self._waiting.news((min(due, end) if free else end) - now)
+                self._waiting.poll((min(due, end) if free else end) - now)
             on_input()
         on_input()
         if first and not blocked:
@@ -109,14 +109,14 @@ class StepWaiter:
     def _blocked(self, connection: SpecConnection, since: float) -> bool:
         seen = self._watch.seen()
         # what came in since the look was sent: results of those who are not blocked any more, notices of the others
-        self._waiting.news(0.0)
+        self._waiting.poll(0.0)
         if not connection.busy:
             return False
         if not seen[connection.pid].blocked:
             return since > _PREPARED and self._watch.waits_for_prepared(connection.pid)
         return is_blocked_for_good(connection.pid, seen, [other.pid for other in self._busy()]) or since > _TRANSIENT
 
-    def whom(self, connection: SpecConnection) -> set[int]:
+    def blockers_of(self, connection: SpecConnection) -> set[int]:
         """Tell whom what runs on a connection waits for: backends by their pids."""
         detector = self._watch.connection
         if not self._waiting.until_over([detector], _END):
