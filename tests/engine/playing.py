@@ -125,7 +125,7 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
         monkeypatch: of the test.
         state: is told what each session does, by its name; '' before it is connected.
     """
-    watch, conduct, await_change = LockMonitor.watch, StepScheduler.conduct, SteppedCoordinator._await_change
+    watch, conduct, await_change = LockMonitor.watch, StepScheduler.run, SteppedCoordinator._await_change
 
     def clock(coordinator: Coordinator) -> Clock:
         def is_reached() -> bool:
@@ -150,7 +150,7 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
 
     monkeypatch.setattr(SteppedCoordinator, "_await_change", awaiting)
     monkeypatch.setattr(LockMonitor, "watch", watching)
-    monkeypatch.setattr(StepScheduler, "conduct", conducting)
+    monkeypatch.setattr(StepScheduler, "run", conducting)
 
 
 @contextmanager

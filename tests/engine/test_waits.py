@@ -193,7 +193,10 @@ def test_a_wait_that_can_never_open_fails_at_once(play: Play, waits: str, other:
 def test_a_wait_that_can_never_open_tells_how_the_others_stood(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     doing = {Actor("busy", 1): "runs", Actor("pauses", 1): "is in a delay"}
     hold_back(
-        monkeypatch, "end", "gone", lambda stage: all(stage.states.does(who) == what for who, what in doing.items())
+        monkeypatch,
+        "end",
+        "gone",
+        lambda stage: all(stage.states.describe_state(who) == what for who, what in doing.items()),
     )
     result = play(
         """

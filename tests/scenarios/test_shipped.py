@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.engine.meeting_notes import unsteered
+from pgchaos.engine.race_notes import unsteered
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.model import Mutant, Scenario, Session
 from pgchaos.language.mutation import mutants_in_force, mutated

@@ -98,12 +98,12 @@ def test_a_plan_that_is_not_as_expected_is_made_once(
 
 
 def test_a_short_time_out_of_transactions_does_not_end_the_run(foreign_server: ForeignServer) -> None:
-    dsn = foreign_server.role("hurried")
+    dsn = foreign_server.role("short_timeout")
     with foreign_server.connect() as conn:
         if conn.info.server_version < 170000:
             pytest.skip("transaction_timeout came with PostgreSQL 17")
         with open_server(ServerSettings(dsn=dsn)) as server:
-            conn.execute("ALTER ROLE hurried SET transaction_timeout = '20ms'")
+            conn.execute("ALTER ROLE short_timeout SET transaction_timeout = '20ms'")
             with server.connect() as own:
                 own.execute("SELECT pg_sleep(0.1)")
 

@@ -31,7 +31,7 @@ from pgchaos.engine.pooled_connection import (
     WORDS_OF_LASTING,
     PooledConnection,
 )
-from pgchaos.engine.text_search import holds
+from pgchaos.engine.text_search import query_matches
 from pgchaos.server import Sandbox
 from pgchaos.stop import Stop
 
@@ -100,8 +100,8 @@ class PlainFileConnection(PooledConnection):
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
         """Send a query as `Connection.ask` does, after examining its text: more is sent than the file contains."""
-        self.marks = self.marks or holds(query, MARKS, _WORDS_OF_MARKS)
-        self.lasts = self.lasts or holds(query, LASTING, WORDS_OF_LASTING)
+        self.marks = self.marks or query_matches(query, MARKS, _WORDS_OF_MARKS)
+        self.lasts = self.lasts or query_matches(query, LASTING, WORDS_OF_LASTING)
         return super().ask(query, copy, deadline)
 
     def is_reset_now(self) -> bool:
@@ -184,22 +184,22 @@ def _read_state(connection: PlainFileConnection, sandbox: Sandbox) -> _ServerSta
     """Read the state; most of it is known from the last file, unless another session has committed since."""
     seen = connection.seen
     if seen is None:
-        new, database, end = _asked(connection, _FIRST)
+        new, database, end = _query_rows(connection, _FIRST)
         if list(new.rows()) != [("t",)]:
             raise ConnectionLost(NOT_PRISTINE)
         ((ids,),) = end.rows()
         seen = _ServerState(next((int(oid or 0) for (oid,) in database.rows()), 0), int(ids or 0))
-    (result,) = _asked(connection, _BEGIN.format(since=seen.since, most=_MOST_IDS))
+    (result,) = _query_rows(connection, _BEGIN.format(since=seen.since, most=_MOST_IDS))
     (row,) = result.rows()
     committed, slots, since = _parse_committed(row)
     shared = seen.shared
     if connection.seen is None or slots != seen.slots or not sandbox.explains(committed):
-        (things,) = _asked(connection, SHARED)
+        (things,) = _query_rows(connection, SHARED)
         shared = [(str(kind), str(name)) for kind, name in things.rows()]
     return _ServerState(seen.database, since, slots, shared)
 
 
-def _asked(connection: PlainFileConnection, query: str) -> list[Result]:
+def _query_rows(connection: PlainFileConnection, query: str) -> list[Result]:
     answer = connection.engine(query)
     if answer.error is not None:
         raise ConnectionLost(answer.error)

@@ -212,13 +212,13 @@ class ConcurrentRun:
         ended = await (
             lock_monitor.watch(seconds)
             if self._steps is None
-            else self._conduct(lock_monitor, invariant_monitor, seconds)
+            else self._run_steps(lock_monitor, invariant_monitor, seconds)
         )
         if not ended:
             await self._time_out(lock_monitor, seconds)
         await self._join()
         if self._network is not None and not self.stopped:
-            for fault, why in self._network.unfelt():
+            for fault, why in self._network.without_effect():
                 self._injector.counter.take_back(fault, why)
         if not self.stopped:
             self._log.failures += self._injector.counter.undelivered()
@@ -237,7 +237,7 @@ class ConcurrentRun:
         if failure not in self._log.failures:
             self._give_up(failure)
 
-    async def _conduct(
+    async def _run_steps(
         self, lock_monitor: LockMonitor, invariant_monitor: InvariantMonitor | None, seconds: float
     ) -> bool:
         assert self._steps is not None, "of a run with an order"
@@ -246,7 +246,7 @@ class ConcurrentRun:
         place = self._scenario.schedule.place
         scheduler = StepScheduler(self._steps, self._order, lock_monitor.poll, after_step, place)
         self._launched = scheduler.launched
-        return await scheduler.conduct(seconds)
+        return await scheduler.run(seconds)
 
     async def _time_out(self, lock_monitor: LockMonitor, seconds: float) -> None:
         # if the server cannot be queried any more, stop the sessions at once
@@ -264,7 +264,7 @@ class ConcurrentRun:
             # query foreign backends only after the snapshot of the sessions, which may move on meanwhile
             names = {text: await lock_monitor.describe(pid) for text, pid in foreign.items()}
             stopped = [replace(s, waits_for=tuple(names.get(text, text) for text in s.waits_for)) for s in stopped]
-            stopped += await lock_monitor.waiting_strangers()
+            stopped += await lock_monitor.waiting_backends()
         self._log.stopped_sessions = stopped
         text = f"the sessions did not end within {seconds:g}s" + (f": {stalled}" if stalled else "")
         self._give_up(Failure("timeout", (), text, self._scenario.sessions[0].place))

@@ -132,11 +132,11 @@ class Coordinator:
             return
         self._log.failures.append(failure)
         if failure.kind in ("wait", "timeout"):
-            # now: once the run is stopped nobody stands where he stood
+            # now, because the states change once the run is stopped
             self._log.stopped_sessions = self.stopped_sessions(pid_text)
         self.stop.set()
 
-    def broke(self, failure: Failure) -> None:
+    def fail_internal(self, failure: Failure) -> None:
         """Stop the run for an internal error; it is reported even if the run is stopped already."""
         self._log.failures.append(failure)
         self.stop.set()
@@ -194,7 +194,7 @@ class Coordinator:
         """Whether all sessions have ended or the run is stopped."""
         return self._running == 0 or self.stop.is_set()
 
-    async def rest(self, seconds: float) -> None:
+    async def wait_until_needed(self, seconds: float) -> None:
         """Wait for a change, at most some seconds; return at once if `is_over` or `needs_polling`."""
         if not self.needs_polling() and not self.is_over():
             await self._changed.wait(time.monotonic() + seconds, self.stop)
@@ -211,9 +211,9 @@ class Coordinator:
         if self._rules.update_blocked(*self._blocked_sessions.add(snapshot)):
             self._changed.notify()
         self._snapshot_times = (self._snapshot_times[1], taken_at)
-        self._find_stuck()
+        self._find_standstill()
 
-    def _find_stuck(self) -> None:
+    def _find_standstill(self) -> None:
         """Stop the run if no session can continue, instead of waiting for its timeout."""
         confirmed = self._blocked_sessions.confirmed
         if not confirmed or not self.no_lock_timeouts or self._faults_running or self.stop.is_set():
@@ -225,16 +225,16 @@ class Coordinator:
         found = self._rules.find_deadlock(blockers)
         if found is not None:
             actor, why = found
-            self.fail(stuck_failure(actor, self.states[actor], why))
+            self.fail(standstill_failure(actor, self.states[actor], why))
 
     # called by the run
 
     def stopped_sessions(self, describe: Callable[[int], str]) -> list[StoppedSession]:
-        """Tell how every session stands now; `describe` tells what a foreign backend is, by its pid."""
+        """Return the state of every session now; `describe` describes a foreign backend by its pid."""
         return self.states.stopped_sessions(lambda actor: self._rules.decide(actor).missing, describe)
 
 
-def stuck_failure(actor: Actor, now: SessionState, why: str) -> Failure:
+def standstill_failure(actor: Actor, now: SessionState, why: str) -> Failure:
     """Return the failure of a deadlock that the server does not end."""
     if now.record is None:
         return _cannot_open(actor, now.waits_at, now.place, why)

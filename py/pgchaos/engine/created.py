@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from psycopg import sql
 
 from pgchaos.engine.answer import Answer
-from pgchaos.engine.text_search import holds
+from pgchaos.engine.text_search import query_matches
 from pgchaos.language.sql_tokens import SqlStatement, SqlToken, call_arguments, top_statements
 
 Thing = tuple[str, str]
@@ -106,7 +106,7 @@ class Created:
         A slot has no oid, so one that another client creates anew could be mistaken for it. A function that drops slots
         may be called at any time later.
         """
-        if not holds(query, _DROPS_SLOT, _SLOTS):
+        if not query_matches(query, _DROPS_SLOT, _SLOTS):
             return
         self._known = {(kind, identity) for kind, identity in self._known if kind != "slot"}
         self._slots_uncertain = self._slots_uncertain or _LASTS.search(query) is not None
@@ -131,7 +131,7 @@ def _with(query: str, value: str) -> str:
 
 def creations(query: str, tags: Sequence[str]) -> list[Thing]:
     """List what statements created, by their command tags."""
-    if not (any(tag in _WORDS for tag in tags) or holds(query, _SLOT, _SLOTS)):
+    if not (any(tag in _WORDS for tag in tags) or query_matches(query, _SLOT, _SLOTS)):
         return []
     statements = top_statements(query)
     if len(statements) != len(tags):

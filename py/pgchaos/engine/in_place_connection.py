@@ -17,7 +17,7 @@ from psycopg import pq, sql
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.connection import PATIENCE
 from pgchaos.engine.pooled_connection import IS_PRISTINE, LASTING, WORDS_OF_LASTING, Cache, PooledConnection
-from pgchaos.engine.text_search import holds
+from pgchaos.engine.text_search import query_matches
 from pgchaos.server import Sandbox
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.stop import Stop
@@ -72,7 +72,7 @@ class InPlaceConnection(PooledConnection):
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
         """Send a query as `Connection.ask` does, after examining its text: more is sent than the file contains."""
-        self.lasts = self.lasts or holds(query, _LASTING, _WORDS)
+        self.lasts = self.lasts or query_matches(query, _LASTING, _WORDS)
         return super().ask(query, copy, deadline)
 
     async def begin_reset(self) -> bool:

@@ -93,7 +93,7 @@ class LockMonitor:
             if needed or self._connection is None:
                 await coordinator.pause(_TIGHT if self._connection is not None else _LOOSE)
             else:
-                await coordinator.rest(min(_LOOSE, left))
+                await coordinator.wait_until_needed(min(_LOOSE, left))
         return True
 
     async def poll(self, longer_than: float = 0.0, patience: float = _PATIENCE) -> None:
@@ -128,11 +128,11 @@ class LockMonitor:
         callers = states.callers(tickets, events)
         waiting = [pid for pid in waits if pid not in states.actors] if callers else []
         unknown = {*waiting, *(by for pid, others in waits.items() if pid in tickets for by in others)}
-        unknown -= {PREPARED, *states.actors, *states.strangers}
+        unknown -= {PREPARED, *states.actors, *states.foreign_backends}
         if unknown:
             answer = await self._ask(other_backends.query(unknown))
             rows = answer.rows()
-            states.strangers |= other_backends.names(rows, states.actors)
+            states.foreign_backends |= other_backends.names(rows, states.actors)
         for pid in waiting:
             waits_for = f"{states.name(pid)}, which waits for {', '.join(map(states.name, waits[pid]))}"
             for record in callers:
@@ -177,7 +177,7 @@ class LockMonitor:
         rows = answer.rows()
         return other_backends.names(rows, self._coordinator.states.actors).get(pid, other_backends.pid_text(pid))
 
-    async def waiting_strangers(self) -> list[StoppedSession]:
+    async def waiting_backends(self) -> list[StoppedSession]:
         """List the backends of this database that are not sessions, and wait for a lock of one."""
         answer = await self._ask(
             "SELECT pid, array_to_string(pg_catalog.pg_blocking_pids(pid), ',') FROM pg_catalog.pg_stat_activity"

@@ -67,5 +67,5 @@ class OracleStates:
         return compared[1], tables[1]
 
     def _catalog(self) -> Catalog:
-        hurried = self._log.cut_short
-        return Catalog(self._admin.connection(), self._sandbox.schema, self._variables, hurried=hurried)
+        short_timeout = self._log.cut_short
+        return Catalog(self._admin.connection(), self._sandbox.schema, self._variables, short_timeout=short_timeout)

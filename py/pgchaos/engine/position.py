@@ -50,7 +50,7 @@ class Position:
         self._seed = seed
         self._drawn: random.Random | None = None
 
-    def rest(self) -> Iterator[Item]:
+    def remaining(self) -> Iterator[Item]:
         """Yield the remaining items, and advance."""
         while self._index < len(self._items):
             self._index += 1

@@ -62,7 +62,7 @@ class ReuseInRun:
         check.learn_plan()
         self._schema.learn(admin.connection(), self._sandbox.schema)
 
-    def looks_for_locks(self, connections: Iterable[Connection | None]) -> bool:
+    def finds_locks(self, connections: Iterable[Connection | None]) -> bool:
         """Whether `keep` finds the advisory locks of sessions, which the kept connections still hold then.
 
         Args:

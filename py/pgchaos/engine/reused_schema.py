@@ -23,7 +23,7 @@ from pgchaos.engine.kept_connections import KeptConnections
 from pgchaos.engine.loop import run_sync
 from pgchaos.engine.pooled_connection import LASTING, PooledConnection
 from pgchaos.engine.row_reset import SEND_COUNTERS, RowReset
-from pgchaos.engine.setup_contents import COUNTERS, SetupContents, asked, is_repeatable, read_contents
+from pgchaos.engine.setup_contents import COUNTERS, SetupContents, is_repeatable, query_rows, read_contents
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.model import Scenario, cached_on_scenario
 from pgchaos.language.section_items import CHOICE, Fault, Meta, Statement
@@ -142,7 +142,7 @@ class ReusedSchema:
                 if self.connections is not None:
                     self.connections.plans_last = not contents.functions
                     self.connections.keep_locks = True
-                self._off = self._reset.looks_outside
+                self._off = self._reset.has_outside_sequences
         except ConnectionLost:
             self._reset, self._off = None, True
 
@@ -204,13 +204,13 @@ class ReusedSchema:
         try:
             if self._fills:
                 # the history was written on this connection
-                asked(reset.connection, SEND_COUNTERS)
+                query_rows(reset.connection, SEND_COUNTERS)
             reset.connection.ignore_stop()
             changes = reset.read_changes()
         except ConnectionLost:
             self._note_silence(reset)
             return False
-        if not changes.same_definitions or reset.looks_outside:
+        if not changes.same_definitions or reset.has_outside_sequences:
             self._count_failures()
             return False
         if not changes.locking.isdisjoint(backends):
@@ -290,7 +290,7 @@ def _remove(sandbox: Sandbox, connections: KeptConnections | None) -> None:
 
 def _changed(connection: Connection, queries: Iterable[StateQuery]) -> list[str]:
     """Name what has changed; raises ConnectionLost if the server refuses."""
-    return [name for one in queries for name in one.changed(asked(connection, one.query))]
+    return [name for one in queries for name in one.changed(query_rows(connection, one.query))]
 
 
 def _reused(sandbox: Sandbox, reuse: ReusedSchema, is_set_up: bool) -> ReusedSandbox:

@@ -18,7 +18,7 @@ from pgchaos.engine.connection import PATIENCE, Connection, ConnectionLost
 from pgchaos.engine.leaks import ADVISORY
 from pgchaos.engine.lock_monitor import WAITS
 from pgchaos.engine.loop import run_sync
-from pgchaos.engine.setup_contents import RECORDS, SetupContents, Table, asked
+from pgchaos.engine.setup_contents import RECORDS, SetupContents, Table, query_rows
 from pgchaos.server.outside_schemas import SANDBOXES
 
 SEND_COUNTERS = "SELECT pg_catalog.pg_stat_force_next_flush()"
@@ -84,17 +84,17 @@ class RowReset:
     def __init__(self, connection: Connection, schema: str, contents: SetupContents) -> None:
         self.connection, self._schema, self._contents = connection, schema, contents
         # disables triggers; not set for each run, as that would discard all plans of the session
-        asked(connection, "SET session_replication_role = replica; SET plan_cache_mode = force_generic_plan")
-        asked(connection, f"PREPARE locks AS {ADVISORY}; PREPARE waits (int[]) AS {WAITS}")
+        query_rows(connection, "SET session_replication_role = replica; SET plan_cache_mode = force_generic_plan")
+        query_rows(connection, f"PREPARE locks AS {ADVISORY}; PREPARE waits (int[]) AS {WAITS}")
         connection.prepared = {ADVISORY: "EXECUTE locks", WAITS: "EXECUTE waits"}
-        ((records),) = asked(connection, _RECORDS)
+        ((records),) = query_rows(connection, _RECORDS)
         oids = [*(table.oid for table in contents.tables), *map(str, records)]
-        ((catalogs,),) = asked(connection, _CATALOGS)
-        ((outside, sequences),) = asked(connection, _OUTSIDE % (SANDBOXES, ",".join(map(str, records))))
-        self.looks_outside = sequences != "0"
+        ((catalogs,),) = query_rows(connection, _CATALOGS)
+        ((outside, sequences),) = query_rows(connection, _OUTSIDE % (SANDBOXES, ",".join(map(str, records))))
+        self.has_outside_sequences = sequences != "0"
         """There are sequences outside: these have no counters, and are compared."""
         for name, xact in (("counted", ""), ("own", "xact_")):
-            asked(
+            query_rows(
                 connection, f"PREPARE {name} AS {_query(xact, str(catalogs), str(outside), oids, len(contents.tables))}"
             )
         self._texts: dict[frozenset[int], str] = {}
@@ -136,7 +136,7 @@ class RowReset:
             for number, table in enumerate(self._contents.tables)
             if table.filled and table.columns
         )
-        asked(self.connection, f"{copies}; {SEND_COUNTERS}")
+        query_rows(self.connection, f"{copies}; {SEND_COUNTERS}")
         self.expected = self.counters()
 
     def begin(self, changed: frozenset[int]) -> Answer | None:

@@ -18,10 +18,10 @@ from pgchaos.engine.created import Created
 from pgchaos.engine.error_messages import error_failure
 from pgchaos.engine.leak_check import LeakCheck
 from pgchaos.engine.loop import run_sync
-from pgchaos.engine.meeting_notes import meeting_notes
 from pgchaos.engine.notices import NoticeCollector, session_settings
 from pgchaos.engine.pooled_connection import LASTING
 from pgchaos.engine.quiesce import await_end_of_others
+from pgchaos.engine.race_notes import race_notes
 from pgchaos.engine.reuse_in_run import ReuseInRun
 from pgchaos.engine.run_parts import RunParts
 from pgchaos.engine.run_settings import RunSettings
@@ -111,13 +111,13 @@ class Run:
 
         return OracleStates(transaction_log, self._scenario, self._sandbox, self._variables, self._admin)
 
-    def go(self) -> RunParts:
+    def execute(self) -> RunParts:
         """Execute it; failures of the scenario are returned, never raised."""
         try:
             if self._scenario.plain and self._sandbox.connection_cache is not None:
                 self._prove_clean()
             else:
-                self._all()
+                self._run_all()
         except ConnectionLost as refused:
             self._parts.lost = error_failure(refused.error, None, "before setup and after the sessions")
         finally:
@@ -144,7 +144,7 @@ class Run:
             evaluated=lambda: self._notices.evaluated | self._log.evaluated,
         )
 
-    def _all(self) -> None:
+    def _run_all(self) -> None:
         if self._scenario.alone:
             await_end_of_others(self._admin.connection(), siblings(self._sandbox.database), self._cleanup_stop)
         self._leaks.begin()
@@ -175,7 +175,7 @@ class Run:
                 self._find_leaks(complete=complete)
         self._parts.complete = complete
         if self._order is None and complete and not any(self._parts.failures()):
-            self._parts.meeting = meeting_notes(self._scenario, self._variables, self._log.records)
+            self._parts.race_notes = race_notes(self._scenario, self._variables, self._log.records)
         if complete and self._sandbox.in_place:
             self._leaks.find_objects()
         elif complete and not self._sandbox.shared:
@@ -291,7 +291,7 @@ class Run:
                 failure = self._settings.python.check(self._sandbox.conninfo)
                 self._parts.check.failures += [failure] if failure is not None else []
             self._leaks.add(sessions.open_transactions())
-            if self._reuse.looks_for_locks(sessions.connections()):
+            if self._reuse.finds_locks(sessions.connections()):
                 self._holders = sessions.pids()
             else:
                 self._leaks.find_locks(sessions.pids())

@@ -82,7 +82,7 @@ def run_once(
         if scenario.alone:
             server.wait_until_idle()
         started_at = clock.now()
-        parts = Run(scenario, variables, sandbox, settings, started_at, order, transaction_log, inspector).go()
+        parts = Run(scenario, variables, sandbox, settings, started_at, order, transaction_log, inspector).execute()
         duration = clock.now() - started_at
         parts.outside = parts.outside or sandbox.outside_changes()
         if parts.outside:

@@ -36,7 +36,7 @@ from pgchaos.stop import Stop
 T = TypeVar("T")
 
 _REFUSED = ServerError(NOT_CONNECTED, "the network refuses the connection", from_server=False)
-_FELT_WITHIN = 5.0
+_NOTICED_WITHIN = 5.0
 """Seconds for the kernel to report the end of a connection to a session."""
 _POLL_INTERVAL = 0.001
 
@@ -60,8 +60,8 @@ class SessionNetwork(Observer):
         self._qualities: dict[str, Quality] = {}
         self._refused: set[str] = set()
         self._stalled: dict[str, Fault] = {}
-        self._unfelt: dict[Fault, set[str]] = {}  # the sessions of faults without effect so far
-        self._felt: set[Fault] = set()  # faults that have had an effect
+        self._without_effect: dict[Fault, set[str]] = {}  # the sessions of faults without effect so far
+        self._with_effect: set[Fault] = set()  # faults that have had an effect
         self._ending = Condition()
         self._healing: Task[None] | None = None
 
@@ -122,7 +122,7 @@ class SessionNetwork(Observer):
         """Record that a connection has ended."""
         for name, mine in self._connections.items():
             if connection in mine:
-                self._note_felt(name, connection)
+                self._check_effect(name, connection)
                 mine.remove(connection)
                 self._stalled.pop(name, None)
 
@@ -133,7 +133,7 @@ class SessionNetwork(Observer):
             ConnectionLost: a fault refuses it.
         """
         if name in self._refused:
-            self._feel(name, refusal=True)
+            self._record_effect(name, refusal=True)
             raise ConnectionLost(_REFUSED)
 
     # start and end
@@ -227,16 +227,16 @@ class SessionNetwork(Observer):
             await self._end_connections(fault, names)
         elif fault.kind == "stall":
             self._stall(fault, names)
-            self._await_felt(fault, names)
+            self._expect_effect(fault, names)
         elif fault.kind == "heal":
             self._heal(names)
         elif fault.kind == "refuse":
             self._refused |= names.keys()
-            self._await_felt(fault, names)
+            self._expect_effect(fault, names)
         else:
             for name in names:
                 self._set_quality(name, fault)
-            self._await_felt(fault, names)
+            self._expect_effect(fault, names)
 
     def _open_connections(self, fault: Fault, names: Collection[str]) -> list[tuple[str, ProxyConnection]]:
         """Return the open connections of the targets; of a session that strikes itself, the one that it sends on."""
@@ -255,18 +255,20 @@ class SessionNetwork(Observer):
             else:
                 connection.end(f"`fault {describe(fault)}`")
         # wait until the kernel reports it, so that the next send fails at once instead of by a missing answer
-        until = time.monotonic() + _FELT_WITHIN
+        until = time.monotonic() + _NOTICED_WITHIN
         for name, lost in has_lost.items():
             while not lost():
                 if time.monotonic() > until:
-                    raise NotDelivered(f"{name} was not told within {_FELT_WITHIN:g} s that its connection has ended")
+                    raise NotDelivered(
+                        f"{name} was not told within {_NOTICED_WITHIN:g} s that its connection has ended"
+                    )
                 if await sleep(_POLL_INTERVAL, self._stop):
                     raise Halted
 
     def _stall(self, fault: Fault, names: Collection[str]) -> None:
         seconds = network_values(fault.argument).seconds
         for name, connection in self._open_connections(fault, names):
-            self._note_felt(name, connection)
+            self._check_effect(name, connection)
             try:
                 connection.link.stall(seconds)
             except NotHalfOpen as why:
@@ -284,7 +286,7 @@ class SessionNetwork(Observer):
         )
         self._qualities[name] = now
         for connection in self._connections.get(name, ()):
-            self._note_felt(name, connection)
+            self._check_effect(name, connection)
             connection.link.set_quality(now)
 
     def _heal(self, names: Collection[str]) -> None:
@@ -302,33 +304,35 @@ class SessionNetwork(Observer):
             self._qualities.pop(name, None)
             self._stalled.pop(name, None)
             for connection in self._connections.get(name, ()):
-                self._note_felt(name, connection)
+                self._check_effect(name, connection)
                 connection.link.heal()
-        for unfelt in self._unfelt.values():
+        for waiting in self._without_effect.values():
             # whether it had an effect before depends on timing
-            unfelt.difference_update(faulty)
+            waiting.difference_update(faulty)
 
     # whether they had an effect
 
-    def _await_felt(self, fault: Fault, names: Collection[str]) -> None:
-        if fault not in self._felt:
-            self._unfelt.setdefault(fault, set()).update(names)
+    def _expect_effect(self, fault: Fault, names: Collection[str]) -> None:
+        if fault not in self._with_effect:
+            self._without_effect.setdefault(fault, set()).update(names)
 
-    def _feel(self, name: str, *, refusal: bool) -> None:
-        felt = [one for one, names in self._unfelt.items() if name in names and (one.kind == "refuse") == refusal]
-        for fault in felt:
-            del self._unfelt[fault]
-        self._felt.update(felt)
+    def _record_effect(self, name: str, *, refusal: bool) -> None:
+        faults = [
+            one for one, names in self._without_effect.items() if name in names and (one.kind == "refuse") == refusal
+        ]
+        for fault in faults:
+            del self._without_effect[fault]
+        self._with_effect.update(faults)
 
-    def _note_felt(self, name: str, connection: ProxyConnection) -> None:
-        if connection.link.was_felt:
-            self._feel(name, refusal=False)
+    def _check_effect(self, name: str, connection: ProxyConnection) -> None:
+        if connection.link.had_effect:
+            self._record_effect(name, refusal=False)
 
-    def unfelt(self) -> list[tuple[Fault, str]]:
+    def without_effect(self) -> list[tuple[Fault, str]]:
         """List the faults that had no effect, with the reason."""
         for name, mine in self._connections.items():
             for connection in mine:
-                self._note_felt(name, connection)
+                self._check_effect(name, connection)
         return [
             (
                 fault,
@@ -336,6 +340,6 @@ class SessionNetwork(Observer):
                 if fault.kind == "refuse"
                 else f"nothing passed between {' and '.join(sorted(names))} and the server any more",
             )
-            for fault, names in self._unfelt.items()
+            for fault, names in self._without_effect.items()
             if names
         ]

@@ -52,7 +52,7 @@ class SessionRunner:
     def __init__(self, context: RunContext, session: Session, worker: int) -> None:
         self.actor = Actor(session.name, worker)
         self.connection = SessionConnection(context, self.actor, dict(session.connect))
-        context.injector.targets.enter(self.actor, self.connection)
+        context.injector.targets.add(self.actor, self.connection)
         self._context, self._session, self._who = context, session, str(self.actor)
         self._items: list[Item] = [item for item in session.items if in_force(item, context.variables)]
         self._barriers = [item.name for item in self._items if isinstance(item, Barrier)]
@@ -95,9 +95,9 @@ class SessionRunner:
             await self.connection.rollback()
         except Exception as error:
             # an internal error stops the run and is reported
-            self._context.coordinator.broke(internal_failure(error, self.connection.place(), self._who))
+            self._context.coordinator.fail_internal(internal_failure(error, self.connection.place(), self._who))
         finally:
-            self._context.injector.targets.leave(self.actor)
+            self._context.injector.targets.set_ended(self.actor)
             self._context.coordinator.end(self.actor, self.connection.in_block)
 
     async def _connect(self) -> None:
@@ -111,7 +111,7 @@ class SessionRunner:
 
     async def _iterate(self) -> None:
         at, stop = self._at, self._context.stop
-        for item in at.rest():
+        for item in at.remaining():
             if stop.is_set():
                 raise Halted
             if not isinstance(item, Statement):
@@ -330,7 +330,7 @@ class SessionRunner:
 
     def _skip_rest(self) -> None:
         """Skip the rest of a block that has ended early, including the statement that would close it."""
-        for item in self._at.rest():
+        for item in self._at.remaining():
             if isinstance(item, Meta):
                 if item.name in ("if", "elif", "else", "endif"):
                     self._at.state.pass_branch(item)

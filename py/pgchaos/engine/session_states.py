@@ -51,7 +51,7 @@ class SessionStates:
     def __init__(self) -> None:
         self.actors: dict[int, Actor] = {}
         """The connection that a backend belongs or belonged to, by pid."""
-        self.strangers: dict[int, str] = {}
+        self.foreign_backends: dict[int, str] = {}
         """Descriptions of backends that are not sessions, by pid."""
         self.served: dict[int, int] = {}
         """Behind a pooler: the session that each backend served in the last snapshot; see SessionPool."""
@@ -111,7 +111,7 @@ class SessionStates:
 
     # queries
 
-    def does(self, actor: Actor) -> str:
+    def describe_state(self, actor: Actor) -> str:
         """Return the state of a connection in words."""
         now = self._now.get(actor)
         return _NOT_BEGUN if now is None else now.doing
@@ -193,7 +193,7 @@ class SessionStates:
 
     def name(self, pid: int) -> str:
         """Name a backend: a session of the scenario, or the description of a foreign one."""
-        return str(self.actors[pid]) if pid in self.actors else self.strangers.get(pid, pid_text(pid))
+        return str(self.actors[pid]) if pid in self.actors else self.foreign_backends.get(pid, pid_text(pid))
 
     def callers(self, tickets: Mapping[int, int], events: Mapping[int, str | None]) -> list[Record]:
         """List the statements that may wait for a backend that they have called themselves, for example by dblink."""
@@ -233,7 +233,7 @@ class SessionStates:
     def stopped_sessions(
         self, missing: Callable[[Actor], tuple[Actor, ...]], describe: Callable[[int], str]
     ) -> list[StoppedSession]:
-        """Tell how every session stands now."""
+        """Return the state of every session now."""
         return [
             self._standing(one, missing, describe) for one in sorted({*self.actors.values(), *self._now}, key=sort_key)
         ]
@@ -246,6 +246,6 @@ class SessionStates:
             return StoppedSession(str(actor), None, _NOT_BEGUN)
         if now.waits_at:
             return StoppedSession(str(actor), now.place, now.doing, now.since, tuple(map(str, missing(actor))))
-        known = {*self.actors, *self.strangers}
-        whom = tuple(self.name(pid) if pid in known else describe(pid) for pid in now.blockers)
-        return StoppedSession(str(actor), now.place, "is blocked" if whom else now.doing, now.since, whom)
+        known = {*self.actors, *self.foreign_backends}
+        blockers = tuple(self.name(pid) if pid in known else describe(pid) for pid in now.blockers)
+        return StoppedSession(str(actor), now.place, "is blocked" if blockers else now.doing, now.since, blockers)

@@ -141,17 +141,19 @@ def read_contents(connection: Connection, schema: str, *, put_back: bool = False
         ConnectionLost: the server refused.
     """
     literal = sql.Literal(schema).as_string(None)
-    obstacles = [] if put_back else asked(connection, _OBSTACLES.format(schema=literal))
+    obstacles = [] if put_back else query_rows(connection, _OBSTACLES.format(schema=literal))
     if obstacles:
         return SetupContents(obstacle=str(obstacles[0][0]))
-    relations = asked(connection, _RELATIONS.format(schema=literal))
-    references = tuple((str(one), str(other)) for one, other in asked(connection, _REFERENCES.format(schema=literal)))
-    ((functions,),) = asked(connection, _FUNCTIONS.format(schema=literal))
+    relations = query_rows(connection, _RELATIONS.format(schema=literal))
+    references = tuple(
+        (str(one), str(other)) for one, other in query_rows(connection, _REFERENCES.format(schema=literal))
+    )
+    ((functions,),) = query_rows(connection, _FUNCTIONS.format(schema=literal))
     tables, sequences, likeness = [], [], []
     for name, kind, oid, written, columns, state, inserted in relations:
         details: Row = ()
         if kind == "r":
-            ((count, digest),) = asked(connection, _ROWS.format(name=written))
+            ((count, digest),) = query_rows(connection, _ROWS.format(name=written))
             if count != inserted and not put_back:
                 return SetupContents(obstacle="rows that are gone")
             if count != "0" and not columns:
@@ -159,14 +161,14 @@ def read_contents(connection: Connection, schema: str, *, put_back: bool = False
             details = (count, digest)
             tables.append(Table(str(oid), str(written), columns or "", count != "0"))
         elif kind == "S":
-            ((value, called),) = asked(connection, _VALUE.format(name=written))
+            ((value, called),) = query_rows(connection, _VALUE.format(name=written))
             details = (value, called)
             sequences.append(SequenceState(str(written), str(value), called == "true"))
         likeness.append((name, kind, columns, state, *details))
     return SetupContents(tuple(tables), tuple(sequences), references, tuple(likeness), functions=functions == "true")
 
 
-def asked(connection: Connection, query: str) -> list[Row]:
+def query_rows(connection: Connection, query: str) -> list[Row]:
     """Return the rows of a query.
 
     Raises:

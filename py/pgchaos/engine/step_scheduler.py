@@ -38,7 +38,7 @@ class StepScheduler:
         self.launched: list[Launch] = []
         """The steps in the order of their release."""
 
-    async def conduct(self, seconds: float) -> bool:
+    async def run(self, seconds: float) -> bool:
         """Continue until all sessions have ended or the run is stopped; False if the time is over before."""
         deadline = time.monotonic() + seconds
         coordinator = self._coordinator
@@ -50,7 +50,7 @@ class StepScheduler:
                 last.note_wait(coordinator)
                 if last.be_deadlock_victim and last.point.actor in coordinator.blocked:
                     # there is no deadlock yet; its backend must have looked for one before the next step can cause one
-                    await self._let_poll()
+                    await self._await_deadlock_check()
                 if self._after_step is not None:
                     await self._after_step()
             if coordinator.stop.is_set() or coordinator.all_ended:
@@ -67,7 +67,7 @@ class StepScheduler:
                 await coordinator.wait_for_change(min(_REST, max(0.0, deadline - time.monotonic())))
         return False
 
-    async def _let_poll(self) -> None:
+    async def _await_deadlock_check(self) -> None:
         """Wait until a backend has looked for a deadlock: longer if this task, too, is woken late."""
         for _ in range(_LATE):
             began = time.monotonic()
@@ -99,7 +99,7 @@ class StepScheduler:
         """Stop the run if it cannot continue, unless a timeout of the server or a cancel may end a wait."""
         if not self._coordinator.no_lock_timeouts:
             return
-        failure = self._overdue(found.step) if found is not None else self._coordinator.find_end()
+        failure = self._overdue(found.step) if found is not None else self._coordinator.find_standstill()
         if failure is not None:
             self._coordinator.fail(failure)
 

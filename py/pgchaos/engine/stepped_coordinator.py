@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from pgchaos.engine.coordinator import Coordinator, Halted, stuck_failure
+from pgchaos.engine.coordinator import Coordinator, Halted, standstill_failure
 from pgchaos.engine.session_log import SessionLog
 from pgchaos.engine.waits import READY, Condition
 from pgchaos.language.problems import Place
@@ -73,7 +73,7 @@ class SteppedCoordinator(Coordinator):
         self.states.idle(actor, place, f"is before step {point.step}")
         self._change = next(self._changes)
         # most steps begin when another ends: this avoids waking the scheduler's task for that
-        if self.release_next is None or not (self._quiet() and self.release_next()):
+        if self.release_next is None or not (self._all_paused() and self.release_next()):
             self._changed.notify()
         if actor in self._ready_steps:
             await self._released[actor].wait(stop=self.stop)
@@ -141,10 +141,10 @@ class SteppedCoordinator(Coordinator):
             if number != known:
                 # the newest released step gets its time, too
                 known, pause, looked = number, _FIRST, False
-            if not self._quiet() and (looked or newest in self._moving() or not self._all_in_statements()):
+            if not self._all_paused() and (looked or newest in self._running_actors() or not self._all_in_statements()):
                 now = time.monotonic()
                 await self._await_change(now + pause if since + pause <= now else since + pause)
-            if self._quiet():
+            if self._all_paused():
                 return True
             if time.monotonic() > deadline:
                 return False
@@ -153,21 +153,21 @@ class SteppedCoordinator(Coordinator):
             polls = self._all_in_statements()
             if polls:
                 await poll_locks()
-                if self._firm.issuperset(self._moving()) and not self._faults_running:
+                if self._firm.issuperset(self._running_actors()) and not self._faults_running:
                     return True
                 looked = True
             pause = min(pause * 1.5, _LONGEST)
 
     # these are called many times for each step
 
-    def _quiet(self) -> bool:
+    def _all_paused(self) -> bool:
         if self.stop.is_set():
             return True
         if self._faults_running:
             return False
         return all(map(self._is_idle, self._released))
 
-    def _moving(self) -> list[Actor]:
+    def _running_actors(self) -> list[Actor]:
         """List the connections that run, or are about to."""
         return [actor for actor in self._released if not self._is_idle(actor)]
 
@@ -175,7 +175,7 @@ class SteppedCoordinator(Coordinator):
         return actor in self._ready_steps or actor in self._ended or self._rules.is_waiting(actor)
 
     def _all_in_statements(self) -> bool:
-        return all(map(self.states.in_statement, self._moving()))
+        return all(map(self.states.in_statement, self._running_actors()))
 
     async def _await_change(self, until: float) -> None:
         before = self._change
@@ -219,14 +219,14 @@ class SteppedCoordinator(Coordinator):
         names = [str(by) if isinstance(by, Actor) else self.states.name(by) for by in self._waits.get(actor, ())]
         return ", ".join(names) or "an unknown session"
 
-    def find_end(self) -> Failure | None:
+    def find_standstill(self) -> Failure | None:
         """Return the failure if all remaining sessions are blocked and no step can be released."""
         blocked = {a: [by if isinstance(by, Actor) else None for by in self._waits[a]] for a in self._firm}
         if not blocked:
             return None
         found = self._rules.find_deadlock(blocked)
         if found is not None:
-            return stuck_failure(found[0], self.states[found[0]], found[1])
+            return standstill_failure(found[0], self.states[found[0]], found[1])
         first = min(blocked)
         text = f"the sessions cannot end: {first} waits for {self._rules.locks} that {self.blockers_of(first)} holds"
         return Failure("timeout", (), text, self.states[first].place)

@@ -27,7 +27,7 @@ TRANSIENT = frozenset({26, 27, 28, 29, 2970, 3220, 5038, 5069})
 """OIDs of types (pg_type.dat) whose values the server generates: oid, tid, xid, cid, txid_snapshot, pg_lsn,
 pg_snapshot, xid8."""
 
-_HURRIED = 2.0
+_SHORT_TIMEOUT = 2.0
 _PATIENCE = 30.0
 """Seconds to read the state; lock waits have less."""
 _BEGIN = """BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -90,14 +90,14 @@ class Catalog:
         connection: to the scenario's database, outside a transaction.
         schema: of the scenario; '' for the whole database.
         variables: of the matrix.
-        hurried: the run was stopped, perhaps because the server does not answer.
+        short_timeout: the run was stopped, perhaps because the server does not answer.
     """
 
     def __init__(
-        self, connection: Connection, schema: str, variables: Mapping[str, str], *, hurried: bool = False
+        self, connection: Connection, schema: str, variables: Mapping[str, str], *, short_timeout: bool = False
     ) -> None:
         self._connection, self._schema, self._variables = connection, schema, variables
-        self._until = time.monotonic() + (_HURRIED if hurried else _PATIENCE)
+        self._until = time.monotonic() + (_SHORT_TIMEOUT if short_timeout else _PATIENCE)
 
     def clock(self) -> float:
         """Return the server's time in seconds since the epoch; 0 if it does not answer."""

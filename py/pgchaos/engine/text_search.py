@@ -19,7 +19,7 @@ def mentions(scenario: Scenario, words: re.Pattern[str]) -> bool:
     return bool(found)
 
 
-def holds(query: str, pattern: re.Pattern[str], words: Collection[str]) -> bool:
+def query_matches(query: str, pattern: re.Pattern[str], words: Collection[str]) -> bool:
     """Whether a query matches a pattern.
 
     Args:

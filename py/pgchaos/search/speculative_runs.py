@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pgchaos.engine.blocking import ThreadWork, begin_in_thread
 from pgchaos.engine.reused_schema import may_share_database
-from pgchaos.engine.waits import AT_WORK
+from pgchaos.engine.waits import ACTIVE_LOOPS
 from pgchaos.posix.forked import Forked, can_fork
 from pgchaos.results import RunResult
 from pgchaos.schedule.scheduler import Replay
@@ -134,7 +134,7 @@ class SpeculativeRuns:
         sandboxes = [self._stack.enter_context(place.schema()) for _ in range(_SCHEMAS)]
         self._place, self._sandbox = place, sandboxes[0]
         factory = self._factory
-        AT_WORK.add(self)
+        ACTIVE_LOOPS.add(self)
         self._child = Forked(lambda channel: RunsInChild(factory, place, sandboxes, channel).work())
 
     def _send(self, orders: dict[Hashable, Order]) -> None:
@@ -256,7 +256,7 @@ class SpeculativeRuns:
             self._give_back()
 
     def _give_back(self) -> None:
-        AT_WORK.discard(self)
+        ACTIVE_LOOPS.discard(self)
         if self._opening is not None:
             self._opening.over.wait(_TO_OPEN)
             self._opening.over.close()

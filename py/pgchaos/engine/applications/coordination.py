@@ -61,7 +61,7 @@ class ProgramCoordinator(Protocol):
     def set_away(self, actor: Actor) -> None:
         """Continue without a program that has been idle for too long."""
 
-    def look_early(self) -> None:
+    def check_deadlocks_early(self) -> None:
         """Record that the backends of programs have a short deadlock_timeout."""
 
 
@@ -102,7 +102,7 @@ class FreePrograms(Coordinator):
     def set_away(self, actor: Actor) -> None:
         """See ProgramCoordinator."""
 
-    def look_early(self) -> None:
+    def check_deadlocks_early(self) -> None:
         """See ProgramCoordinator."""
 
 
@@ -121,7 +121,7 @@ class SteppedPrograms(SteppedCoordinator):
         self, rules: WaitRules, stop: Stop, log: SessionLog, actors: tuple[Actor, ...], programs: Iterable[Actor]
     ) -> None:
         self._programs = {actor: ProgramState() for actor in programs}
-        self.looks_early = False
+        self.early_deadlock_check = False
         """The backends of programs have a short deadlock_timeout."""
         super().__init__(rules, stop, log, actors)
 
@@ -181,9 +181,9 @@ class SteppedPrograms(SteppedCoordinator):
         self._programs[actor].away = True
         self._note_change()
 
-    def look_early(self) -> None:
+    def check_deadlocks_early(self) -> None:
         """See ProgramCoordinator."""
-        self.looks_early = True
+        self.early_deadlock_check = True
 
     def _show_step(self, actor: Actor) -> None:
         """Set the step of a worker to its request that is released next."""
@@ -232,7 +232,7 @@ class SteppedPrograms(SteppedCoordinator):
         A backend looks for a deadlock once. That of a waiting program has done so, without finding one, before anything
         else is sent. So the program that closes a cycle is the victim.
         """
-        if self.looks_early and actor in self._programs:
+        if self.early_deadlock_check and actor in self._programs:
             return True
         return any(owner_of(one) == actor for blocked in self._firm for one in reached(blocked, self._waits))
 
@@ -241,9 +241,9 @@ class SteppedPrograms(SteppedCoordinator):
         lanes = sorted((one for one in self._firm if owner_of(one) == actor), key=sort_key)
         return ", ".join(dict.fromkeys(super(SteppedPrograms, self).blockers_of(one) for one in lanes or [actor]))
 
-    def find_end(self) -> Failure | None:
+    def find_standstill(self) -> Failure | None:
         """See SteppedCoordinator; a program that is set away may still send a request."""
-        return None if any(state.away for state in self._programs.values()) else super().find_end()
+        return None if any(state.away for state in self._programs.values()) else super().find_standstill()
 
     def _is_idle(self, actor: Actor) -> bool:
         if isinstance(actor, Lane):

@@ -86,7 +86,7 @@ class ProgramConnection:
             self._connection.end("the run was stopped")
 
     async def _before(self, request: Request) -> None:
-        self._worker.ask(self.lane)
+        self._worker.set_busy(self.lane)
         while self._record is not None and not self._connection.ended:
             # in a pipeline: whether it is in a block is known only after the answer to the request before it
             await self._await_answer()
@@ -165,7 +165,7 @@ class ProgramConnection:
         self._end_transaction(item, record, answer, outcome)
         self._record = None
         if not self.in_block:
-            self._worker.rest(self.lane)
+            self._worker.set_idle(self.lane)
         self._answered.notify()
         if self._struck is None:
             self._worker.coordinator.answered(self.lane)
@@ -259,7 +259,7 @@ class ProgramConnection:
         """Record that it was closed; it counts until its backend has released its locks."""
         if self._worker.pid == self._connection.pid:
             self._worker.pid = None
-        self._worker.rest(self.lane)
+        self._worker.set_idle(self.lane)
         self._worker.coordinator.closing(self.lane)
         self._answered.notify()
         self.ending = begin(self._end())

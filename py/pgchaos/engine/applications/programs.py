@@ -84,7 +84,7 @@ class RunningCommand:
             # report it for any cause of the stop: the process is left behind
             text = f"{worker.actor}: `{self._command}` cannot be ended: {why}"
             failure = Failure("error", (), text, worker.program.place, session=str(worker.actor))
-            worker.context.coordinator.broke(failure)
+            worker.context.coordinator.fail_internal(failure)
             return None
         how = describe_status(status) if self._ended else "ended with the run"
         worker.act(f"{self._command}: {how}", worker.program.place)

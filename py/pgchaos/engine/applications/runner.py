@@ -46,7 +46,7 @@ class ProgramRunner:
         self._worker, self._launcher, self._context = worker, launcher, worker.context
         self.actor, self._who = worker.actor, str(worker.actor)
         self.connection = ProgramClient(worker)
-        self._context.injector.targets.enter(self.actor, self.connection)
+        self._context.injector.targets.add(self.actor, self.connection)
         self._observer = ProgramObserver(worker)
         self._proxy: Proxy | None = None
         self._tick = Wait()
@@ -68,10 +68,10 @@ class ProgramRunner:
             context.coordinator.fail(stopped.failure)
         except Exception as error:
             # an internal error stops the run and is reported
-            context.coordinator.broke(internal_failure(error, self._worker.place, self._who))
+            context.coordinator.fail_internal(internal_failure(error, self._worker.place, self._who))
         finally:
             await self._shut()
-            context.injector.targets.leave(self.actor)
+            context.injector.targets.set_ended(self.actor)
             context.coordinator.end(self.actor)
 
     def _check_connected(self) -> None:
@@ -156,7 +156,7 @@ class ProgramRunner:
             "chaos.iteration": str(iteration),
         }
         if self._context.sets_deadlock_timeout:
-            self._worker.coordinator.look_early()
+            self._worker.coordinator.check_deadlocks_early()
             settings["deadlock_timeout"] = _EARLY
         sandbox = self._context.factory.sandbox
         opener = ServerOpener(self._context.factory, self._who, self._context.stop, settings)

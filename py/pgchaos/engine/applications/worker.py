@@ -47,7 +47,7 @@ class Worker:
         self.errors: tuple[str, ...] = ()
         """The shown lines of standard error of the last ended program."""
         self.requests = self._transactions = 0
-        self._asking: set[Lane] = set()
+        self._busy: set[Lane] = set()
         self.overlaps = False
         """Several connections have had a transaction or a request at the same time."""
         self._failed: dict[Lane, FailedTransaction] = {}
@@ -57,14 +57,14 @@ class Worker:
         self.iteration, self.requests, self._transactions = iteration, 0, 0
         self._failed.clear()
 
-    def ask(self, lane: Lane) -> None:
+    def set_busy(self, lane: Lane) -> None:
         """Record a request on a connection."""
-        self._asking.add(lane)
-        self.overlaps = self.overlaps or len(self._asking) > 1
+        self._busy.add(lane)
+        self.overlaps = self.overlaps or len(self._busy) > 1
 
-    def rest(self, lane: Lane) -> None:
+    def set_idle(self, lane: Lane) -> None:
         """Record that a connection has no request and no transaction, or has ended."""
-        self._asking.discard(lane)
+        self._busy.discard(lane)
 
     def next_step(self) -> str:
         """Return the name of the step of the next request."""

@@ -25,7 +25,7 @@ class CommitProbe:
         """Start a commit; return whether it waits for a standby. `end` ends it."""
         await self.end()
         try:
-            connection = await self._fault_connection.another()
+            connection = await self._fault_connection.open_another()
         except ConnectionLost:
             return False
         task = begin(_commit(connection))

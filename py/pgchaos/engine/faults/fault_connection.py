@@ -97,10 +97,10 @@ class FaultConnection:
     async def _open(self) -> Connection:
         if self._connection is None or not self._connection.alive:
             await self._shut()
-            self._connection = await self.another()
+            self._connection = await self.open_another()
         return self._connection
 
-    async def another(self) -> Connection:
+    async def open_another(self) -> Connection:
         """Open another connection, which the caller ends.
 
         Raises:

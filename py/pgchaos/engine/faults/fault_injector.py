@@ -105,9 +105,9 @@ class FaultInjector:
             raise NotDelivered(str(error)) from None
         self.counter.struck.add(fault)
 
-    def broke(self, error: BaseException, fault: Fault, actor: Actor) -> None:
+    def fail_internal(self, error: BaseException, fault: Fault, actor: Actor) -> None:
         """Stop the run for an internal error in the task of a fault, because its target may wait for it."""
-        self._coordinator.broke(internal_failure(error, fault.place, f"fault of {actor}"))
+        self._coordinator.fail_internal(internal_failure(error, fault.place, f"fault of {actor}"))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -107,7 +107,8 @@ class StatementFaults:
         if struck and ends_in_commit(item, self._connection.in_block):
             self._hold = await self._held(struck[0])
         self._task = begin(
-            self._inject_during(interrupting), lambda error: self._injector.broke(error, interrupting[0], self._actor)
+            self._inject_during(interrupting),
+            lambda error: self._injector.fail_internal(error, interrupting[0], self._actor),
         )
 
     async def _held(self, fault: Fault) -> CommitHold | None:

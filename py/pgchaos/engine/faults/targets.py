@@ -33,19 +33,19 @@ class Targets:
     def __init__(self, fault_connection: FaultConnection) -> None:
         self._fault_connection = fault_connection
         self._targets: dict[Actor, Target] = {}
-        self._left: set[Actor] = set()
+        self._ended: set[Actor] = set()
 
-    def enter(self, actor: Actor, target: Target) -> None:
+    def add(self, actor: Actor, target: Target) -> None:
         """Add a connection as a target."""
         self._targets[actor] = target
 
-    def leave(self, actor: Actor) -> None:
+    def set_ended(self, actor: Actor) -> None:
         """Record that a session has ended."""
-        self._left.add(actor)
+        self._ended.add(actor)
 
-    def has_left(self, actor: Actor) -> bool:
+    def has_ended(self, actor: Actor) -> bool:
         """Whether a session has ended."""
-        return actor in self._left
+        return actor in self._ended
 
     def watched(self, fault: Fault, actor: Actor) -> list[Actor]:
         """List the connections whose state a fault waits for."""

@@ -76,11 +76,11 @@ class Timing:
 
     async def _await_state(self, who: list[Actor], state: str, actor: Actor, over: Over | None) -> None:
         with self._coordinator.delayed(actor) if over is None else nullcontext():
-            while not await self._are(who, state, may_be_vain=over is None):
+            while not await self._are_in_state(who, state, may_be_vain=over is None):
                 self._check_over(over)
                 await sleep(_POLL_INTERVAL, self._stop)
 
-    async def _are(self, who: list[Actor], state: str, *, may_be_vain: bool) -> bool:
+    async def _are_in_state(self, who: list[Actor], state: str, *, may_be_vain: bool) -> bool:
         """Whether connections are in a state; `may_be_vain`: raise TargetGone if they can no longer get there."""
         taken_at = clock.now()
         pids = {self._targets.pid(one): one for one in who}
@@ -105,11 +105,11 @@ class Timing:
     def _check_reachable(
         self, lacking: list[Actor], state: str, blocked: dict[int, tuple[int, ...]], taken_at: float
     ) -> None:
-        gone = [one for one in lacking if self._targets.has_left(one)]
+        gone = [one for one in lacking if self._targets.has_ended(one)]
         if gone:
             raise TargetGone(f"{' and '.join(map(str, gone))} ended without being {state}")
         if self._coordinator.is_standstill(blocked, taken_at):
-            doing = " and ".join(f"{one} {self._coordinator.states.does(one)}" for one in lacking)
+            doing = " and ".join(f"{one} {self._coordinator.states.describe_state(one)}" for one in lacking)
             raise TargetGone(f"{doing}, and will not be {state}: no session continues before this fault has struck")
 
     def _check_over(self, over: Over | None) -> None:

@@ -56,7 +56,7 @@ class Link:
         self._client, self._random = client, random
         self._changed = Condition()
         self._to_stall, self._stalled_until = 0.0, 0.0
-        self._drops = self._was_felt = False
+        self._drops = self._had_effect = False
         self._quality = Quality()
         self._holds = self.answered = False
         self.is_sound = True
@@ -68,9 +68,9 @@ class Link:
         return self._to_stall > 0 or time.monotonic() < self._stalled_until
 
     @property
-    def was_felt(self) -> bool:
+    def had_effect(self) -> bool:
         """Whether the current fault has had an effect: data was delayed, held, or dropped."""
-        return self._was_felt or (self._drops and self._was_dropped())
+        return self._had_effect or (self._drops and self._was_dropped())
 
     @property
     def is_half_open(self) -> bool:
@@ -90,7 +90,7 @@ class Link:
             self._drop_all()
         # a shorter stall does not end a longer one
         self._to_stall = max(self._to_stall, math.inf if seconds is None else seconds)
-        self._was_felt = False
+        self._had_effect = False
         self._on_change()
 
     def _drop_all(self) -> None:
@@ -108,19 +108,19 @@ class Link:
 
     def set_quality(self, quality: Quality) -> None:
         """Set the quality from now on."""
-        self._quality, self._was_felt = quality, False
+        self._quality, self._had_effect = quality, False
         self._on_change()
 
     def heal(self) -> None:
         """Pass data on again, stalled data too; a held answer stays held."""
         self._to_stall = self._stalled_until = 0.0
         self._stop_dropping()
-        self._quality, self._was_felt = Quality(), False
+        self._quality, self._had_effect = Quality(), False
         self._on_change()
 
     def _stop_dropping(self) -> None:
         if self._drops:
-            self._was_felt = self.was_felt
+            self._had_effect = self.had_effect
             self._client.setsockopt(IPPROTO_IP, _MIN_TTL, 0)
             self._drops = False
 
@@ -165,7 +165,7 @@ class Link:
         """
         quality = self._quality
         if quality != Quality() and not is_terminate:
-            self._was_felt = True
+            self._had_effect = True
         way = (quality.latency + self._random.uniform(-quality.jitter, quality.jitter)) / 2
         seconds = max(0.0, way) + (size / quality.rate if quality.rate else 0.0)
         if seconds:
@@ -177,7 +177,7 @@ class Link:
     async def await_stall(self, stop: Stop, *, is_terminate: bool = False) -> None:
         """Wait until the stall ends; see `delay`."""
         while self.is_stalled and not stop.is_set():
-            self._was_felt = self._was_felt or not is_terminate
+            self._had_effect = self._had_effect or not is_terminate
             if self._to_stall:
                 self._stalled_until = max(self._stalled_until, time.monotonic() + self._to_stall)
                 self._to_stall = 0.0

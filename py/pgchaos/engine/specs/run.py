@@ -82,7 +82,7 @@ def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
         ) as spec_database:
             try:
                 with watching(server, cleanup_stop, _seconds(settings)) as watch:
-                    _Run(spec, server, settings, spec_database, cleanup_stop, watch, result).go()
+                    _Run(spec, server, settings, spec_database, cleanup_stop, watch, result).execute()
             except (Interrupted, ConnectionLost) as error:
                 result.problems.append(str(error))
     finally:
@@ -108,7 +108,7 @@ class _Run:
         self._created = None if server.ours else Created()
         self._waiting = Poller(cleanup_stop, None)
 
-    def go(self) -> None:
+    def execute(self) -> None:
         if self._settings.alone:
             self._await_end_of_others()
         for need in needs(self._spec.source):
@@ -131,7 +131,7 @@ class _Run:
                 self._collect(runner, transcript)
                 waiting.drop(self._watch.connection)
             if not runner.problems:
-                control = connections.alone()
+                control = connections.reset_control()
                 self._drop(absent)
                 self._spec_database.clean = self._is_clean(control)
             if self._spec_database.clean:

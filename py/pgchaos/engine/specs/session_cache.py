@@ -1,4 +1,4 @@
-"""Keeps connections from one spec to the next: those that look who is blocked, and sessions that are as new."""
+"""Keeps connections from one spec to the next: those of blocked detectors, and sessions that equal new ones."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pgchaos.server.conninfo import NO_TIMEOUTS, for_version, with_settings
 from pgchaos.stop import Stop
 
 _ROOM, _AGAIN = 2.0, 0.01
-"""Seconds in which backends end whose connections were closed, and to wait for that each time."""
+"""Seconds for the backends of closed connections to end, and between attempts."""
 
 
 def open_connection(server: Server, conninfo: str, stop: Stop, seconds: float) -> SpecConnection:
-    """Connect; where the server has no room, what waits for other specs and scenarios makes it.
+    """Connect; if the server has no free slot, close cached connections of other specs and scenarios.
 
     Raises:
         pgchaos.engine.connect.ConnectionLost: the server refused it.
@@ -31,7 +31,7 @@ def open_connection(server: Server, conninfo: str, stop: Stop, seconds: float) -
     while True:
         try:
             return run_sync(SpecConnection.open(conninfo, stop, seconds=seconds))
-        except ConnectionLost as refused:  # noqa: PERF203  # it tries again after the refusal
+        except ConnectionLost as refused:  # noqa: PERF203  # a retry after the refusal
             if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
                 raise
             server.close_unused()
@@ -40,14 +40,14 @@ def open_connection(server: Server, conninfo: str, stop: Stop, seconds: float) -
 
 
 def watch_conninfo(base: str, version: int) -> str:
-    """Say how a watch is connected: it may wait long for what another spec uses."""
+    """Write the connection string of a detector, without timeouts: it may wait long for a resource of another spec."""
     return with_settings(base, for_version(NO_TIMEOUTS, version), application_name="pgchaos watch")
 
 
 @contextmanager
 def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDetector]:
-    """Give a watch for some time, on a connection to the database from which the server is administered."""
-    connection = _taken(server.spec_monitors)
+    """Provide a detector, on a connection to the maintenance database."""
+    connection = _take_usable(server.spec_monitors)
     is_new = connection is None
     if connection is None:
         connection = open_connection(server, watch_conninfo(server.conninfo(), server.version), stop, seconds)
@@ -59,7 +59,7 @@ def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDete
         yield watch
         watch.release()
     except BaseException:
-        # a look ends by itself
+        # a query ends by itself, a wait for a resource does not
         connection.drop(cancels=watch.takes_turn)
         raise
     if not server.spec_monitors.put(connection):
@@ -67,11 +67,11 @@ def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDete
 
 
 class SessionCache:
-    """The sessions that wait in a database: a new one costs the server more than most steps.
+    """The idle sessions of a database: opening a new one costs the server more than most steps.
 
     Args:
-        connection_cache: where they wait; None where none are kept.
-        spec: that is run in the database. It gets and gives only sessions in which it leaves nothing.
+        connection_cache: of the database; None if sessions are not kept.
+        spec: that runs in the database. Only connections whose state it does not change are taken and put.
     """
 
     def __init__(self, connection_cache: ConnectionCache | None, spec: Spec) -> None:
@@ -82,25 +82,25 @@ class SessionCache:
         self._connection_cache = connection_cache
 
     def fits(self, number: int) -> bool:
-        """Say whether a connection may be taken from here and put here, by its number in `SessionConnections`."""
+        """Whether a connection may be taken and put, by its number in `SessionConnections`."""
         return self._connection_cache is not None and self._fits[number]
 
     def take(self, number: int) -> SpecConnection | None:
-        """Take a session that has its name from another spec; None where there is none."""
-        return _taken(self._connection_cache) if self._connection_cache is not None and self._fits[number] else None
+        """Take a session, which still has the name of another spec, or None."""
+        return _take_usable(self._connection_cache) if self._connection_cache and self._fits[number] else None
 
     def put(self, number: int, connection: SpecConnection) -> bool:
-        """Keep a session."""
+        """Keep a session; False if that is not possible."""
         if self._connection_cache is None or not self._fits[number] or not connection.idle:
             return False
         return self._connection_cache.put(connection)
 
 
-def _taken(connection_cache: ConnectionCache) -> SpecConnection | None:
+def _take_usable(connection_cache: ConnectionCache) -> SpecConnection | None:
     while (connection := connection_cache.take()) is not None:
-        assert isinstance(connection, SpecConnection), "nothing else lies there"
+        assert isinstance(connection, SpecConnection), "the cache has no others"
         if connection.quiet:
             return connection
-        # the server was restarted, or somebody ended it
+        # the server was restarted, or the connection was ended
         connection.drop()
     return None

@@ -1,6 +1,6 @@
-"""A connection of a spec: one of several that one thread drives in one poll loop.
+"""A connection of a spec, one of several in one poll loop.
 
-What the server sends is kept in order, notices between results, until it is the connection's turn to be reported.
+It keeps notices and results in order, until the step is reported.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pgchaos.isolation.model import decoded
 from pgchaos.stop import Stop
 
 Event: TypeAlias = "str | pq.abc.PGresult"
-"""A notice, as libpq words it, or a result."""
+"""A notice, as libpq formats it, or a result."""
 
 
 class Interrupted(Exception):
-    """The run is stopped, or its time is over: the message says which."""
+    """The run is stopped, or its time is over; the message has the reason."""
 
 
 class SpecConnection(Connection):
-    """A connection that is pumped by who polls several."""
+    """A connection that a Poller pumps."""
 
     no_data = b"a spec has no data for COPY FROM STDIN"
 
@@ -37,13 +37,13 @@ class SpecConnection(Connection):
         super().__init__(pg, stop, notice)
         self.events: deque[Event] = deque()
         self.copied: list[str] = []
-        """What COPY TO STDOUT sent since the last query."""
+        """The data of COPY TO STDOUT since the last query."""
         self._query = ""
         self._tags: list[str] = []
         self._failed = self._fatal = self._is_lookup = False
 
     def fileno(self) -> int:
-        """Return the socket to poll; it changes never, and is -1 when the connection is gone."""
+        """Return the socket to poll, which never changes; -1 if the connection is lost."""
         try:
             return self._pg.socket
         except OperationalError:
@@ -51,7 +51,7 @@ class SpecConnection(Connection):
 
     @property
     def idle(self) -> bool:
-        """Say whether it has nothing to do, and no transaction is open."""
+        """Whether no query runs and no transaction is open."""
         return not self.busy and self._pg.transaction_status == pq.TransactionStatus.IDLE
 
     def send(self, query: str, copy: str | None = None) -> None:
@@ -62,18 +62,18 @@ class SpecConnection(Connection):
         super().send(query, copy)
 
     def pump(self) -> None:
-        """Take what has come in; the socket was found ready. A connection that is gone is not busy any more."""
+        """Process the received data, when the socket is ready. A lost connection is no longer busy."""
         if self._is_lookup:
             super().pump()
             return
         if self._fatal:
-            # the server closes after FATAL: libpq finds the end, and words it as it does for isolationtester
-            self._take_all()
+            # the server closes after FATAL: let libpq report the end, in the same words as to isolationtester
+            self._read_rest()
             return
         try:
             super().pump()
         except OperationalError:
-            self._take_all()
+            self._read_rest()
             return
         if not self.busy and self.created is not None:
             self.created.note_dropped(self._query)
@@ -81,8 +81,8 @@ class SpecConnection(Connection):
                 self._look_up_created()
 
     def _look_up_created(self) -> None:
-        """Ask something of the engine's own, between two queries of the spec; it takes no time to speak of."""
-        assert self.created is not None, "asked before"
+        """Look up created objects between two queries of the spec, which takes little time."""
+        assert self.created is not None, "see pump"
         self._is_lookup = True
         try:
             run_sync(self.created.add(self._query, self._tags, self._look_up))
@@ -106,34 +106,34 @@ class SpecConnection(Connection):
     def _on_notice(self, raw: pq.abc.PGresult) -> None:
         self.events.append(decoded(raw.error_message))
 
-    def _take_all(self) -> None:
+    def _read_rest(self) -> None:
         while (raw := self._pg.get_result()) is not None:
             self.events.append(raw)
         self.busy = self._unsent = False
 
     def received(self) -> list[tuple[str, str, int]]:
-        """Take the notifications that have come in: channel, payload and the sender's pid of each."""
+        """Return the received notifications: channel, payload and sender's pid of each."""
         return [(decoded(note.relname), decoded(note.extra), note.be_pid) for note in self._notifies()]
 
     def try_cancel(self) -> bool:
-        """Ask the server to cancel what runs here; no error when it cannot be asked."""
+        """Call `cancel` without a loop."""
         return run_sync(self.cancel())
 
     @property
     def quiet(self) -> bool:
-        """Say whether nothing has come in that was not asked for: not even the end of the connection."""
+        """Whether no unexpected data has come in, not even the end of the connection."""
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
         return not poll.poll(0)
 
     def drop(self, *, cancels: bool = True) -> bool:
-        """End the connection, and what still runs on it.
+        """End the connection, and cancel its query.
 
         Args:
-            cancels: false where that has been tried.
+            cancels: False if that was tried already.
 
         Returns:
-            False where the server does not answer.
+            False if the server does not answer.
         """
         # a backend notices the end of its client only when it next reads
         answers = not (cancels and self.busy and self.alive) or self.try_cancel()
@@ -141,6 +141,6 @@ class SpecConnection(Connection):
         self.busy = False
         return answers
 
-    def shut(self, patience: float) -> None:  # noqa: ARG002 nothing was begun
-        """End it for good: it was kept for somebody who does not need it any more."""
+    def shut(self, patience: float) -> None:  # noqa: ARG002 there is no reset to wait for
+        """Close it, when its cache is closed."""
         self.drop()

@@ -1,4 +1,4 @@
-"""Waits until a step is over or known to be blocked."""
+"""Waits until a step has ended or is known to be blocked."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from pgchaos.engine.specs.spec_connection import SpecConnection
 from pgchaos.isolation.blocked import is_blocked_for_good
 
 _SOON, _LATE = 0.0005, 0.005
-"""Seconds to the first look at a step that runs, and at most between later ones, on a machine that is not busy."""
+"""Seconds to the first query for a running step, and at most between later ones, on an idle machine."""
 _LATEST = 0.01
-"""Seconds to the first look at most: isolationtester's."""
+"""Seconds to the first query at most, as in isolationtester."""
 _SURE = 2
-"""A step that runs as many times as long as it did before, or as a look, is worth a look."""
+"""Query when a step has run this many times as long as before, or as a query takes."""
 _TRANSIENT = 0.1
-"""Seconds after which a wait for a session that runs itself is taken for lasting; isolationtester takes 10 ms."""
+"""Seconds after which a wait for a session that runs counts as lasting; 10 ms in isolationtester."""
 _PREPARED = 1.0
-"""Seconds after which somebody is asked whether it is a prepared transaction that a step waits for: isolationtester
-does not see that, so nothing shorter than a lock_timeout may change its output."""
+"""Seconds after which a query checks whether a prepared transaction blocks a step. isolationtester does not see that,
+so a shorter limit than a spec's lock_timeout would change the output."""
 _AFTER = 0.001
-"""Seconds after a limit at which it is sure to have passed."""
+"""Seconds to wait beyond a limit, so that it has surely passed."""
 _END = 1.0
-"""Seconds for the look at whom a step waits for that is about to be cancelled."""
+"""Seconds for the query for the blockers of a step that is about to be cancelled."""
 
 
 class TooLong(Exception):
-    """A step did not end although it was cancelled: after so many seconds."""
+    """A cancelled step did not end."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"timed out after {seconds:.0f} seconds")
 
 
 class StepWaiter:
-    """Waits for steps: after `limit` seconds one is to be cancelled, after twice as long it is given up."""
+    """Waits for steps: after `limit` seconds a step is cancelled, after twice as long it is given up."""
 
-    def __init__(self, waiting: Poller, watch: BlockedDetector, limit: float) -> None:
-        self._waiting, self._watch, self._limit = waiting, watch, limit
+    def __init__(self, poller: Poller, watch: BlockedDetector, limit: float) -> None:
+        self._poller, self._watch, self._limit = poller, watch, limit
         self._usual: dict[str, float] = {}
         self._asked = self._answered = 0.0
 
@@ -52,39 +52,39 @@ class StepWaiter:
         on_input: Callable[[], object],
         late: Callable[[float], object],
     ) -> None:
-        """Wait until what runs on a connection is over or, where that is enough, blocked.
+        """Wait until the query of a connection has ended or, if that is enough, is blocked.
 
         Args:
             connection: of the step.
             step: its name.
-            locks: be content where it is blocked.
-            first: it was launched just now.
-            on_input: called when something may have come in.
-            late: called with the seconds that it took up to now, once, when it is to be cancelled.
+            locks: it is enough that it is blocked.
+            first: it was just launched.
+            on_input: called when data may have come in.
+            late: called once with the seconds so far, to cancel it.
 
         Raises:
             TooLong: it did not end although it was cancelled.
             Interrupted: stopped, or the time of the whole run is over.
         """
         began = time.monotonic()
-        pause, cancelled, looking, blocked = self._pause(step), False, False, False
+        pause, cancelled, querying, blocked = self._pause(step), False, False, False
         due = began + pause
         if not first:
-            # others have gone on meanwhile: what they let go, the server knows at once
-            self._waiting.poll(0.0)
+            # others have run meanwhile: the server knows the locks that they released at once
+            self._poller.poll(0.0)
             due = began
         while connection.busy:
             now = time.monotonic()
-            free = locks and not looking and not self._watch.connection.busy
-            if looking and not self._watch.connection.busy:
+            free = locks and not querying and not self._watch.connection.busy
+            if querying and not self._watch.connection.busy:
                 self._answered = (self._answered + now - self._asked) / 2
                 if blocked := self._blocked(connection, now - began):
                     break
-                looking, due, pause = False, now + pause, min(max(_LATE, pause), 2 * pause)
+                querying, due, pause = False, now + pause, min(max(_LATE, pause), 2 * pause)
             elif free and now >= due:
-                # not waited for alone: the step may be over before
-                self._waiting.add(self._watch.begin(other.pid for other in self._busy()))
-                looking, self._asked = True, now
+                # polled with the others: the step may end before the query
+                self._poller.add(self._watch.begin(other.pid for other in self._busy()))
+                querying, self._asked = True, now
             elif now - began > 2 * self._limit:
                 raise TooLong(now - began)
             elif now - began > self._limit and not cancelled:
@@ -92,7 +92,7 @@ class StepWaiter:
                 cancelled = True
             else:
                 end = began + (2 if cancelled else 1) * self._limit + _AFTER
-                self._waiting.poll((min(due, end) if free else end) - now)
+                self._poller.poll((min(due, end) if free else end) - now)
             on_input()
         on_input()
         if first and not blocked:
@@ -100,16 +100,16 @@ class StepWaiter:
             self._usual[step] = (self._usual.get(step, took) + took) / 2
 
     def _pause(self, step: str) -> float:
-        """Say how long to leave a step alone: nobody asks of one that goes as usual, nor more of a busy machine."""
+        """Return the seconds before the first query: none for a step of usual duration, fewer on a busy machine."""
         return min(_LATEST, max(_SOON, _SURE * self._usual.get(step, 0.0), _SURE * self._answered))
 
     def _busy(self) -> list[SpecConnection]:
-        return [connection for connection in self._waiting.busy() if connection is not self._watch.connection]
+        return [connection for connection in self._poller.busy() if connection is not self._watch.connection]
 
     def _blocked(self, connection: SpecConnection, since: float) -> bool:
         seen = self._watch.seen()
-        # what came in since the look was sent: results of those who are not blocked any more, notices of the others
-        self._waiting.poll(0.0)
+        # data since the query was sent: results of steps that are no longer blocked, notices of the others
+        self._poller.poll(0.0)
         if not connection.busy:
             return False
         if not seen[connection.pid].blocked:
@@ -117,11 +117,11 @@ class StepWaiter:
         return is_blocked_for_good(connection.pid, seen, [other.pid for other in self._busy()]) or since > _TRANSIENT
 
     def blockers_of(self, connection: SpecConnection) -> set[int]:
-        """Tell whom what runs on a connection waits for: backends by their pids."""
+        """Return the pids of the backends that block a connection."""
         detector = self._watch.connection
-        if not self._waiting.until_over([detector], _END):
+        if not self._poller.until_over([detector], _END):
             return set()
-        self._waiting.add(self._watch.begin([connection.pid]))
-        if not self._waiting.until_over([detector], _END):
+        self._poller.add(self._watch.begin([connection.pid]))
+        if not self._poller.until_over([detector], _END):
             return set()
         return set(self._watch.seen()[connection.pid].by)

@@ -1,4 +1,4 @@
-"""What a spec prints, line by line, with isolation_regression for the name of its database, whatever that is."""
+"""The output of a spec, with isolation_regression as the name of its database."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class Transcript:
     """The output of a spec.
 
     Args:
-        database: the name of the spec's; '' to leave every name as it is.
-        unique: nothing else is called so: the name stands for the database wherever it is printed. Else, for a database
-            that the user named, it does so where a message says `database`, and where it is a whole value.
-        asked: the spec may ask for the name: only then a value is one.
+        database: the name of the spec's database; '' to replace no name.
+        unique: nothing else has this name: replace it everywhere. Otherwise, for a user's database, replace it in
+            messages after `database`, and as a whole value.
+        asked: the spec may query the name: only then replace values.
     """
 
     def __init__(self, database: str = "", *, unique: bool = True, asked: bool = True) -> None:
         self._name = "" if database == REGRESSION else database
         self._unique, self._asked = unique, asked
-        self._said = re.compile(rf'\b(database "?){re.escape(database)}(?![\w$])')
+        self._in_messages = re.compile(rf'\b(database "?){re.escape(database)}(?![\w$])')
         self._lines: list[str] = []
         self._later: list[str | pq.abc.PGresult] = []
 
@@ -35,16 +35,16 @@ class Transcript:
         """What isolationtester would have printed so far."""
         self.catch_up()
         text = "".join(f"{line}\n" for line in self._lines)
-        # what is left of it is in no table, whose columns would be too wide or too narrow
+        # tables are done already, as the replacement changes the width of columns
         return text.replace(self._name, REGRESSION) if self._name and self._unique else text
 
     def sent(self, sql: str) -> str:
-        """Give a query as it is to be sent."""
+        """Return a query with the real name of the database."""
         return sql.replace(REGRESSION, self._name) if self._name else sql
 
     def message(self, text: str) -> str:
-        """Give a message of the server as it is to be printed."""
-        return self._said.sub(rf"\g<1>{REGRESSION}", text) if self._name else text
+        """Return a message of the server as it is printed."""
+        return self._in_messages.sub(rf"\g<1>{REGRESSION}", text) if self._name else text
 
     def print(self, text: str) -> None:
         """Print one or more lines."""
@@ -55,7 +55,7 @@ class Transcript:
         self._later.append(raw)
 
     def catch_up(self) -> None:
-        """Write out what was printed: best done while the server is at work on the next query."""
+        """Format what was printed; best called while the server executes the next query."""
         for thing in self._later:
             text = thing if isinstance(thing, str) else self._text(thing)
             if text is not None:

@@ -28,7 +28,7 @@ class _Span:
         return max(0.0, min(self.end, other.end) - max(self.begin, other.begin))
 
 
-def meeting_notes(scenario: Scenario, variables: Mapping[str, str], records: Iterable[Record]) -> list[str]:
+def race_notes(scenario: Scenario, variables: Mapping[str, str], records: Iterable[Record]) -> list[str]:
     """Describe what may have kept the sessions of a free run from racing."""
     sent = [record for record in records if record.started_at is not None and record.ended_at is not None]
     spans = {session.name: span for session in scenario.sessions if (span := _span(session.name, sent)) is not None}
