@@ -18,8 +18,8 @@ RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b"
 _PATIENCE = 30.0
 """Seconds for one table."""
 _COLUMNS = {
-    "history": "session, worker, iteration, attempt, step, line, statement, tag, rows, sqlstate, message, started_at,"
-    " ended_at, waited_on, fault",
+    "history": "session, worker, iteration, attempt, step, line, statement, tag, rows, sqlstate, message, waited_on,"
+    " fault, started_at, ended_at",
     "transactions": "session, worker, iteration, attempt, block, outcome, sqlstate",
     "acknowledged": "position, session, worker, iteration, attempt, step, variables, acknowledged_at",
     "notifications": "session, worker, channel, payload, received_at",
@@ -29,36 +29,29 @@ _COLUMNS = {
 
 def fill(connection: Connection, log: SessionLog) -> Failure | None:
     """Fill the tables; return what went wrong, or None."""
-    tables: tuple[tuple[str, Iterable[Sequence[Cell]]], ...] = (
-        ("history", map(_history, log.records)),
-        (
-            "transactions",
-            ((t.session, t.worker, t.iteration, t.attempt, t.block, t.outcome, t.sqlstate) for t in log.transactions),
-        ),
-        ("acknowledged", _acknowledged(log.transactions)),
+    writer = _Writer()
+    tables: tuple[tuple[str, Iterable[Sequence[str]]], ...] = (
+        ("history", (_history(record, writer) for record in log.records)),
+        ("transactions", (_transaction(transaction, writer) for transaction in log.transactions)),
+        ("acknowledged", _acknowledged(log.transactions, writer)),
         (
             "notifications",
-            ((n.session, n.worker, n.channel, n.payload, _time(n.received_at)) for n in log.notifications),
+            (
+                (*map(writer.cell, (n.session, n.worker, n.channel, n.payload)), writer.time(n.received_at))
+                for n in log.notifications
+            ),
         ),
     )
     for name, rows in tables:
-        data = "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
+        data = "".join(["\t".join(row) + "\n" for row in rows])
         answer = connection.ask(f"COPY chaos._{name} ({_COLUMNS[name]}) FROM STDIN", data, connection.within(_PATIENCE))
         if answer.error is not None:
             return error_failure(answer.error, None, f"chaos.{name}")
     return None
 
 
-def _acknowledged(transactions: Iterable[Transaction]) -> Iterator[Sequence[Cell]]:
-    """List the acknowledged commits, in the order of acknowledgement."""
-    committed = (t for t in transactions if t.outcome == "committed")
-    for number, t in enumerate(committed, 1):
-        variables = json.dumps(t.variables)
-        yield number, t.session, t.worker, t.iteration, t.attempt, t.step, variables, _time(t.ended_at)
-
-
-def _history(record: Record) -> Sequence[Cell]:
-    return (
+def _history(record: Record, writer: _Writer) -> Sequence[str]:
+    cells = (
         record.session,
         record.worker,
         record.iteration,
@@ -70,22 +63,52 @@ def _history(record: Record) -> Sequence[Cell]:
         record.rows,
         record.sqlstate,
         record.message,
-        _time(record.started_at),
-        _time(record.ended_at),
         ", ".join(record.waited_on),
         record.fault,
     )
+    return *map(writer.cell, cells), writer.time(record.started_at), writer.time(record.ended_at)
 
 
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat()
+def _transaction(t: Transaction, writer: _Writer) -> Sequence[str]:
+    cells = (t.session, t.worker, t.iteration, t.attempt, "t" if t.block else "f", t.outcome, t.sqlstate)
+    return tuple(map(writer.cell, cells))
 
 
-def _cell(value: Cell) -> str:
-    """Write a value in COPY's text format (PostgreSQL docs, "COPY", Text Format)."""
-    if value is None:
-        return r"\N"
-    if not isinstance(value, str):
-        # a number or a boolean
-        return str(value)
-    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+def _acknowledged(transactions: Iterable[Transaction], writer: _Writer) -> Iterator[Sequence[str]]:
+    """List the acknowledged commits, in the order of acknowledgement."""
+    committed = (t for t in transactions if t.outcome == "committed")
+    for number, t in enumerate(committed, 1):
+        cells = (t.session, t.worker, t.iteration, t.attempt, t.step, json.dumps(t.variables))
+        yield str(number), *map(writer.cell, cells), writer.time(t.ended_at)
+
+
+class _Writer:
+    """Writes values in COPY's text format (PostgreSQL docs, "COPY", Text Format), and keeps them for one run."""
+
+    def __init__(self) -> None:
+        self.cell = _Cells().__getitem__
+        self._seconds: dict[int, str] = {}
+
+    def time(self, seconds: float | None) -> str:
+        """Write a time to the microsecond, as the server keeps it."""
+        if seconds is None:
+            return r"\N"
+        whole, micro = divmod(round(seconds * 1e6), 1_000_000)
+        text = self._seconds.get(whole)
+        if text is None:
+            text = self._seconds[whole] = datetime.fromtimestamp(whole, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        return f"{text}.{micro:06}+00"
+
+
+class _Cells(dict[Cell, str]):
+    """The texts of values, most of which are in many rows."""
+
+    def __missing__(self, value: Cell) -> str:
+        if value is None:
+            text = r"\N"
+        elif isinstance(value, str):
+            text = value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+        else:
+            text = str(value)
+        self[value] = text
+        return text
