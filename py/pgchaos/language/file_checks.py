@@ -211,8 +211,8 @@ def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:
         if near is None:
             complain(
                 first[name],
-                f"barrier `{name}` is named by one connection only, so it waits for nobody: name it in another"
-                " session too, or give this session `x 2`",
+                f"barrier `{name}` is named by one connection only: name it in another session too, or give this"
+                " session `x 2`",
             )
         # of two that are each named once, the later one is reported
         elif not (near in lone and first[near] > first[name]):

