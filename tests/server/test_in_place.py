@@ -295,3 +295,12 @@ SELECT is(count(*), 1::bigint, 'one came in') FROM seat;
 """
     with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
         assert held(play(server, tmp_path, text)) == ["one came in"]
+
+
+def test_a_function_of_the_users_hides_no_assertion(shop: str, tmp_path: Path) -> None:
+    with psycopg.connect(shop, autocommit=True) as conn:
+        conn.execute("CREATE FUNCTION public.ok(boolean, text) RETURNS text LANGUAGE sql AS $$ SELECT 'ok' $$")
+    text = "-- One\n-- chaos:check\nSELECT plan(2);\nSELECT pass('beside');\nSELECT ok({}, 'it runs');\n"
+    with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        assert [one.text for one in play(server, tmp_path, text.format("false")).failures] == ["it runs"]
+        assert held(play(server, tmp_path, text.format("true"))) == ["beside", "it runs"]

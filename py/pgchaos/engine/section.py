@@ -62,6 +62,8 @@ class Section:
         plain: bool = False,
     ) -> None:
         self._factory, self._settings = factory, {"chaos.seed": str(seed)}
+        if who == "check":
+            self._settings.update(factory.sandbox.check_settings)
         self._name, self._stop, self._notices, self._pids, self._on_line = who, stop, notices, pids, on_line
         self.who = who
         """Its name in messages."""

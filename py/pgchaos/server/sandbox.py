@@ -54,6 +54,7 @@ class Sandbox:
         banner: one line about a server for this scenario alone, else ''.
         report_silent_backend: called if a backend did not answer: starts a check of the server in the background.
         required_settings: the settings that each session must start with, to be checked in the user's database.
+        check_settings: the settings of the check that differ from these.
         objects: of the user's database, if an earlier run has listed them.
         plain_connections: returns the connections that plain files keep open in the user's database, by connection
             string; None if they keep none.
@@ -77,6 +78,7 @@ class Sandbox:
     banner: str = ""
     report_silent_backend: Callable[[], None] = nothing
     required_settings: Mapping[str, str] = field(default_factory=dict)
+    check_settings: Mapping[str, str] = field(default_factory=dict)
     objects: ObjectList = field(default_factory=ObjectList)
     plain_connections: Callable[[str], ConnectionCache] | None = None
 

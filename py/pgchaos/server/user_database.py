@@ -70,6 +70,9 @@ class UserDatabase:
             if schema or pgtap_schema:
                 required_settings["search_path"] = ", ".join(filter(None, (schema, path, pgtap_schema)))
             required_settings |= mark
+            # functions of the user's may have the names of pgTAP's
+            hidden = schema and pgtap_schema
+            check_settings = {"search_path": f"{schema}, {pgtap_schema}, {path}"} if hidden else {}
             yield Sandbox(
                 server.database,
                 server.conninfo_with(required_settings),
@@ -77,6 +80,7 @@ class UserDatabase:
                 schema=schema,
                 report_silent_backend=server.health.report_silent_backend,
                 required_settings=required_settings,
+                check_settings=check_settings,
                 objects=self._objects,
                 close_unused=self.clear,
                 plain_connections=self._connections_made_by if self._contents is not None else None,
