@@ -11,10 +11,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.plain_files import Contents
 from pgchaos.language.reader import read
 from pgchaos.results import RunResult
 from pgchaos.search.strategy import run
 from pgchaos.server import Server, ServerSettings, open_server
+from pgchaos.server.health import NoAnswer
 from tests.conftest import ForeignServer
 from tests.engine.playing import held
 
@@ -94,6 +96,28 @@ def test_a_plain_file_may_set_its_search_path_and_leave_what_it_commits(shop: st
         assert held(result) == ["its own"]
         assert result.notes == ["the file left in database shop: extension pgtap"]
     assert names(shop) == ["app", "pgtap", "public"]
+
+
+@pytest.mark.parametrize("contents", [Contents.TOOLKIT, Contents.NOTHING])
+def test_an_interrupted_file_leaves_nothing_to_report(shop: str, contents: Contents) -> None:
+    with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        database = server._user_database
+        with pytest.raises(KeyboardInterrupt), database.sandbox((), contents):
+            raise KeyboardInterrupt
+        assert names(shop) == ["public"]
+        assert database.clean
+        assert server.close() == []
+
+
+def test_what_could_not_be_removed_is_reported(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_: object) -> None:
+        raise NoAnswer
+
+    server = open_server(ServerSettings(dsn=shop, in_place=True))
+    with monkeypatch.context() as patch, server._user_database.sandbox(()):
+        patch.setattr("pgchaos.server.in_place.remove_installed", silent)
+    (line,) = server.close()  # the server answers again
+    assert "what was installed in database shop" in line
 
 
 def test_a_scenario_may_set_its_search_path(shop: str, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from pgchaos.server.conninfo import Connection
 from pgchaos.server.health import NoAnswer, ServerHealth
 from pgchaos.server.run_id import RunId, is_over, record
 from pgchaos.server.sandbox import create_extensions, install_pgtap, install_toolkit
-from pgchaos.server.settings import ServerError
+from pgchaos.server.settings import ServerError, nothing
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -103,10 +103,12 @@ def installed(
     extensions: tuple[str, ...],
     pgtap_from: Path | None,
     contents: Contents = Contents.TOOLKIT,
+    on_clean: Callable[[], None] = nothing,
 ) -> Iterator[str | None]:
     """Install what a file needs in a database while the context lasts.
 
-    Yields the schema of pgTAP if that is not on the search path, else ''; None if nothing had to be installed.
+    Yields the schema of pgTAP if that is not on the search path, else ''; None if nothing had to be installed. Calls
+    `on_clean` when the database has nothing of the run, also if an exception (Ctrl-C) ends the context.
 
     Everything is installed in one transaction with the record of its owner: a run that is killed at any moment leaves
     either nothing, or what `remove_installed` finds.
@@ -121,6 +123,7 @@ def installed(
         raise ServerError(f"cannot work in database {conn.info.dbname}: {str(error).strip()}") from error
     if has_all:
         # nothing to install, to record or to remove
+        on_clean()
         yield None
         return
     try:
@@ -136,7 +139,8 @@ def installed(
     try:
         yield pgtap_schema
     finally:
-        _remove(conn, health, run)
+        if _remove(conn, health, run):
+            on_clean()
 
 
 def _install(
@@ -294,13 +298,15 @@ def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = 
         raise
 
 
-def _remove(conn: Connection, health: ServerHealth, run: RunId) -> None:
+def _remove(conn: Connection, health: ServerHealth, run: RunId) -> bool:
+    """Remove what the run installed; return whether the server did so, or raise ServerError if it refuses."""
     try:
         with health.shutdown_if_silent(conn):
             remove_installed(conn, run.id)
     except NoAnswer:
-        pass  # the file's result reports it, and the end of the run lists what remains
+        return False  # the file's result reports it, and the end of the run lists what remains
     except psycopg.Error as error:
         raise ServerError(
             f"cannot remove all that was installed in database {conn.info.dbname}: {str(error).strip()}"
         ) from error
+    return True

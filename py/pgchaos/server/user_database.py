@@ -85,7 +85,6 @@ class UserDatabase:
                 close_unused=self.clear,
                 plain_connections=self._connections_made_by if self._contents is not None else None,
             )
-        self.clean = server.health.answers()
 
     def _install(
         self, stack: ExitStack, extensions: tuple[str, ...], contents: Contents, schema: str, mark: Mapping[str, str]
@@ -101,13 +100,18 @@ class UserDatabase:
             (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
         self._check_settings({"search_path": ", ".join(filter(None, (schema, str(path)))), **mark})
         self.clean = False
-        installed = in_place.installed(conn, server.health, server.run, extensions, server.settings.pgtap, contents)
+        installed = in_place.installed(
+            conn, server.health, server.run, extensions, server.settings.pgtap, contents, self._note_clean
+        )
         pgtap_schema = stack.enter_context(installed)
         if pgtap_schema is None:
             previous, self._connection = self._connection, conn
             if previous is not None:
                 previous.close()
         return str(path), pgtap_schema
+
+    def _note_clean(self) -> None:
+        self.clean = True
 
     def _end(self, conn: Connection) -> None:
         """Close the connection of a file, unless the next file uses it."""
