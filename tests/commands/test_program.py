@@ -29,6 +29,23 @@ def test_its_help_names_each_command_and_the_exit_codes(call: Call) -> None:
     assert call() == shown
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["lint", ""], ["lint", "sql", ""], ["explain", ""], ["table", ""], ["examples", "--copy", ""]],
+    ids=" ".join,
+)
+def test_an_empty_path_is_refused(call: Call, words: list[str]) -> None:
+    shown = call(*words)
+    assert (shown.code, shown.out) == (2, "")
+    assert "the path is empty" in shown.err
+
+
+def test_a_table_of_no_scenarios_is_refused(call: Call) -> None:
+    shown = call("table", "sql")
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err.startswith("pgchaos table: no file in sql or below it is a scenario: ")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_has_a_help_that_suffices(call: Call, name: str) -> None:
     shown = call(name, "--help")

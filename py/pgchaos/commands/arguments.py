@@ -69,9 +69,16 @@ KINDS = {
 """The templates of `pgchaos new`, each with its subject."""
 
 
+def _path(text: str) -> str:
+    """Refuse an empty path: it would mean the current directory, or that the option is not given."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; is a variable of the shell not set?")
+    return text
+
+
 def _lint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="*", metavar="PATH", help="files and folders (default: chaos_paths, which is sql)"
+        "paths", nargs="*", type=_path, metavar="PATH", help="files and folders (default: chaos_paths, which is sql)"
     )
     parser.add_argument("--strict", action="store_true", help="warnings count too: exit code 1")
     parser.add_argument(
@@ -81,7 +88,7 @@ def _lint(parser: argparse.ArgumentParser) -> None:
 
 
 def _explain(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a scenario")
+    parser.add_argument("file", type=_path, metavar="FILE", help="a scenario")
     parser.add_argument(
         "--server",
         nargs="?",
@@ -90,7 +97,7 @@ def _explain(parser: argparse.ArgumentParser) -> None:
         help="run its setup on a private server, or on the server of DSN in a database created for it, and ask what"
         " else its steps touch: by triggers, foreign keys, views, defaults",
     )
-    parser.add_argument("--pg-bindir", metavar="DIR", help="start the private server with these programs")
+    parser.add_argument("--pg-bindir", type=_path, metavar="DIR", help="start the private server with these programs")
 
 
 def _docs(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +113,7 @@ def _examples(parser: argparse.ArgumentParser) -> None:
     shows.add_argument("--show", action="store_true", help="print the files themselves")
     shows.add_argument(
         "--copy",
+        type=_path,
         metavar="DIR",
         help="copy the files, and those they include or run, into this folder; it need not exist",
     )
@@ -113,7 +121,9 @@ def _examples(parser: argparse.ArgumentParser) -> None:
 
 
 def _table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", help="whose scenarios are listed, also in folders below it")
+    parser.add_argument(
+        "folder", type=_path, metavar="FOLDER", help="whose scenarios are listed, also in folders below it"
+    )
     parser.add_argument("--tag", action="append", default=[], help="a further tag that scenarios may have")
 
 

@@ -21,6 +21,8 @@ def table(options: argparse.Namespace) -> int:
     read = [read_scenario(path, options.tag) for path in sorted(folder.rglob("*.sql"))]
     found = [one for _, errors in read for one in errors]
     scenarios = [scenario for scenario, _ in read if scenario is not None]
+    if not (found or scenarios):
+        raise CommandError(f"no file in {folder} or below it is a scenario: a scenario has a `-- chaos:` directive")
     print("\n".join(map(str, found)) if found else _tables(folder, scenarios))
     return FOUND if found else DONE
 
