@@ -202,3 +202,12 @@ def test_a_file_that_is_named_twice_is_collected_as_any_other(project: Project) 
     assert project.collected("sql/a.sql", "sql/a.sql::a") == ["sql/a.sql::a"]
     twice = ["sql/a.sql::a", "sql/a.sql::a"]
     assert project.collected("--keep-duplicates", "sql/a.sql", "sql/a.sql") == twice
+
+
+@pytest.mark.parametrize(("encoding", "reason"), [("utf-16", "the file is UTF-16"), ("utf-16-le", "*NUL byte*")])
+def test_a_scenario_in_utf_16_is_not_passed_over(project: Project, encoding: str, reason: str) -> None:
+    project.write(fine="")
+    (project.pytester.path / "sql/fine.sql").write_bytes(FINE.encode(encoding))
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"FAILED sql/fine.sql::fine - sql/fine.sql:1 {reason}*"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,9 @@ def text_of(path: Path, raw: bytes | None = None, encoding: str = UTF8, *, comma
         raise _too_large()
     nul = raw.find(b"\0")
     if nul >= 0:
-        raise Unreadable("holds a NUL byte, so it is no text", raw.count(b"\n", 0, nul) + 1)
+        is_utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        what = "is UTF-16: save it as UTF-8" if is_utf16 else "holds a NUL byte, so it is no text"
+        raise Unreadable(what, 1 if is_utf16 else raw.count(b"\n", 0, nul) + 1)
     if commands and b"client_encoding" in raw and encoding == UTF8 and not _is_utf8(raw):
         raw = _SET_ENCODING.sub(rb"\\encoding \1", raw)
     texts, done = [], 0

@@ -233,4 +233,5 @@ def _is_in_named_folder(path: Path, session: pytest.Session) -> bool:
 
 
 def _decoded(raw: bytes | None) -> str:
-    return (raw or b"").decode(errors="replace")
+    # a directive in UTF-16 is found too: the reader refuses the file
+    return (raw or b"").replace(b"\0", b"").decode(errors="replace")
