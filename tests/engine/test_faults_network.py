@@ -441,7 +441,7 @@ def test_a_connection_that_does_not_break_is_told(play: Play, monkeypatch: pytes
     def reset(connection: ProxyConnection, why: str) -> None:
         connection.end(why)
 
-    monkeypatch.setattr(session_network, "_FELT_WITHIN", 0.1)
+    monkeypatch.setattr(session_network, "_NOTICED_WITHIN", 0.1)
     monkeypatch.setattr(ProxyConnection, "end", ended)
     monkeypatch.setattr(ProxyConnection, "reset", reset)
     result = play(f"""
@@ -459,7 +459,7 @@ def test_a_connection_that_does_not_break_is_told(play: Play, monkeypatch: pytes
 
 def test_one_that_its_client_gave_up_is_cut_with_the_next(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old one stands still at the proxy, where no packet of its client has come any more."""
-    monkeypatch.setattr(session_network, "_FELT_WITHIN", 40.0)
+    monkeypatch.setattr(session_network, "_NOTICED_WITHIN", 40.0)
     result = play(f"""
         {TABLE}
         -- chaos:session a connect 'tcp_user_timeout=200' retry 08006 unknown
