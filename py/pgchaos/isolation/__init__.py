@@ -1,1 +1,1 @@
-"""PostgreSQL's isolation specs, `*.spec`: the language, the order of steps and reports, the output. No database."""
+"""PostgreSQL's isolation specs (`*.spec`): the language, the order of steps and reports, the output. No database."""

@@ -1,4 +1,4 @@
-"""What specs share when they run concurrently on one server, and how long each is likely to take. Pure."""
+"""The objects of a server that specs need exclusively when they run concurrently, and their expected times. Pure."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _MANY = "serializable"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Need:
-    """Something of the server that only one database may use at a time."""
+    """An object of the server that only one database may use at a time."""
 
     what: str  # its kind and name
-    shared: bool = False  # others may share it
+    shared: bool = False  # several databases may share it
 
 
 def needs(source: str) -> list[Need]:
-    """List what of the server a spec uses, in an order that is the same for all, so that no two wait for each other."""
+    """Return the objects of the server that a spec uses, in one order for all specs, to prevent deadlocks."""
     found = {f"{_kind(kind)} {quoted or bare.lower()}" for kind, quoted, bare in _CREATED.findall(source)}
     found |= {f"prepared {gid}" for gid in _PREPARED.findall(source)}
     found |= {f"slot {name}" for name in _SLOT.findall(source)}
@@ -50,28 +50,28 @@ def needs(source: str) -> list[Need]:
         found.add("parallel workers")
     needed = [Need(what) for what in found]
     if _SERIALIZABLE.search(source):
-        # a safe snapshot is waited for in all databases (GetSafeSnapshot in predicate.c)
+        # a safe snapshot waits for transactions in all databases (GetSafeSnapshot in predicate.c)
         needed.append(Need(_MANY, shared=not _DEFERRABLE.search(source)))
     return sorted(needed)
 
 
 def holds_up_many(source: str) -> bool:
-    """Whether a spec needs for itself what many share."""
+    """Whether a spec needs exclusively what many specs share."""
     return Need(_MANY) in needs(source)
 
 
 def sees_the_server(source: str) -> bool:
-    """Whether a spec looks at other sessions of the server: it must be alone there, as with isolationtester."""
+    """Whether a spec reads about other sessions of the server, so that it must run alone, as with isolationtester."""
     return _SERVER_WIDE.search(source) is not None
 
 
 def names_database(source: str) -> bool:
-    """Whether a spec may name its database, or ask for its name."""
+    """Whether a spec may contain or query the name of its database."""
     return _DATABASE_NAME.search(source) is not None
 
 
 def roles(source: str) -> list[str]:
-    """List the roles that a spec creates: they belong to the server, and would outlive its database."""
+    """Return the roles that a spec creates: they belong to the server, and would remain after its database."""
     return sorted({quoted or bare.lower() for kind, quoted, bare in _CREATED.findall(source) if _kind(kind) == "role"})
 
 
@@ -79,15 +79,15 @@ def _kind(word: str) -> str:
     return "role" if word.lower() in _ROLES else word.lower()
 
 
-_QUERY = 0.0004  # seconds of a typical query in a spec, as PostgreSQL 15's own took, roughly
+_QUERY = 0.0004  # seconds of a typical query in the specs of PostgreSQL 15, roughly
 _CONNECTION = 0.01
-_MOST = 10**9  # more interleavings never end, and need not be counted
-_ROW = 3e-6  # seconds for one of the many rows that a query makes
+_MOST = 10**9  # with more interleavings a spec would never end, so they are not counted
+_ROW = 3e-6  # seconds for each row that setup generates
 _EFFORT_MANY = re.compile(r"\b\d{4,7}\b")
 
 
 def effort(spec: Spec) -> float:
-    """Estimate how many seconds a spec takes, for comparison with others."""
+    """Estimate the seconds that a spec takes, for comparison with other specs."""
     steps = [len(session.steps) for session in spec.sessions]
     if spec.written:
         times = len(spec.written)

@@ -1,4 +1,4 @@
-"""Expected output of specs: where it is stored, and how the actual output differs."""
+"""The expected output of specs: where it is stored, and how the actual output differs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Expected:
     """A file of expected output."""
 
     path: Path
-    text: str  # with plain line ends
+    text: str  # with \n as line ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,15 @@ class Difference:
 
     number: int  # of the permutation, from 1; 0 for the lines before the first
     steps: str
-    line: int  # of the expected file, where the first difference is
-    lines: tuple[str, ...]  # `-` expected, `+` actual, a blank before equal lines
+    line: int  # of the first difference, in the expected file
+    lines: tuple[str, ...]  # `-` expected, `+` actual, a space before equal lines
 
 
 def expected_path(spec: Path) -> Path:
-    """Return the path of a spec's expected output, as pg_isolation_regress has it, or beside the spec.
+    """Return the path of a spec's expected output, as for pg_isolation_regress, or next to the spec.
 
-    `../expected/NAME.out` of a spec in a folder `specs`, or where there is such a folder; else `expected/NAME.out`.
+    `../expected/NAME.out` if the spec is in a folder `specs`, or if that folder exists; else `expected/NAME.out`. A
+    folder `expected` next to the spec has precedence.
     """
     above = spec.parent.parent / "expected"
     folder = above if spec.parent.name == "specs" or above.is_dir() else spec.parent / "expected"
@@ -44,7 +45,7 @@ def expected_path(spec: Path) -> Path:
 
 
 def read_expected(spec: Path) -> tuple[Expected, ...]:
-    """Read the expected outputs of a spec: NAME.out and NAME_0.out to NAME_9.out, as far as they exist."""
+    """Read the expected outputs of a spec: those of NAME.out and NAME_0.out to NAME_9.out that exist."""
     first = expected_path(spec)
     paths = (first, *(first.with_name(f"{first.stem}_{number}.out") for number in range(10)))
     return tuple(Expected(path, decoded(path.read_bytes()).replace("\r\n", "\n")) for path in paths if path.is_file())
@@ -57,7 +58,7 @@ def write(path: Path, output: str) -> None:
 
 
 def nearest(output: str, expected: Sequence[Expected]) -> tuple[Expected, list[Difference]]:
-    """Find the most similar of some expected outputs, of equal ones the first, and its differences."""
+    """Return the expected output with the fewest differences, the first of equal ones, and its differences."""
     found = [(one, differences(output, one.text)) for one in expected]
     return min(found, key=lambda pair: sum(len(difference.lines) for difference in pair[1]))
 
@@ -83,13 +84,13 @@ def differences(output: str, expected: str) -> list[Difference]:
 
 
 def _parts(text: str) -> list[list[str]]:
-    """Cut an output into permutations, the lines before the first one first."""
+    """Split an output into permutations; the first part is the lines before the first permutation."""
     parts: list[list[str]] = [[]]
     for line in text.split("\n"):
         if line.startswith(_STARTING):
             parts.append([])
         parts[-1].append(line)
-    # the lines before the first permutation are compared with each other, whatever the first one is
+    # an equal first line, so that the parts before the first permutation are compared with each other
     parts[0].insert(0, "")
     return parts
 
@@ -99,7 +100,7 @@ def _difference(number: int, theirs: list[str], ours: list[str], start: int) -> 
     steps = head.removeprefix(_STARTING).strip()
     lines = tuple(_lines(theirs, ours) if number else _lines(theirs[1:], ours[1:]))
     first = next((i for i, pair in enumerate(zip(theirs, ours, strict=False)) if pair[0] != pair[1]), len(ours))
-    # the line that was put before the first part counts for none
+    # the line that `_parts` inserted is not counted
     return Difference(number, steps, start + min(first, max(0, len(theirs) - 1)) - 1, lines)
 
 

@@ -26,13 +26,13 @@ _STEP = re.compile(r"(?:^[ \t]*|[ \t])step[ \t]+[^\s{]+\s*\{", re.MULTILINE)
 
 
 def is_spec(text: str) -> bool:
-    """Whether a text looks like an isolation spec: other files are called `.spec` too."""
+    """Whether a text looks like an isolation spec, because other files have the extension `.spec` too."""
     session = _SESSION.search(text)
     return session is not None and _STEP.search(text, session.end()) is not None
 
 
 def read(path: Path, shown: str | None = None) -> Spec:
-    """Parse a spec, with `shown` as its path in messages; ScenarioError says in which line what was expected."""
+    """Parse a spec, with `shown` as its path in messages. Raises ScenarioError with the line and the expected token."""
     shown = str(path) if shown is None else shown
     try:
         if path.stat().st_size > LARGEST:
@@ -60,7 +60,7 @@ class _Token:
 
 @dataclass(frozen=True, slots=True)
 class _Marker:
-    """A marker in parentheses behind a step: `*`, a step, or a step and a number of notices."""
+    """A marker in parentheses after a step: `*`, a step, or a step and a number of notices."""
 
     step: _Token
     notices: int
@@ -194,7 +194,7 @@ class _Parser:
             return _Marker(step, 0)
         self._take("notices", "")
         number = self._take("number", "the number of notices")
-        # none to wait for is no marker, and would be taken for the step itself
+        # `notices 0` has no effect; -1, because 0 would mean the step itself
         return _Marker(step, int(number.text) or -1)
 
     def _permutation(self, mentions: list[_Mention]) -> Permutation:

@@ -1,6 +1,6 @@
-"""A parsed spec. The parser makes it; everything else only reads it.
+"""A parsed spec. Only the parser creates it, and nothing changes it.
 
-Texts hold bytes that are not UTF-8 as surrogates, so that they are sent and printed as in the file.
+In texts, bytes that are not UTF-8 are surrogates, so they are sent and printed as in the file.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Session:
 class Blocker:
     """Delays the report of a completed step, never a launch."""
 
-    step: Step  # of another session, that must not be running
-    notices: int = 0  # that the session of the step must have sent since the launch; 0: the step itself counts
+    step: Step  # a step of another session that must be complete
+    notices: int = 0  # if not 0, it suffices that the step's session has sent this many notices since the launch
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Turn:
     """A step in a permutation."""
 
     step: Step
-    once: bool = False  # `*`: reported as waiting at once, whether it waits or not
-    blockers: tuple[Blocker, ...] = ()  # that delay its report
+    once: bool = False  # `*`: reported as waiting immediately, whether it waits or not
+    blockers: tuple[Blocker, ...] = ()
 
 
 Permutation = tuple[Turn, ...]
@@ -57,18 +57,18 @@ class Spec:
     path: Path
     shown: str  # the path in messages
     setups: tuple[str, ...]  # queries of the control connection before each permutation
-    teardown: str | None  # its query after each
+    teardown: str | None  # the query of the control connection after each permutation
     sessions: tuple[Session, ...]  # in file order
-    written: tuple[Permutation, ...]  # the permutations in the file; empty: all interleavings of the sessions' steps
-    source: str  # the text
+    written: tuple[Permutation, ...]  # the permutations in the file; if empty, all interleavings are run
+    source: str  # the text of the file
 
     @property
     def name(self) -> str:
-        """Name of the expected output and of the application_name."""
+        """The name of the expected output, and in the application_name."""
         return self.path.name.removesuffix(".spec")
 
     def queries(self) -> Iterator[str]:
-        """Give all queries of the control connection and of the sessions."""
+        """Yield all queries of the control connection and of the sessions."""
         yield from self.setups
         for session in self.sessions:
             yield from filter(None, (session.setup, *(step.sql for step in session.steps), session.teardown))
@@ -76,13 +76,13 @@ class Spec:
             yield self.teardown
 
     def unused(self) -> list[str]:
-        """List the steps that no written permutation uses, in byte order."""
+        """Return the names of the steps that no written permutation uses, in byte order."""
         used = {turn.step.name for permutation in self.written for turn in permutation}
         names = {step.name for session in self.sessions for step in session.steps} if self.written else set()
         return sorted(names - used, key=encoded)
 
     def permutations(self) -> Iterator[Permutation]:
-        """Generate the written permutations, or all interleavings: those first that begin with the first session."""
+        """Yield the written permutations, or all interleavings, first those that begin with the first session."""
         if self.written:
             yield from self.written
         else:
@@ -90,12 +90,12 @@ class Spec:
 
 
 def _interleaved(piles: list[tuple[Turn, ...]]) -> Iterator[Permutation]:
-    """Generate all interleavings in order, without a call for each step: there may be thousands."""
+    """Yield all interleavings in order, without recursion, because there may be thousands of steps."""
     choices = [number for number, pile in enumerate(piles) for _ in pile]
     while True:
-        given = list(map(iter, piles))
-        yield tuple(next(given[number]) for number in choices)
-        # the next in order: the last choice that can be a greater one, then the rest from the smallest
+        remaining = list(map(iter, piles))
+        yield tuple(next(remaining[number]) for number in choices)
+        # the next permutation in order: increase the last choice that can be, then sort the rest
         at = next((at for at in range(len(choices) - 1, 0, -1) if choices[at - 1] < choices[at]), 0)
         if not at:
             return
@@ -105,7 +105,7 @@ def _interleaved(piles: list[tuple[Turn, ...]]) -> Iterator[Permutation]:
 
 
 def encoded(text: str) -> bytes:
-    """Encode a text as it was in the file."""
+    """Encode a text to the bytes of the file."""
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -1,8 +1,8 @@
-"""The order in which steps are launched and reported, as in isolationtester, without any waiting.
+"""The order in which steps are launched and reported, as in isolationtester. Pure: the caller waits.
 
-`PermutationOrder` generates acts. Its caller answers `AwaitStep` by whether the query is over, and passes notices to
+`PermutationOrder` yields acts. Its caller answers `AwaitStep` with whether the query is over, and passes notices to
 `add_notice`. The rules are those of run_permutation, try_complete_step and try_complete_steps in PostgreSQL's
-isolationtester.c: the output is the same where "over" and "blocked" are.
+isolationtester.c, so the output is the same if the answers are.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class AwaitStep:
-    """Wait until a step is over; answered by True."""
+    """Wait until a step is over; the answer is True."""
 
-    step: Step  # whose query runs, or is already over
-    locks: bool  # also end where it is blocked by another session: answered by False
-    first: bool  # it was launched just now
+    step: Step  # its query runs, or is already over
+    locks: bool  # the wait may also end because another session blocks the step; then the answer is False
+    first: bool  # it was just launched
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +36,22 @@ class Report:
     """Print a step."""
 
     step: Step
-    waiting: bool  # report it as waiting; else it is over, and its results follow
+    waiting: bool  # report it as waiting; otherwise it is over, and its results follow
     first: bool  # this is its first line
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitEvent:
-    """Wait for an event: the next step's session is busy, and others delay the report of its step."""
+    """Wait for an event: the session of the next step is busy, and other steps delay the report of its last step."""
 
-    step: Step  # that delays the permutation
+    step: Step  # the last step of that session
 
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """The last act: nothing more can be reported, since the steps delay each other's reports."""
+    """The last act: nothing more can be reported, because the steps delay each other's reports."""
 
-    steps: tuple[Step, ...]  # that are over, and not reported
+    steps: tuple[Step, ...]  # the steps that are over, but not reported
 
 
 Act: TypeAlias = Launch | AwaitStep | Report | AwaitEvent | Stalled
@@ -76,11 +76,11 @@ class PermutationOrder:
         self._notified = True
 
     def unfinished(self) -> list[Step]:
-        """List the steps that were launched and not reported as complete, by session."""
+        """Return the steps that were launched and not reported as complete, ordered by session."""
         return [turn.step for _, turn in sorted(self._active.items())]
 
     def acts(self) -> Acts:
-        """Generate what is to be done next."""
+        """Yield the acts that the caller must do."""
         for turn in self._permutation:
             yield from self._free(turn.step.session)
             yield Launch(turn.step)
@@ -119,7 +119,7 @@ class PermutationOrder:
         return True
 
     def _try_all(self, *, locks: bool) -> Acts:
-        """Try to complete the waiting steps, again while one may have released another."""
+        """Try to complete the waiting steps, and repeat this while one may have released another."""
         again = True
         while again:
             self._notified, before, marked = False, len(self._waiting), False

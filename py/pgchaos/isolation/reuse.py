@@ -1,4 +1,4 @@
-"""What may run before its turn: sessions set up early, connections reused by the next permutation. Pure."""
+"""Decides which sessions may be set up early, and which connections the next permutation may reuse. Pure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _TIME = re.compile(
 
 
 def set_up_together(spec: Spec) -> tuple[int, ...]:
-    """List the sessions that may be set up together, by index, as soon as the spec's own setup begins.
+    """Return the indexes of the sessions that may be set up together with the spec's own setup.
 
-    Their setup only begins a transaction, or sets what only its queries notice: to begin one takes no snapshot, no lock
-    and no id, so that only the clock shows when it happens. None where the spec may show when a transaction began.
+    Their setup only begins a transaction, or sets a parameter that only their own queries notice. Beginning a
+    transaction takes no snapshot, no lock and no id, so only the clock shows when it happens. The result is empty if
+    the spec may show when a transaction began.
     """
     if _TIME.search(spec.source):
         return ()
@@ -45,7 +46,7 @@ def _begins(statement: SqlStatement) -> bool:
 
 
 def _sets_planner(statement: SqlStatement) -> bool:
-    """Whether it sets enable_… or deadlock_timeout, which only the session's own queries notice."""
+    """Whether a statement sets enable_… or deadlock_timeout, which only the session's own queries notice."""
     if statement.verb != "set":
         return False
     setting = statement.tokens[2 if token_at(statement.tokens, 1).is_word("local", "session") else 1 :]
@@ -64,16 +65,16 @@ _ROUTINES = re.compile(r"\b(?:FUNCTION|PROCEDURE|EXTENSION)\b", re.IGNORECASE)
 
 
 def calls_need_reset(spec: Spec) -> bool:
-    """Whether any query of a file may need a reset of its session, because of a function that it calls."""
+    """Whether any query of a spec may need a reset of its session, because of a function that it calls."""
     if _WORDS.search(spec.source):
         return True
     return _ROUTINES.search(spec.source) is not None and any(map(needs_reset, spec.queries()))
 
 
 def needs_reset(sql: str) -> bool:
-    """Whether a session must be reset after a query, whatever the functions that it calls do.
+    """Whether a session must be reset after a query; the functions that it calls are not considered.
 
-    True for settings, LISTEN, prepared statements, cursors and the like; open transactions are known without the text.
+    True for settings, LISTEN, prepared statements, cursors and the like. Open transactions are detected otherwise.
     """
     for statement in all_statements(sql):
         second = token_at(statement.tokens, 1)
@@ -87,12 +88,12 @@ def needs_reset(sql: str) -> bool:
 
 
 def sees_others(source: str) -> bool:
-    """Whether a spec may see the other sessions of its database, or loads what cannot be unloaded."""
+    """Whether a spec may see other sessions of its database, or loads what cannot be unloaded."""
     return _OTHERS.search(source) is not None
 
 
 def unchanged_connections(spec: Spec) -> tuple[bool, ...]:
-    """Say of the control connection and each session whether its queries leave nothing, so that it may be reused."""
+    """Return for the control connection and each session whether its queries leave nothing that needs a reset."""
     if calls_need_reset(spec):
         return (False,) * (1 + len(spec.sessions))
     own = [(*spec.setups, spec.teardown), *((s.setup, s.teardown, *(t.sql for t in s.steps)) for s in spec.sessions)]

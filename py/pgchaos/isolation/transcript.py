@@ -1,4 +1,4 @@
-"""Output byte for byte as isolationtester's: its lines, and libpq's PQprint with header, align and fieldSep `|`."""
+"""Formats output byte by byte as isolationtester does: its lines, and PQprint with header, align and fieldSep `|`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DIGITS = frozenset("0123456789")
 
 
 def head(spec: Spec) -> Iterator[str]:
-    """Generate the lines before the first permutation."""
+    """Yield the lines before the first permutation."""
     for name in spec.unused():
         yield f"unused step name: {name}"
     yield f"Parsed test spec with {len(spec.sessions)} sessions"
@@ -23,12 +23,12 @@ def starting(permutation: Permutation) -> str:
 
 
 def launched(step: Step, waiting: bool) -> str:
-    """Format the line of a step that is done, or found waiting, at its launch."""
+    """Format the line of a step that is complete, or found waiting, after its launch."""
     return f"step {step.name}: {step.sql}" + (" <waiting ...>" if waiting else "")
 
 
 def completed(step: Step) -> str:
-    """Format the line of a step that was reported as waiting, and is done."""
+    """Format the line of a step that was reported as waiting, and is complete."""
     return f"step {step.name}: <... completed>"
 
 
@@ -38,7 +38,7 @@ def notification(session: str, channel: str, payload: str, sender: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> str:
-    """Format a result as PQprint does, with an empty line behind; '' for one without columns."""
+    """Format a result as PQprint does, with an empty line at the end; '' for one without columns."""
     if not columns:
         return ""
     cells = [[value or "" for value in row] for row in rows]

@@ -1,9 +1,9 @@
-"""Names an anomaly from who saw whose work. Pure.
+"""Names an anomaly, from which transactions saw the changes of which others. Pure.
 
-An explanation is a cycle of transactions of which each must precede the next in every serial order: it did not see what
-the next one did, the next one saw what it did, or the next one's row is the final one. All of this is found by
-comparison with serial runs (visibility.py, effects.py) and concerns what the judged run did and returned; nothing is
-guessed from the text of statements. Where the comparison does not decide, there is no name.
+An explanation is a cycle of transactions in which each must precede the next in every serial order: it did not see the
+changes of the next one, the next one saw its changes, or the final row is that of the next one. These facts are found
+by comparing the judged run with serial runs (visibility.py, effects.py), and not guessed from the text of statements.
+If the comparison is not conclusive, the anomaly has no name.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pgchaos.oracle.visibility import Context, Visibility
 
 
 def partial_read(pair: Sequence[OracleTransaction], case: Case, among: Among) -> Anomaly | None:
-    """Find out whether the first of two saw some of what the second did, and missed some.
+    """Find out whether the first of two transactions saw a part of the second's changes, and did not see another part.
 
     Returns:
-        The phantom, the non-repeatable read or the read skew; None where there is none.
+        The phantom, the non-repeatable read or the read skew; None if it is none of these.
     """
     one, other = pair
     visibility = case.visibility(one, other, among)
@@ -41,18 +41,11 @@ def partial_read(pair: Sequence[OracleTransaction], case: Case, among: Among) ->
 
 
 def _changes_number(visibility: Visibility, other: OracleTransaction, contexts: Sequence[Context]) -> bool:
-    """Whether a statement that saw the other returns another number of rows without it."""
-    for result in visibility.seen:
-        without = [
-            h
-            for c in contexts
-            if other.name not in c.before
-            for h in c.transaction.results
-            if h.number == result.number
-        ]
-        if any(_size(h) != _size(result) for h in without):
-            return True
-    return False
+    """Whether a statement that saw another transaction returns a different number of rows without it."""
+    without = [
+        result for context in contexts if other.name not in context.before for result in context.transaction.results
+    ]
+    return any(one.number == seen.number and _size(one) != _size(seen) for seen in visibility.seen for one in without)
 
 
 def _size(result: StatementResult) -> tuple[int, ...]:
@@ -60,10 +53,10 @@ def _size(result: StatementResult) -> tuple[int, ...]:
 
 
 def write_skew(pair: Sequence[OracleTransaction], case: Case, among: Among) -> Anomaly | None:
-    """Find out whether neither of two saw what the other did.
+    """Find out whether neither of two transactions saw the changes of the other.
 
     Returns:
-        The write skew, unnamed where one may have overwritten the other; the lost update where one has; or None.
+        The write skew, unnamed if one may have overwritten the other's changes; the lost update if one has; or None.
     """
     one, other = pair
     mine, theirs = case.visibility(one, other, among), case.visibility(other, one, among)
@@ -74,7 +67,7 @@ def write_skew(pair: Sequence[OracleTransaction], case: Case, among: Among) -> A
     why = f"{mine_not}; and {b} did not see what {a} did: {lines_of(theirs.unseen)}"
     proof = [(one.name, result) for result in mine.unseen] + [(other.name, result) for result in theirs.unseen]
     if not all(map(case.effects.known, pair)):
-        # one may have written over the other
+        # one may have overwritten the other's changes
         return anomaly(UNNAMED, why, mine.unseen[0].place, pair, pair, proof)
     over = written_over(pair, case, among)
     if over is not None:
@@ -84,7 +77,7 @@ def write_skew(pair: Sequence[OracleTransaction], case: Case, among: Among) -> A
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """Why one must precede another in every serial order."""
+    """Why one transaction must precede another in every serial order."""
 
     unseen: bool
     text: str
@@ -94,10 +87,11 @@ class _Edge:
 
 
 def dependency_cycle(cycle: Sequence[OracleTransaction], case: Case, among: Among) -> Anomaly | None:
-    """Find a cycle of three: each did not see the next, or the next saw it; at least two of the first kind.
+    """Find a cycle of three: each did not see the next one's changes, or the next one saw its changes.
 
     Returns:
-        The write skew, the read-only transaction anomaly or an unnamed anomaly; None without such a cycle.
+        The write skew, the read-only transaction anomaly or an unnamed anomaly; None without such a cycle, or if fewer
+        than two did not see the next.
     """
     steps = (_edge(cycle[at], cycle[(at + 1) % 3], case, among) for at in range(3))
     edges = [edge for edge in steps if edge is not None]
@@ -128,10 +122,11 @@ _Rule = Callable[[Sequence[OracleTransaction], Case, Among], "Anomaly | None"]
 
 
 def name_anomaly(evidence: Evidence) -> Anomaly:
-    """Name the anomaly of a run that has the outcome of no serial order.
+    """Name the anomaly of a run whose outcome is that of no serial order.
 
     Returns:
-        The explanation with the fewest transactions; of these a lost update before a partial read, before a write skew.
+        The explanation with the fewest transactions; among these a lost update has precedence over a partial read, and
+        that over a write skew.
     """
     case = Case(evidence)
     found = [_smallest(claim, rule, cycle, case) for rule, cycle, claim in _claims(case)]
@@ -162,7 +157,7 @@ def _claims(case: Case) -> Iterator[tuple[_Rule, Sequence[OracleTransaction], An
 
 
 def _smallest(claim: Anomaly, rule: _Rule, cycle: Sequence[OracleTransaction], case: Case) -> Anomaly:
-    """Find the other transactions that the claim needs: up to two are tried, then all."""
+    """Return the claim with the fewest other transactions that it depends on: up to two are tried, then all."""
     own = frozenset(txn.name for txn in cycle)
     others = [txn for txn in case.evidence.transactions if txn.name not in own]
     unseen_writers = case.unseen_writers(cycle)

@@ -19,8 +19,8 @@ from pgchaos.oracle.model import (
 )
 from pgchaos.results import SerialDifference
 
-_SHOWN = 60
-_MOST = 5  # rows that are shown of each side of a difference
+_SHOWN = 60  # characters of a statement or cell in a message
+_MOST = 5  # rows of each side of a difference in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,19 @@ class Difference:
     """One difference."""
 
     text: str  # where it is, and both sides
-    weight: int  # how much differs
-    column: str = ""  # the column or statement that differs, for a file that differs from itself
-    place: Place | None = None  # of the statement, if it is one
-    sides: SerialDifference | None = None  # both sides apart, where both have something
+    weight: int  # the size of the difference
+    column: str = ""  # the column that differs, for the message about a file whose runs differ from each other
+    place: Place | None = None  # the line of the statement, if it is in a statement's result
+    sides: SerialDifference | None = None  # both sides separately, if both have a value
 
 
 def nearest(outcome: Outcome, runs: Iterable[SerialRun]) -> SerialRun | None:
-    """Find the complete serial run that differs least from an outcome; of several the first."""
+    """Return the serial run that differs least from an outcome, the first of equal ones; None without runs."""
     return min(runs, key=lambda run: sum(d.weight for d in differences(outcome, run)), default=None)
 
 
 def differences(outcome: Outcome, run: SerialRun) -> list[Difference]:
-    """List all differences: in the results of committed transactions, then in the final state."""
+    """Return all differences: in the results of committed transactions, then in the final state."""
     serial = {txn.name: txn for txn in run.transactions}
     transactions = {txn.name: txn for txn in outcome.transactions if txn.fate == "committed"}
     found = [one for name in sorted(transactions) for one in _of_transaction(transactions[name], serial.get(name))]
@@ -49,12 +49,12 @@ def differences(outcome: Outcome, run: SerialRun) -> list[Difference]:
 
 
 def order_text(run: SerialRun) -> str:
-    """Write the order of a serial run, such as `a[1], b[1]`; with lines where a connection has several."""
+    """Format the order of a serial run, such as `a[1], b[1]`."""
     return ", ".join(transaction_text(txn, run.transactions) for txn in run.transactions) or "no transaction at all"
 
 
 def transaction_text(txn: OracleTransaction, among: Sequence[OracleTransaction]) -> str:
-    """Name a transaction: by its connection, and by line and iteration where that has several in the run."""
+    """Name a transaction by its connection, and if that has several in the run, by line and iteration."""
     if sum(one.actor == txn.actor for one in among) < 2:
         return str(txn.actor)
     again = len({one.position[0] for one in among if one.actor == txn.actor}) > 1
@@ -115,7 +115,7 @@ def _outcome(sqlstate: str) -> str:
 
 def _statement_text(result: StatementResult) -> str:
     text = " ".join(result.text.split())
-    return f"line {result.place.line}, {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}"
+    return f"line {result.place.line}, {_shortened(text)}"
 
 
 def _results(got: StatementOutput, expected: StatementOutput) -> tuple[str, str]:
@@ -147,9 +147,11 @@ def _row(columns: Sequence[str], row: Row) -> str:
 
 
 def _cell(cell: str | None) -> str:
-    if cell is None:
-        return "NULL"
-    return cell if len(cell) <= _SHOWN else cell[: _SHOWN - 1] + "…"
+    return "NULL" if cell is None else _shortened(cell)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def _of_table(name: str, outcome: Outcome, run: SerialRun) -> Iterator[Difference]:
@@ -188,14 +190,15 @@ def _column(one: StatementResult, other: StatementResult | None) -> str:
 
 
 def changed_rows(before: State, after: State) -> frozenset[tuple[str, Row]]:
-    """List the rows that something changed, removed, or added under a key of its own choice.
+    """Return the rows that a transaction changed or removed, or added with a key that does not come from a sequence.
 
     Args:
-        before: the state without it.
+        before: the state without the transaction.
         after: the state with it.
 
     Returns:
-        Their tables and keys. No other transaction could have written a new row with a key from a sequence.
+        The table and key of each row. New rows with a key from a sequence are not included, because no other
+        transaction can write the same row.
     """
     found: set[tuple[str, Row]] = set()
     for name in before.keys() | after.keys():
@@ -208,7 +211,7 @@ def changed_rows(before: State, after: State) -> frozenset[tuple[str, Row]]:
 
 
 def adds_or_removes(before: State, after: State) -> bool:
-    """Whether rows were added or removed, and not changed only."""
+    """Whether rows were added or removed, and not only changed."""
     names = before.keys() | after.keys()
     return any(set(before.get(n, _EMPTY).keys) != set(after.get(n, _EMPTY).keys) for n in names)
 

@@ -1,4 +1,4 @@
-"""The evidence on a run that has the outcome of no serial order, and the anomaly that explains it. Pure."""
+"""The evidence about a run whose outcome is that of no serial order, and the anomaly that explains it. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pgchaos.oracle.effects import After, Effects, Key
 from pgchaos.oracle.model import OracleTransaction, State, StatementResult, TxnId
 from pgchaos.oracle.visibility import Context, Visibility, visibility_of, within, writing
 
-Among: TypeAlias = "frozenset[TxnId] | None"  # the only other transactions in a question; None: any
+Among: TypeAlias = "frozenset[TxnId] | None"  # the only transactions that are considered; None: all
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that an anomaly is named by."""
+    """The facts from which an anomaly is named."""
 
-    transactions: Sequence[OracleTransaction]  # those of the judged run that committed, in the order of their ends
-    contexts: Mapping[TxnId, Sequence[Context]]  # of each, its results in serial runs
+    transactions: Sequence[OracleTransaction]  # the committed transactions of the judged run, in order of their ends
+    contexts: Mapping[TxnId, Sequence[Context]]  # the results of each transaction in serial runs
     after: After  # makes serial runs of some of them
     state: State  # after the judged run
-    differs: frozenset[Key] = frozenset()  # rows that are not those of the nearest serial order
+    differs: frozenset[Key] = frozenset()  # rows that differ from those of the nearest serial order
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Case:
         self._unknown = frozenset(txn.name for txn in transactions if self.effects.may_write_unknown(txn))
 
     def visibility(self, one: OracleTransaction, other: OracleTransaction, among: Among) -> Visibility:
-        """Find which statements of one saw the other, with any others before it and with only some."""
+        """Find which statements of one transaction saw another, both with all others and with only those in `among`."""
         key = one.name, other.name, among
         if key not in self._visibilities:
             contexts = self.evidence.contexts[one.name]
@@ -60,20 +60,20 @@ class Case:
         return any(writing(txn)) or bool(self.effects.rows(txn))
 
     def has_unknown_writer(self, cycle: Sequence[OracleTransaction]) -> bool:
-        """Whether others, whose writes are unknown, may have influenced the results of some."""
+        """Whether other transactions, whose writes are unknown, may have influenced the results of a cycle."""
         last = max(self.evidence.transactions.index(txn) for txn in cycle)
-        # uncommitted work is not seen: transactions that ended later have no part
+        # uncommitted changes are invisible, so transactions that ended later had no influence
         earlier = {txn.name for txn in self.evidence.transactions[:last]}
         return bool(self._unknown & earlier - {txn.name for txn in cycle})
 
     def unseen_writers(self, cycle: Sequence[OracleTransaction]) -> frozenset[TxnId]:
-        """Name the others that wrote what is seen nowhere, such as the old value: they can hide another's work."""
+        """Return the other transactions with invisible writes, such as the old value: they can hide other changes."""
         last = max(self.evidence.transactions.index(txn) for txn in cycle)
         others = (txn for txn in self.evidence.transactions[:last] if txn not in cycle)
         return frozenset(txn.name for txn in others if self.effects.writes_more(txn))
 
     def text(self, txn: OracleTransaction) -> str:
-        """Name a transaction for people."""
+        """Name a transaction for a message."""
         return transaction_text(txn, self.evidence.transactions)
 
 
@@ -82,18 +82,18 @@ UNNAMED = "not serializable"
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """What went wrong.
+    """An anomaly, with its explanation.
 
     The names are those of Berenson et al., "A Critique of ANSI SQL Isolation Levels" (1995), Adya, "Weak Consistency"
     (1999), and Fekete et al., "A Read-Only Transaction Anomaly" (2004).
     """
 
     name: str  # or UNNAMED
-    why: str = ""  # the cycle of who saw whom, in a sentence; '' where unknown
-    place: Place | None = None  # of the statement that it is about; None where unknown
+    why: str = ""  # the cycle, in a sentence about which transaction saw which; '' if unknown
+    place: Place | None = None  # the most relevant statement; None if unknown
     transactions: tuple[TxnId, ...] = ()  # the transactions of the cycle
-    given: tuple[TxnId, ...] = ()  # others without which the results of these would differ
-    wrote: frozenset[TxnId] = frozenset()  # of all these, those that wrote, by the explanation
+    given: tuple[TxnId, ...] = ()  # other transactions on which the results of these depend
+    wrote: frozenset[TxnId] = frozenset()  # the transactions of the cycle that wrote, according to the explanation
     proof: tuple[tuple[TxnId, StatementResult], ...] = ()  # the statements that prove it, with their transactions
 
 
@@ -105,21 +105,12 @@ def anomaly(
     wrote: Collection[OracleTransaction],
     proof: Sequence[tuple[TxnId, StatementResult]],
 ) -> Anomaly:
-    """Make an anomaly of the transactions of a cycle; nothing is given.
-
-    Args:
-        kind: its name, or UNNAMED.
-        why: who saw whom, in a sentence.
-        place: of the statement that it is about.
-        transactions: those of the cycle.
-        wrote: of these, those that wrote, by the explanation.
-        proof: the statements that prove it, with their transactions.
-    """
+    """Return an anomaly of the transactions of a cycle, without `given`; see Anomaly for the arguments."""
     names = tuple(txn.name for txn in transactions)
     return Anomaly(kind, why, place, names, (), frozenset(txn.name for txn in wrote), tuple(proof))
 
 
 def lines_of(result: Sequence[StatementResult]) -> str:
-    """List the lines of statements: `line 3`, or `lines 3, 7`."""
+    """Format the lines of statements: `line 3`, or `lines 3, 7`."""
     lines = list(dict.fromkeys(one.place.line for one in result))
     return f"line {lines[0]}" if len(lines) == 1 else "lines " + ", ".join(map(str, lines))

@@ -12,10 +12,10 @@ from pgchaos.oracle.visibility import Visibility, writing
 
 
 def lost_update(pair: Sequence[OracleTransaction], case: Case, among: Among) -> Anomaly | None:
-    """Find out whether the first of two lost what the second wrote.
+    """Find out whether the first of two transactions overwrote a row that the second had written, without seeing it.
 
     Returns:
-        The lost update, unnamed where it may be a third transaction's; None where there is none.
+        The lost update, unnamed if a third transaction's may be lost instead; None if there is none.
     """
     one, other = pair
     mine = case.visibility(one, other, among)
@@ -33,15 +33,15 @@ def lost_update(pair: Sequence[OracleTransaction], case: Case, among: Among) -> 
 def _lost(one: OracleTransaction, other: OracleTransaction, key: Key, case: Case, among: Among) -> Anomaly | None:
     effects, stays = case.effects, rows_under(case.evidence.state, key)
     mine, theirs = case.visibility(one, other, among).unseen, case.visibility(other, one, among).unseen
-    # a row that was written stays locked until the end: of its writers, the one that ended last wrote it last
+    # a written row is locked until the end of the transaction, so the writer that ended last wrote it last
     ended = [txn for txn in case.evidence.transactions if key in effects.may_write(txn)]
     if ended[-1:] != [one] or stays not in (effects.leaves(one, key, among) or ()):
         return None
-    # after it, as it must come, the other would have left something else
+    # the other must come after it in a serial order, and then would have left another row
     leaves = effects.leaves(other, key, after=one)
     if leaves is None or stays in leaves:
         return None
-    # what third ones wrote there may as well be what was lost, unless it was seen, or neither of the two saw the other
+    # the change of a third transaction may be what was lost, unless it was seen, or neither of the two saw the other
     third = {txn.name for txn in ended if txn not in (one, other) and not case.visibility(one, txn, None).seen}
     if among is not None and not theirs and not third <= among:
         return None
@@ -62,20 +62,20 @@ def _lost(one: OracleTransaction, other: OracleTransaction, key: Key, case: Case
 
 
 def written_over(pair: Sequence[OracleTransaction], case: Case, among: Among) -> Anomaly | None:
-    """Find out whether two that did not see each other wrote one row that the last writer had read before.
+    """Find out whether two transactions that did not see each other wrote a row that the last writer had read before.
 
-    That both wrote it is found by experiment, as everything else. That this row was read follows from the table that
-    the statement names, where nothing else that the other wrote is in a table that it names.
+    That both wrote it is found by serial runs, like everything else. That the row was read is concluded from the table
+    in the statement's text, if the other transaction wrote no other row of a table in it.
 
     Returns:
-        The lost update; None where there is none.
+        The lost update; None if there is none.
     """
     ended = [txn for txn in case.evidence.transactions if txn in pair]
     other, one = ended
     rows, mine = case.effects.rows(other), case.effects.rows(one)
     for key in sorted(rows & mine, key=lambda row: (row[0], sortable(row[1]))):
         table = key[0]
-        # another row of this table may be what was read, unless it has come in the place of this one
+        # another row of this table may have been read, unless the table has no key, so that a changed row is a new one
         apart = {row for row in rows - mine if row[0] == table}
         if apart and not _has_no_key(table, case):
             continue
@@ -106,10 +106,9 @@ def _is_unseen(visibility: Visibility) -> bool:
 
 
 def _write_of(txn: OracleTransaction, read: StatementResult, key: Key) -> StatementResult:
-    """Choose the line to look at: of the writes after a read, one that names the table, or the last."""
+    """Choose the statement to show: of the writes after a read, the last that names the table, or the last."""
     after = [result for result in writing(txn) if result.number > read.number]
-    table = re.compile(rf"\b{re.escape(key[0].rpartition('.')[2])}\b", re.IGNORECASE)
-    named = [result for result in after if table.search(result.text)]
+    named = [result for result in after if _names(result, key[0])]
     return next(iter([*named[-1:], *after[-1:], read]))
 
 

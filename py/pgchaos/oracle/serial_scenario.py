@@ -1,7 +1,7 @@
-"""A scenario whose transactions run one after the other. Pure.
+"""Makes the variant of a scenario whose transactions run one after the other. Pure.
 
-The same interpreter runs the same sessions: what a transaction does depends on what it read. What has a meaning only
-among concurrent sessions is removed: barriers, waits, delays and faults; and assertions.
+The same engine runs the same sessions, because what a transaction does may depend on what it read. What has a meaning
+only for concurrent sessions is removed (barriers, waits, delays and faults), and so are assertions.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _LOCAL = frozenset({"SET", "RESET", "SHOW", "LISTEN", "UNLISTEN", "DEALLOCATE", 
 
 
 def is_local(statement: Statement) -> bool:
-    """Whether a statement outside a block concerns its session only, so that it is no transaction by itself.
+    """Whether a statement outside a block affects only its session, so that it is not a transaction by itself.
 
-    True for SET, SHOW, LISTEN and the like; not for PREPARE TRANSACTION, nor for a group of several.
+    True for SET, SHOW, LISTEN and the like; not for PREPARE TRANSACTION, nor for a group of statements.
     """
     words = statement.text.upper().split(maxsplit=2)
     return statement.verb in _LOCAL and ";" not in statement.text and words[:2] != ["PREPARE", "TRANSACTION"]
 
 
 def statement_numbers(session: Session) -> dict[int, int]:
-    """Number the statements of a session by their `id()`, from 0; a local one has the number of the next.
+    """Return the numbers of a session's statements, from 0, by their `id()`; a local one has the number of the next.
 
-    The numbers of all variants of a scenario agree.
+    The numbers are the same in all variants of a scenario.
     """
     found: dict[int, int] = {}
     number = 0
@@ -45,9 +45,9 @@ def statement_numbers(session: Session) -> dict[int, int]:
 
 
 def serial_variant(scenario: Scenario) -> Scenario:
-    """Make the scenario whose steps are single statements, without assertions.
+    """Return the scenario with single statements as steps, without assertions.
 
-    The ordinal of a step there is the number of its statement.
+    The ordinal of a step is the number of its statement.
     """
     sessions = tuple(map(_serial_session, scenario.sessions))
     return replace(scenario, sessions=sessions, invariants=(), checks=(), mutants=(), xfails=(), oracle=None)
@@ -67,7 +67,7 @@ def _serial_session(session: Session) -> Session:
 
 @dataclass(slots=True)
 class SerialScheduler:
-    """A scheduler that lets one transaction end before the next begins."""
+    """A scheduler by which each transaction ends before the next begins."""
 
     turns: Sequence[Actor]
     actors: Iterable[Actor]  # all connections in file order
@@ -80,7 +80,7 @@ class SerialScheduler:
         if now is not None and now not in ended:
             point = points.get(now)
             if point is None:
-                # it waits for a session that is not over, between transactions: this order is impossible
+                # it waits for a session that has not ended and is between transactions: this order is impossible
                 return Blocked(StepName(now.session, now.worker, "", 1))
             if not point.begins:
                 return point

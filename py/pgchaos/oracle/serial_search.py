@@ -1,7 +1,7 @@
-"""The search for a serial order with the same outcome. Pure.
+"""Searches for a serial order with the same outcome. Pure.
 
-Known serial orders form a tree: the results of a transaction depend only on those before it. So orders with the same
-beginning share it, and behind a transaction with other results, no order needs to be run.
+Known serial orders form a tree, because the results of a transaction depend only on the transactions before it. Orders
+with the same beginning share it, and after a transaction with different results no order needs to be run.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pgchaos.schedule.wait_rules import Actor
 
 LeftOut = frozenset[TxnId]
 
-MOST_STEPS = 2_000_000  # steps of the search for one outcome: some seconds
-MOST_CHOICES = 4096  # ways to leave out what may have committed or not: all of twelve such transactions
+MOST_STEPS = 2_000_000  # steps of the search for one outcome; they take some seconds
+MOST_CHOICES = 4096  # ways to leave out transactions that may have committed or not: all ways for twelve of them
 
 
 class Undecided(enum.Enum):
-    """There is more to search than can be searched."""
+    """The search was too large."""
 
     UNDECIDED = enum.auto()
 
@@ -31,17 +31,17 @@ UNDECIDED = Undecided.UNDECIDED
 
 @dataclass(slots=True)
 class Node:
-    """What is known after some transactions."""
+    """A node of the tree: what is known after some transactions."""
 
     transaction: OracleTransaction | None = None  # the last of them; None at the root
-    problem: str = ""  # why nothing can follow
-    state: State | None = None  # where nothing follows
-    run: SerialRun | None = None  # that ended here
-    # by the next connection; None where it has no transaction left
+    problem: str = ""  # why no transaction can follow, or ''
+    state: State | None = None  # the final state, if a run ended here
+    run: SerialRun | None = None  # the run that ended here
+    # by the next connection; None if that has no transaction left
     children: dict[Actor, Node | None] = field(default_factory=dict)
 
     def at(self, path: Iterable[Actor]) -> Node | None:
-        """Return what is known after further transactions, or None."""
+        """Return the node after further transactions; None if it is unknown."""
         node: Node | None = self
         for actor in path:
             node = node.children.get(actor) if node is not None else None
@@ -50,24 +50,24 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A serial order that must be run before more can be said."""
+    """A serial order that must be run before the search can continue."""
 
     left_out: LeftOut  # transactions that are not run
     prefix: tuple[Actor, ...]  # the connections that it begins with
-    rest: tuple[Actor, ...] = ()  # how it goes on, as far as is known
+    rest: tuple[Actor, ...] = ()  # the connections after that, as far as they are known
 
 
 @dataclass(slots=True)
 class SerialOrders:
     """All serial runs of one variant of a scenario."""
 
-    most: int  # runs at most
+    most: int  # the maximum number of runs
     roots: dict[LeftOut, Node] = field(default_factory=dict)  # by what is left out
-    runs: int = 0  # that were made
+    runs: int = 0  # the number of runs so far
     steps: int = 0  # steps of the search for one outcome so far
 
     def learn(self, wanted: Wanted, run: SerialRun) -> None:
-        """Take the serial run that was wanted."""
+        """Add the serial run that was wanted."""
         self.runs += 1
         node = self.roots.setdefault(wanted.left_out, Node())
         for actor, txn in zip(run.path, run.transactions, strict=True):
@@ -82,7 +82,7 @@ class SerialOrders:
         self._note_impossible(wanted)
 
     def _note_impossible(self, wanted: Wanted) -> None:
-        """Remember that a connection had no transaction left where it should have run."""
+        """Record that a connection of the prefix had no transaction left."""
         node = self.roots[wanted.left_out]
         for actor in wanted.prefix:
             if node.problem:
@@ -93,7 +93,7 @@ class SerialOrders:
             node = child
 
     def complete_runs(self, left_out: LeftOut) -> Iterator[SerialRun]:
-        """List all complete runs."""
+        """Yield all complete runs."""
         stack = [self.roots[left_out]] if left_out in self.roots else []
         while stack:
             node = stack.pop()
@@ -103,14 +103,14 @@ class SerialOrders:
 
 
 def find(outcome: Outcome, known: SerialOrders) -> SerialRun | Wanted | Undecided | None:
-    """Look for a serial order with the same outcome.
+    """Search for a serial order with the same outcome.
 
     Args:
         outcome: of a concurrent run.
         known: serial runs so far.
 
     Returns:
-        The serial run that has it; a run that must be made first; None where there is no such order. UNDECIDED where
+        The serial run with this outcome; or a run that must be made first; None if there is no such order; UNDECIDED if
         there are too many orders, or too many transactions that may have committed or not.
     """
     for number, left_out in enumerate(choices(outcome)):
@@ -124,14 +124,10 @@ def find(outcome: Outcome, known: SerialOrders) -> SerialRun | Wanted | Undecide
 
 
 def choices(outcome: Outcome) -> Iterator[LeftOut]:
-    """List what may be left out, the likeliest first.
+    """Yield the sets of transactions that may be left out of serial orders, the likeliest first.
 
-    Args:
-        outcome: of a concurrent run.
-
-    Yields:
-        Each has what ended in a serialization failure or a deadlock. Other uncommitted transactions are tried both
-        ways: what failed is first left out, what its author rolled back is first kept in.
+    Transactions that ended with a serialization failure or a deadlock are in each set. Other uncommitted transactions
+    are tried both ways: one that failed is first left out, one that ended with ROLLBACK is first included.
     """
     out = frozenset(txn.name for txn in outcome.transactions if txn.fate == "out")
     maybe = [txn for txn in outcome.transactions if txn.fate == "other"]
@@ -152,7 +148,7 @@ class _Search:
         self._known = known
 
     def run(self) -> SerialRun | Wanted | Undecided | None:
-        """Walk the tree, without a call for each transaction: there may be thousands."""
+        """Search the tree, without recursion, because there may be thousands of transactions."""
         done = dict.fromkeys(self._todo, 0)
         if not any(self._todo.values()):
             root = self._root
@@ -163,7 +159,7 @@ class _Search:
         while stack:
             node, turns = stack[-1]
             actor = next(turns, None)
-            # where the node has a state this order has ended, and the outcome goes on
+            # a node with a state ends an order, but the outcome has more transactions
             if actor is None or node.state is not None:
                 stack.pop()
                 if path:
@@ -189,7 +185,7 @@ class _Search:
         return None
 
     def _turns(self, done: dict[Actor, int]) -> list[Actor]:
-        """List the connections with a transaction left, by its end."""
+        """Return the connections with a transaction left, in the order in which these ended."""
         left = (actor for actor, todo in self._todo.items() if done[actor] < len(todo))
         return sorted(left, key=lambda actor: self._todo[actor][done[actor]][0])
 
@@ -203,7 +199,7 @@ class _Search:
 
 
 def agree(serial: OracleTransaction, txn: OracleTransaction) -> bool:
-    """Whether a transaction has the same results in a serial run; one that did not commit may have any."""
+    """Whether a transaction has the same results in a serial run; if it did not commit, it may have any results."""
     if serial.position != txn.position:
         return False
     return txn.fate != "committed" or (serial.fate == "committed" and serial.results == txn.results)
@@ -212,16 +208,16 @@ def agree(serial: OracleTransaction, txn: OracleTransaction) -> bool:
 def contexts(
     outcome: Outcome, known: SerialOrders, left_out: LeftOut
 ) -> Iterator[tuple[tuple[TxnId, ...], OracleTransaction]]:
-    """List the results of transactions behind others whose results were all those of an outcome.
+    """Yield the results of transactions in serial orders in which all transactions before have the outcome's results.
 
     Args:
         outcome: of a concurrent run.
-        known: all that the search for its serial order has asked for.
-        left_out: what is in no order.
+        known: all runs that the search for its serial order needed.
+        left_out: the transactions that are left out.
 
     Yields:
-        The transactions before, in order, and the transaction that followed, as it went there. A serial order with the
-        outcome could begin in no other way.
+        The transactions before, in order, and the transaction after them, with its results there. A serial order with
+        the outcome can begin in no other way.
     """
     todo = {actor: [txn for txn in outcome.of(actor) if txn.name not in left_out] for actor in outcome.actors()}
     stack: list[tuple[Node, tuple[OracleTransaction, ...]]] = [(known.roots.get(left_out, Node()), ())]

@@ -1,4 +1,4 @@
-"""Points in time within a run: such a value is one of now() or the like. Pure."""
+"""Recognizes timestamps within a run, which are values of now() or the like. Pure."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-TIMESTAMP, TIMESTAMPTZ = 1114, 1184  # The OIDs of the two types (pg_type.dat)
+TIMESTAMP, TIMESTAMPTZ = 1114, 1184  # the OIDs of the two types (pg_type.dat)
 
-NOW = "(a time of the run)"  # shown and compared instead of such a value
+NOW = "(a time of the run)"  # replaces such a value in comparisons and messages
 
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(?:([+-])(\d\d)(?::(\d\d))?)?")
-_QUARTER = 900.0
-_FARTHEST = 14 * 3600.0  # seconds of a time zone from UTC at most; all differ by whole quarters of an hour
+_QUARTER = 900.0  # seconds; the offsets of all time zones are multiples of a quarter of an hour
+_FARTHEST = 14 * 3600.0  # the greatest offset of a time zone from UTC, in seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time of a run, by the server's clock."""
+    """The interval of a run, by the server's clock."""
 
     start: float  # seconds since the epoch
     end: float
 
     @classmethod
     def of(cls, start: float, end: float, elapsed: float) -> Window:
-        """Make the window of a run during which the server's clock may have been set back.
+        """Return the window of a run during which the server's clock may have been set back.
 
         Args:
             start: the server's clock at the beginning.
             end: the server's clock at the end.
-            elapsed: seconds that the run took at least, by a monotonic clock.
+            elapsed: the least duration of the run in seconds, by a monotonic clock.
 
         Returns:
-            From the earliest to the latest possible time of the server's clock meanwhile.
+            From the earliest to the latest possible time of the server's clock in the run.
         """
         return cls(min(start, end - elapsed), max(end, start + elapsed))
 
@@ -40,7 +40,7 @@ class Window:
         """Whether a value is a timestamp within the run; one without a time zone may be of any zone.
 
         Args:
-            cell: as the server writes it, in DateStyle ISO.
+            cell: the value as text, with DateStyle ISO.
             type_: the OID of its type.
         """
         if cell is None or type_ not in (TIMESTAMP, TIMESTAMPTZ):

@@ -1,8 +1,7 @@
-"""Finds which transactions saw whose work. Pure.
+"""Determines which transactions saw the changes of which others. Pure.
 
-It compares the results of each statement with those in serial runs that have another transaction before it, and in
-those that have not. In these runs all earlier transactions have the results of the judged run: what a transaction
-does only among other transactions could not have been seen there.
+The results of each statement are compared with those in serial runs with and without another transaction before it. In
+these serial runs all earlier transactions have the results of the judged run, so they made the same changes.
 """
 
 from __future__ import annotations
@@ -21,28 +20,28 @@ class Context:
     """The results of a transaction in a serial order."""
 
     before: tuple[TxnId, ...]  # the transactions before it, in order, each with its results of the judged run
-    transaction: OracleTransaction  # as it went there
+    transaction: OracleTransaction  # with its results in this serial order
 
 
 @dataclass(slots=True)
 class Visibility:
-    """What a transaction saw of another."""
+    """Which statements of a transaction saw the changes of another."""
 
-    unseen: list[StatementResult] = field(default_factory=list)  # statements with the results that they have without it
-    seen: list[StatementResult] = field(default_factory=list)  # statements with the results that they have after it
+    unseen: list[StatementResult] = field(default_factory=list)  # their results occur only without the other before
+    seen: list[StatementResult] = field(default_factory=list)  # their results occur only after the other
 
 
 def visibility_of(one: OracleTransaction, other: OracleTransaction, contexts: Sequence[Context]) -> Visibility:
-    """Find which statements of a transaction saw what another did.
+    """Determine which statements of a transaction saw the changes of another.
 
     Args:
-        one: the transaction, as it went in the judged run.
-        other: whose work is looked for.
+        one: the transaction, with the results of the judged run.
+        other: the other transaction.
         contexts: the results of the first in serial runs.
 
     Returns:
-        The statements whose results are possible only without the other, and only after it; of those whose results
-        differ when it comes just before.
+        The statements whose results are possible only without the other, or only after it. Only statements are
+        considered whose results change if the other immediately precedes.
     """
     found = Visibility()
     by_context = {context.before: by_number(context.transaction) for context in contexts}
@@ -59,10 +58,10 @@ _Results = Mapping[tuple[TxnId, ...], Mapping[_Number, StatementResult]]
 
 
 def _matters(other: OracleTransaction, number: _Number, by_context: _Results) -> bool:
-    """Whether a statement returns something else when another transaction comes just before."""
+    """Whether a statement returns a different result if another transaction immediately precedes."""
     for before, results in by_context.items():
         if before and before[-1] == other.name:
-            # where it was not reached at all, it is the statements before it that tell
+            # if the statement is not reached in one of the runs, an earlier statement shows the difference
             without = by_context.get(before[:-1], {}).get(number)
             if without is not None and number in results and results[number] != without:
                 return True
@@ -70,7 +69,7 @@ def _matters(other: OracleTransaction, number: _Number, by_context: _Results) ->
 
 
 def by_number(txn: OracleTransaction) -> dict[_Number, StatementResult]:
-    """Index the results by number; local statements have the number of the next one too."""
+    """Index the results by number; a second part distinguishes local statements, which share the next one's number."""
     found: dict[_Number, StatementResult] = {}
     for result in txn.results:
         turn = sum(number == result.number for number, _ in found)
@@ -84,7 +83,7 @@ def fits_no_order(txn: OracleTransaction, contexts: Sequence[Context]) -> bool:
 
 
 def within(contexts: Sequence[Context], names: Collection[TxnId]) -> list[Context]:
-    """Filter the contexts in which only some transactions precede, with earlier ones of their connections."""
+    """Return the contexts in which only these transactions precede, and earlier ones of their connections."""
     last = {actor: max(position for one, position in names if one == actor) for actor, _ in names}
     return [
         context
@@ -97,14 +96,14 @@ def within(contexts: Sequence[Context], names: Collection[TxnId]) -> list[Contex
 
 
 def writing(txn: OracleTransaction) -> Iterator[StatementResult]:
-    """List the statements that wrote rows, as the server says."""
+    """Yield the statements that wrote rows, according to their command tags."""
     for result in txn.results:
         if any(_count(got.tag) for got in result.outputs):
             yield result
 
 
 def written_rows(txn: OracleTransaction) -> int:
-    """Count the rows that a transaction wrote, as the server says; a row counts each time."""
+    """Count the rows that a transaction wrote, according to its command tags; a row counts each time."""
     return sum(_count(got.tag) for result in txn.results for got in result.outputs)
 
 

@@ -1,1 +1,4 @@
-"""Decides which session runs next, which is blocked, what an error means. Pure: no database, no threads, no clock."""
+"""Decides which session runs next, which is blocked, and what a session does after an error.
+
+Pure: no database, no threads, no clock.
+"""

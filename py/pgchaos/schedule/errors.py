@@ -1,4 +1,4 @@
-"""What an error of a statement means for its session. Pure."""
+"""Decides what a session does after an error of a statement. Pure."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from enum import Enum
 from pgchaos.language.model import Session
 from pgchaos.language.section_items import Allow, Code, Expect
 
-UNKNOWN = "unknown"  # as a code: COMMIT was sent and never answered
+UNKNOWN = "unknown"  # used as a SQLSTATE: COMMIT was sent and never answered
 
 
 class Meaning(Enum):
     """What a session does after an error."""
 
-    EXPECTED = "expected: go on, nothing is rolled back"
-    OTHER = "not the error that was expected: a failed assertion; its transaction ends, and the session goes on"
-    ALLOWED = "allowed: its transaction ends, and the session goes on after it"
+    EXPECTED = "expected: the session continues, and nothing is rolled back"
+    OTHER = "not the expected error: a failed assertion; its transaction ends, and the session continues"
+    ALLOWED = "allowed: its transaction ends, and the session continues after it"
     RETRY = "retry: its transaction ends and is sent again"
-    EXHAUSTED = "it was retried often enough"
-    UNEXPECTED = "unexpected: the session is stopped, and the run with it"
+    EXHAUSTED = "the limit of retries is reached"
+    UNEXPECTED = "unexpected: the session is stopped, and so is the run"
 
 
 def is_among(codes: Iterable[Code], state: str) -> bool:
@@ -35,13 +35,13 @@ def meaning(
     Args:
         state: its SQLSTATE.
         unknown: the connection was lost after COMMIT was sent.
-        session: of the statement.
-        retries: how often its transaction was sent again already.
-        expect: the directive before the statement.
-        allow: likewise.
+        session: the session of the statement.
+        retries: how often its transaction has been sent again so far.
+        expect: the `expect` directive before the statement, or None.
+        allow: the `allow` directive before the statement, or None.
 
     Returns:
-        The meaning: `expect` before `allow`, and both before `retry`.
+        The meaning. `expect` has precedence over `allow`, and both over `retry`.
     """
     if expect is not None:
         return Meaning.EXPECTED if is_among(expect.codes, state) else Meaning.OTHER

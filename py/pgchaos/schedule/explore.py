@@ -40,7 +40,7 @@ class Pct:
     def next(
         self,
         points: Mapping[Actor, StepPoint],
-        ended: Collection[Actor],  # noqa: ARG002  # the same as the others'
+        ended: Collection[Actor],  # noqa: ARG002  # part of the Scheduler protocol
     ) -> StepPoint | Blocked | None:
         """See Scheduler."""
         ready = tuple(actor for actor in self.actors if actor in points)
@@ -56,26 +56,26 @@ class Pct:
         return max(ready, key=lambda actor: self._priority[actor])
 
 
-def miss_probability(sessions: int, steps: int, runs: int) -> float:
-    """Bound the probability to miss a bug of depth 2 in deterministic runs with known blocking: (1 - 1/(n·k))^runs.
+def miss_probability(connections: int, steps: int, runs: int) -> float:
+    """Return an upper bound of the probability that runs miss a bug of depth 2: (1 - 1/(n·k))^runs.
 
-    There are n connections in `sessions`, and k steps in all.
+    The runs must be deterministic, with known blocking; n is the number of connections, k the number of all steps.
     """
-    return float((1 - 1 / (max(sessions, 1) * max(steps, 1))) ** runs)
+    return float((1 - 1 / (max(connections, 1) * max(steps, 1))) ** runs)
 
 
 class Explore:
-    """Chooses up to a number of interleavings.
+    """Chooses up to `limit` interleavings.
 
-    All of them where there are no more; else those with the fewest preemptions in the first half of the runs, and
-    random ones in the other.
+    If there are no more, it chooses all. Otherwise the first half of the runs are those with the fewest preemptions,
+    and the second half are random.
 
     Args:
         actors: all connections in file order.
-        limit: the number of runs.
+        limit: the maximum number of runs.
         possible: an upper bound of the number of interleavings.
         seed: of random choices.
-        dependence: of the steps; one of several equivalent interleavings is run. None: all are.
+        dependence: of the steps, so that only one of several equivalent interleavings is run; None runs all.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Explore:
         self._chance = random.Random(f"explore/{seed}")
         self._frontier = Frontier(self._chance, dependence, most=limit + 1)
         self._runs = self._by_chance = self._steps = 0
-        # drawn ahead: for how many steps, the chance before it, and the scheduler
+        # schedulers drawn ahead: the number of steps they assume, the generator's state before, and the scheduler
         self._drawn: deque[tuple[int, tuple[object, ...], Pct]] = deque()
         self._different: set[tuple[Actor, ...]] = set()
 
@@ -104,30 +104,30 @@ class Explore:
             return self._frontier.follow(self._actors)
         self._by_chance += 1
         if self._drawn and self._drawn[0][0] != self._steps:
-            # they were drawn for shorter runs
+            # the schedulers ahead were drawn for shorter runs: draw them again
             self._chance.setstate(self._drawn[0][1])
             self._drawn.clear()
         return self._drawn.popleft()[2] if self._drawn else Pct(self._actors, self._steps, self._chance)
 
     @property
     def left(self) -> int:
-        """The number of runs to come, at most."""
+        """The maximum number of further runs."""
         return self._limit - self._runs
 
     def upcoming(self, number: int) -> list[Replay | Pct]:
-        """Return the schedulers of the runs that are next as things stand, and take none of them."""
+        """Return the schedulers of the next runs, if no further run changes them, without taking them."""
         enumerated = min(number, self._enumerated - self._runs)
         if enumerated > 0:
             return [*self._frontier.upcoming(self._actors, enumerated)]
         if self._by_chance:
-            # what is learnt of these takes nothing from the chance
+            # their results do not affect the random generator
             while len(self._drawn) < min(number, self.left):
                 before = self._chance.getstate()
                 self._drawn.append((self._steps, before, Pct(self._actors, self._steps, self._chance)))
         return [pct for _, _, pct in self._drawn]
 
     def learn(self, order: Replay | Pct) -> None:
-        """Take the decisions of a run by a scheduler that `take` returned."""
+        """Use the decisions of a finished run, whose scheduler `take` returned."""
         self._steps = max(self._steps, len(order.trace))
         self._different.add(taken(order.trace))
         if isinstance(order, Replay):

@@ -1,7 +1,7 @@
-"""The tables that steps touch, and so which steps commute. Pure.
+"""The tables that steps touch, and the steps that commute. Pure.
 
-Two steps that touch no common table, or only read their common tables, commute: an interleaving in which they are
-neighbours is equivalent to the one with the two swapped (Mazurkiewicz, "Trace theory", 1987).
+Two steps commute if they touch no common table, or only read their common tables: an interleaving in which they are
+neighbours is equivalent to the one in which they are swapped (Mazurkiewicz, "Trace theory", 1987).
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import TypeAlias
 
 from pgchaos.schedule.wait_rules import Actor
 
-Position: TypeAlias = tuple[int, int]  # a step of a connection: its iteration from 1, its number in the session from 0
+# a step of a connection: the iteration, from 1, and the number of the step in the session, from 0
+Position: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a step touches."""
+    """What a step touches: tables, and other objects that order steps."""
 
-    reads: frozenset[str] = frozenset()  # tables, or other things that order steps
+    reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()  # what it changes or locks
     anything: bool = False  # unknown: it may touch anything
 
@@ -46,10 +47,10 @@ def union(some: Iterable[Footprint]) -> Footprint:
 
 
 class Dependence:
-    """Which steps of a scenario depend on each other: all of them, until `know` is called.
+    """The dependence between the steps of a scenario. Until `know` is called, all steps depend on each other.
 
-    Where a session waits, more than tables matters: the step that closes a cycle of waits fails, and a step that ends a
-    wait completes the other's step too. Callers handle that (sleep_sets.py).
+    If a session waits, tables are not enough to decide: the step that closes a cycle of waits fails, and a step that
+    ends a wait completes the step of another session too. Callers handle that (reduction.py).
     """
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ class Dependence:
         return ANYTHING if steps is None else steps[position[1]]
 
     def rest(self, actor: Actor, position: Position, *, behind: bool) -> Footprint:
-        """Return the footprint of all steps of a connection from one on; `behind` leaves out that one."""
+        """Return the footprint of all steps of a connection from a position on; with `behind`, after that position."""
         steps = self._steps.get(actor.session)
         if steps is None:
             return ANYTHING
@@ -81,7 +82,7 @@ class Dependence:
         first = 0 if iteration < self._lasts[actor.session] else ordinal + behind
         key = actor.session, first
         if key not in self._rests:
-            # from the end, all at once: one by one they would take the square of the steps
+            # all at once, from the end: computed one by one, they would take quadratic time
             rest = NOTHING
             for at in range(len(steps), -1, -1):
                 more = rest if at == len(steps) else rest | steps[at]

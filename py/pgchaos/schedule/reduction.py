@@ -1,4 +1,4 @@
-"""Leaves out interleavings that are equivalent to others: sleep sets, and their preemptions. Pure."""
+"""Omits interleavings that are equivalent to others: sleep sets, and the preemptions of equivalent ones. Pure."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from pgchaos.schedule.step_points import Choice
 from pgchaos.schedule.wait_rules import Actor
 
 Asleep = frozenset[Actor]
-NOBODY: Asleep = frozenset()
+NONE_ASLEEP: Asleep = frozenset()
 
 
 class SleepSet:
-    """Computes sleep sets: which connections need not go on next, because that order is run elsewhere.
+    """Computes sleep sets: the connections that need not be next, because an equivalent order is run elsewhere.
 
-    Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", LNCS 1032, 1996, chapter 5: where one
-    connection went first, it sleeps in the alternatives until a step that depends on its own. What is left out is
-    equivalent to something that is run: one of each class.
+    Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", LNCS 1032, 1996, chapter 5: after a
+    connection was chosen, it sleeps in the alternatives until a step that depends on its own. Of each class of
+    equivalent interleavings, one is run.
     """
 
     def __init__(self, dependence: Dependence) -> None:
         self._dependence = dependence
 
     def after(self, asleep: Asleep, choice: Choice, *, waiting: bool) -> Asleep:
-        """Return who of those asleep before a step still sleeps after it.
+        """Return the connections that still sleep after a step, of those that slept before it.
 
-        Nobody where a session waits: a step that waits may close a cycle, and one that ends a wait does more.
+        None if a session waits: a step that waits may close a cycle, and one that ends a wait has further effects.
         """
         if not asleep or waiting or choice.waiting:
-            return NOBODY
+            return NONE_ASLEEP
         did = self._next(choice, choice.taken)
-        # a sleeper that ran after all sleeps no more
+        # a sleeping connection that was chosen anyway sleeps no longer
         return frozenset(one for one in asleep if one != choice.taken and did.independent(self._next(choice, one)))
 
     def is_needless(self, asleep: Asleep, choice: Choice, other: Actor) -> bool:
-        """Whether no run from an alternative on is needed: nothing will wake a connection that sleeps in it."""
+        """Whether an alternative need not be run, because nothing will wake a connection that sleeps in it."""
         still = self.after(asleep, Choice(choice.ready, other, choice.positions, choice.waiting), waiting=False)
         return any(self._next(choice, one).independent(self._left(choice, other, one)) for one in still)
 
@@ -43,7 +43,7 @@ class SleepSet:
         return self._dependence.of(actor, choice.positions[choice.ready.index(actor)])
 
     def _left(self, choice: Choice, other: Actor, sleeper: Actor) -> Footprint:
-        """Return the footprint of what all but the sleeper may still do."""
+        """Return the footprint of all remaining steps of the other connections."""
         return union(
             self._dependence.rest(one, position, behind=one == other)
             for one, position in zip(choice.ready, choice.positions, strict=True)
@@ -52,16 +52,16 @@ class SleepSet:
 
 
 def awake(ready: Iterable[Actor], asleep: Asleep) -> tuple[Actor, ...]:
-    """Filter the connections that need not sleep; all, where all sleep."""
+    """Return the connections that do not sleep; all if all sleep."""
     ready = tuple(ready)
     return tuple(one for one in ready if one not in asleep) or ready
 
 
-_MOST = 600  # sets of steps that are looked at for one interleaving; then the count so far is the lower bound
+_MOST = 600  # sets of steps that are examined for one interleaving; then the lower bound so far is used
 
 
 class PreemptionCount:
-    """Counts the preemptions of an interleaving as it is."""
+    """Counts the preemptions of an interleaving itself."""
 
     def __init__(self) -> None:
         self._cost = 0
@@ -77,13 +77,13 @@ class PreemptionCount:
 
 
 class PreemptionBound:
-    """Counts the preemptions of the best equivalent interleaving, never too many.
+    """Computes a lower bound of the preemptions of all equivalent interleavings.
 
-    Where one of several equivalent interleavings is run, it may not be the one with the fewest preemptions. It is run
-    in that one's turn, so that all with few preemptions are covered first, as where nothing is left out.
+    Of several equivalent interleavings, the one that is run may not be the one with the fewest preemptions. It is
+    ranked by the fewest, so that the order of the search is as without reduction.
 
-    By dynamic programming over the sets of steps that may be done, and the last of each. A set is an int; its bits are
-    the numbers of the steps in the order in which they were taken.
+    The bound is computed by dynamic programming over the sets of steps that may have been done, and the last step of
+    each. A set is an int whose bits are the numbers of the steps in the order in which they were taken.
     """
 
     def __init__(self, dependence: Dependence) -> None:
@@ -112,7 +112,7 @@ class PreemptionBound:
         return _Step(len(self._steps), actor, touched, choice.waiting)
 
     def _add_last(self, choice: Choice) -> None:
-        """Add the last step: only now is it known whether it waits and whether its connection can go on."""
+        """Add the last step: only now is it known whether it waits and whether its connection can continue."""
         step, self._last = self._last, None
         if step is None or self._full:
             return
@@ -124,18 +124,18 @@ class PreemptionBound:
         self._full = len(self._least) > _MOST
 
     def _sets_with(self, step: _Step) -> dict[int, dict[int, int]]:
-        """Return the sets that hold a new step."""
+        """Return the sets that contain a new step."""
         step.behind = 0
         for one in self._steps:
             if one.before(step):
                 step.behind |= one.behind | one.bit
         steps = [*self._steps, step]
         new: dict[int, dict[int, int]] = {}
-        # a set comes after those that it holds: they are smaller numbers
+        # subsets come first, because they are smaller numbers
         for done in sorted(self._least):
             if done & step.behind != step.behind:
                 continue
-            # a step that need not precede the new one may follow it
+            # a last step that need not precede the new one may also follow it
             lasts = {step.number: _cost(self._least[done], steps, step)}
             for last in self._least[done]:
                 less = new.get((done & ~steps[last].bit) | step.bit)
@@ -163,9 +163,9 @@ class _Step:
 
 
 def _cost(before: dict[int, int], steps: list[_Step], step: _Step) -> int:
-    """Count the preemptions up to a step behind the best of some sets.
+    """Return the fewest preemptions up to a step, over the possible last steps before it.
 
-    One is counted where its connection continues: until then, it may turn out to have ended.
+    A preemption is counted when its connection continues, because until then the connection may turn out to have ended.
     """
     earlier = next((one for one in reversed(steps[: step.number]) if one.actor == step.actor), None)
     was_taken = earlier is not None and earlier.could_go_on

@@ -1,4 +1,4 @@
-"""Chooses the connection that goes on next: by the list in the file, or by earlier decisions. Pure."""
+"""Chooses the next step: by the list in the file, or by earlier decisions. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Protocol
 
 from pgchaos.language.header_model import StepName
 from pgchaos.language.model import Session
-from pgchaos.schedule.reduction import NOBODY, Asleep, SleepSet, awake
+from pgchaos.schedule.reduction import NONE_ASLEEP, Asleep, SleepSet, awake
 from pgchaos.schedule.step_points import Choice, StepPoint
 from pgchaos.schedule.wait_rules import Actor
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """The next listed step cannot run: its connection still waits in an earlier one."""
+    """The next listed step cannot run, because its connection still waits in an earlier step."""
 
     step: StepName
 
@@ -24,18 +24,19 @@ class Scheduler(Protocol):
     """Chooses the next step."""
 
     def next(self, points: Mapping[Actor, StepPoint], ended: Collection[Actor]) -> StepPoint | Blocked | None:
-        """Choose the next step, while every connection is before a step (`points`), blocked, or has ended.
+        """Choose the next step, while every connection is paused before a step (`points`), blocked, or has ended.
 
-        Gives the step to release; Blocked where the next listed one waits; None where none is before a step.
+        Returns:
+            The step to release; Blocked if the next listed step cannot run; None if no connection is paused.
         """
         ...
 
 
 @dataclass(slots=True)
 class ListedOrder:
-    """The order in the file. Steps that do nothing, such as in an untaken branch, are listed and skipped."""
+    """The order in the file. Listed steps that do nothing, as in an untaken branch, are skipped."""
 
-    steps: Sequence[StepName]  # of all sessions, as settled by the reader
+    steps: Sequence[StepName]  # of all sessions, with connection and iteration (schedules.resolve)
     sessions: Iterable[Session]
     _at: int = field(default=0, init=False)
     _ordinals: dict[tuple[str, str], int] = field(default_factory=dict, init=False)
@@ -59,15 +60,15 @@ class ListedOrder:
 
 @dataclass(slots=True)
 class Replay:
-    """Earlier decisions; after them nobody is interrupted, and the first connection in the file goes on."""
+    """Repeats earlier decisions. After them, a connection continues as long as it can, then the first in the file."""
 
-    decisions: Sequence[Actor]  # the connections in the order in which they went on
+    decisions: Sequence[Actor]  # the connection of each step
     actors: Sequence[Actor]  # all connections in file order
-    lenient: bool = False  # skip a decision for a connection that cannot go on, instead of choosing another for it
+    lenient: bool = False  # skip a decision whose connection cannot continue, instead of choosing another connection
     sleep: SleepSet | None = None  # after the decisions, prefer connections that do not sleep; None: none sleeps
-    asleep: Asleep = NOBODY  # the sleep set before the last decision
-    trace: list[Choice] = field(default_factory=list)  # what was decided, for a search to continue from
-    diverged_at: int | None = None  # the first decision, from 0, that could not be followed; None while all could
+    asleep: Asleep = NONE_ASLEEP  # the sleep set before the last decision
+    trace: list[Choice] = field(default_factory=list)  # the decisions of this run, for a search to continue from
+    diverged_at: int | None = None  # the first decision, from 0, that could not be repeated; None if all could
     _at: int = field(default=0, init=False)
 
     def next(self, points: Mapping[Actor, StepPoint], ended: Collection[Actor]) -> StepPoint | Blocked | None:

@@ -1,4 +1,4 @@
-"""Compares runs: whether two steps commute, and whether two runs of one schedule did the same. Pure."""
+"""Compares two runs of one schedule, and chooses two steps whose commutation is tested. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ _Facts = tuple[object, ...]
 def difference(
     first: Iterable[Record], second: Iterable[Record], again: str = "by the same schedule"
 ) -> tuple[str, Place | None] | None:
-    """Find the first statement that differs in a second run, which was made `again`; times and values do not count."""
+    """Find the first statement that differs between two runs; times and values are not compared.
+
+    Args:
+        first: the statements of the first run.
+        second: the statements of the second run.
+        again: how the second run was made, for the message.
+
+    Returns:
+        A message and the line; None if both did the same.
+    """
     one, other = _in_order(first), _in_order(second)
     for before, after in zip(one, other, strict=False):
         if _facts(before) != _facts(after):
@@ -29,7 +38,7 @@ def difference(
 
 
 def _in_order(records: Iterable[Record]) -> list[Record]:
-    # statements of different connections that began at nearly the same time have no order of their own
+    # statements of different connections that began at nearly the same time have no defined order
     return sorted(records, key=lambda it: (it.session, it.worker, it.iteration))
 
 
@@ -57,9 +66,11 @@ def _description(record: Record) -> str:
 
 
 def commuting(trace: Sequence[Choice], dependence: Dependence, chance: random.Random) -> int | None:
-    """Choose two neighbouring steps of a run that a search takes for independent: the number of the first, from 0.
+    """Choose two neighbouring steps of a run that a search considers independent.
 
-    Steps next to a waiting session do not count: the wait orders them.
+    Returns:
+        The number of the first step, from 0; None if there are none. Steps next to a wait are not chosen, because the
+        wait orders them.
     """
     if not dependence.known:
         return None

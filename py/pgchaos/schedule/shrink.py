@@ -10,19 +10,20 @@ from pgchaos.schedule.permutations import switches
 from pgchaos.schedule.wait_rules import Actor
 
 Taken = tuple[Actor, ...]
-_FEW, _FEWEST = 4, 3  # connections that may swap in every way; that may interrupt each other in every way
+_MOST_SWAPPED = 4  # up to so many connections, they are swapped in every way
+_MOST_INTERRUPTED = 3  # up to so many connections, all single interruptions are tried
 
 
 def weight(taken: Sequence[Actor], actors: Sequence[Actor]) -> tuple[int, int, tuple[int, ...]]:
-    """Rate how hard an interleaving is to read: by context switches, then length; what follows the file is easier."""
+    """Return a sort key of how hard an interleaving is to read: context switches, length, deviation from file order."""
     return switches(taken), len(taken), tuple(actors.index(actor) for actor in taken)
 
 
 def easier(taken: Taken, actors: Sequence[Actor]) -> Iterator[Taken]:
-    """Generate interleavings that would be easier to read than one that fails, if they fail too, the easiest first.
+    """Yield interleavings that are easier to read than a failing one, and may fail too, the easiest first.
 
-    Those with two parts of a connection joined, a part moved, or interrupted later; those with connections swapped;
-    those in which only one connection is interrupted, once.
+    In these, two parts of a connection are joined, a part is moved or interrupted later, connections are swapped, or
+    only one connection is interrupted, once.
     """
     now = weight(taken, actors)
     found = {one for one in _changed(taken) if weight(one, actors) < now}
@@ -39,7 +40,7 @@ def _changed(taken: Taken) -> Iterator[Taken]:
             if parts[other][0] == part[0]:
                 yield _joined(parts[:at], [part, parts[other]], between, parts[other + 1 :])
                 yield _joined(parts[:at], between, [part, parts[other]], parts[other + 1 :])
-            # a part at another place may spare a switch on both sides
+            # moving a part may remove a switch on both sides
             yield _joined(parts[:at], [parts[other]], [part], between, parts[other + 1 :])
             yield _joined(parts[:at], between, [parts[other]], [part], parts[other + 1 :])
         yield from _later(parts, at)
@@ -59,7 +60,7 @@ def _later(parts: Sequence[Taken], at: int) -> Iterator[Taken]:
 def _with_one_interruption(taken: Taken) -> Iterator[Taken]:
     """Interrupt one connection once, by some of the others; the rest come before or after."""
     counts = Counter(taken)
-    if len(counts) > _FEWEST:
+    if len(counts) > _MOST_INTERRUPTED:
         return
     for one in counts:
         others = [actor for actor in counts if actor != one]
@@ -72,9 +73,9 @@ def _with_one_interruption(taken: Taken) -> Iterator[Taken]:
 
 
 def _exchanged(taken: Taken) -> Iterator[Taken]:
-    """Swap connections: in every way where they are few."""
+    """Swap connections: in every way if they are few, else in pairs."""
     involved = list(dict.fromkeys(taken))
-    some = permutations(involved) if len(involved) <= _FEW else _pairs(involved)
+    some = permutations(involved) if len(involved) <= _MOST_SWAPPED else _pairs(involved)
     for others in some:
         places = dict(zip(involved, others, strict=True))
         yield tuple(places[actor] for actor in taken)

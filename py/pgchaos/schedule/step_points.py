@@ -1,4 +1,4 @@
-"""The points between steps where sessions pause, and which sessions stay blocked there. Pure."""
+"""The points between steps where sessions pause, and the sessions that stay blocked there. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class StepPoint:
     """A connection that is paused before a step."""
 
     actor: Actor
-    step: str  # the next step, without the session
+    step: str  # the name of the next step, without the session
     iteration: int  # of its session, from 1
     ordinal: int  # the number of the step in its session, from 0
-    begins: bool = False  # no block is open: a transaction begins here
+    begins: bool = False  # no block is open, so a transaction begins here
 
     @property
     def position(self) -> tuple[int, int]:
@@ -30,9 +30,9 @@ class StepPoint:
 class Choice:
     """One decision of a run."""
 
-    ready: tuple[Actor, ...]  # the connections that could go on, in file order
-    taken: Actor  # the one that did
-    positions: tuple[tuple[int, int], ...] = ()  # of their next steps
+    ready: tuple[Actor, ...]  # the connections that could continue, in file order
+    taken: Actor  # the chosen one
+    positions: tuple[tuple[int, int], ...] = ()  # the positions of the next steps of `ready`
     waiting: bool = False  # another connection was blocked or at a wait
 
 
@@ -43,12 +43,12 @@ def find_blocked(
 
     Args:
         waits: what each blocked connection waits for, in one snapshot of the server: connections of the scenario,
-            PREPARED for a prepared transaction, other pids for strangers, which may release their locks themselves.
-        idle: the connections that do nothing: before a step, at a wait, or ended.
+            PREPARED for a prepared transaction, pids of other backends, which may release their locks themselves.
+        idle: the connections that do nothing: paused before a step, at a wait, or ended.
 
     Returns:
-        Those that stay blocked, and of these, those blocked by a connection of the scenario. A cycle of waits does not
-        count: the server's deadlock detector resolves it.
+        Those that stay blocked, and of these, those blocked by a connection of the scenario. Connections in a cycle of
+        waits are not included: the server's deadlock detector resolves it.
     """
     known: set[Actor] = set()
     while more := {a for a, by in waits.items() if a not in known and _stays(by, idle, known)}:
@@ -62,7 +62,7 @@ def _stays(by: Collection[Actor | int], idle: Collection[Actor], known: Collecti
 
 
 def reached(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> set[Actor]:
-    """List whom a connection waits for, directly and through others; `waits` is as for `find_blocked`."""
+    """Return the connections that a connection waits for, directly and indirectly; for `waits` see `find_blocked`."""
     found: set[Actor] = set()
     new = [start]
     while new:
@@ -73,12 +73,12 @@ def reached(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> set
 
 
 def _in_cycle(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> bool:
-    """Whether a connection waits, through others, for itself, or for a cycle of others."""
+    """Whether a connection waits indirectly for itself, or for a cycle of others."""
     return any(one in reached(one, waits) for one in (start, *reached(start, waits)))
 
 
-# One snapshot of the server's locks may catch a session that waits for a microsecond: a session is blocked where it
-# waits in the same statement in two snapshots in a row.
+# One snapshot of the server's locks may show a session that waits only for a microsecond. So a session counts as
+# blocked if it waits in the same statement in two consecutive snapshots.
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +91,19 @@ class BlockedSeen:
 
 @dataclass(slots=True)
 class BlockedSessions:
-    """The last two snapshots."""
+    """Compares consecutive snapshots of the waiting connections."""
 
     pids: Mapping[int, Actor]  # of this scenario's connections
     _last: Mapping[Actor, BlockedSeen] = field(default_factory=dict)
     # blocked connections, with the pids that they wait for in the last snapshot
     confirmed: Mapping[Actor, tuple[int, ...]] = field(default_factory=dict)
 
-    def add(self, look: Mapping[Actor, BlockedSeen]) -> tuple[frozenset[Actor], frozenset[Actor]]:
-        """Take a snapshot of the waiting connections; gives those blocked, and those by one of this scenario."""
-        last, self._last = self._last, look
+    def add(self, snapshot: Mapping[Actor, BlockedSeen]) -> tuple[frozenset[Actor], frozenset[Actor]]:
+        """Add a snapshot; return the blocked connections, and of these, those blocked by one of this scenario."""
+        last, self._last = self._last, snapshot
         twice = {
             actor: seen
-            for actor, seen in look.items()
+            for actor, seen in snapshot.items()
             if (before := last.get(actor)) is not None and before.ticket == seen.ticket
         }
         self.confirmed = {actor: seen.blockers for actor, seen in twice.items()}

@@ -1,10 +1,10 @@
 """The token that replays one interleaving: a fingerprint of the item, the seed, and the decisions. Pure.
 
-`c3f09a1b3a97-g4x2k-0110`: the first eight digits of a hash of the scenario's text, matrix values and mutant, then
-four of a checksum of all the rest; the seed in base 36; and the connection at each decision, by its number in file
-order, in base 36. With more than 36 connections the numbers are separated by dots. Drawn values come last: JSON,
-deflated, base 64. The checksum is in front, so that a token that was cut short never looks like one without a
-checksum: `c3f09a1b-g4x2k-0110`, the older form, which is still read.
+`c3f09a1b3a97-g4x2k-0110`: eight digits of a hash of the scenario's text, matrix values and mutant, and four digits of a
+checksum of all the rest; the seed in base 36; and the connection at each decision, by its number in file order, in base
+36. With more than 36 connections the numbers are separated by dots. Drawn values are last: JSON, deflated, in base 64.
+The older form without a checksum, `c3f09a1b-g4x2k-0110`, is still accepted. The checksum is at the beginning, so a
+truncated token never looks like the older form.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 _SHOWN = 60  # characters of a token that a message shows
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _TOKEN = re.compile(r"([0-9a-f]{8})(?P<sum>[0-9a-f]{4})?-([0-9a-z]{1,12})-([0-9a-z.]*)(?:-([0-9A-Za-z_~]+))?")
-_SUMMED = re.compile(r"[0-9a-f]{12}-")  # only a token with a checksum begins so
+_SUMMED = re.compile(r"[0-9a-f]{12}-")  # the beginning of a token with a checksum
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a token says."""
+    """The contents of a token."""
 
     of: str  # the fingerprint of the item
     seed: int  # of everything random
@@ -41,7 +41,7 @@ class Token:
     def without_checksum(self) -> str:
         """The older form, without a checksum."""
         parts = [_base36(one) for one in self.decisions]
-        # one digit each needs no dots; a single number of two digits must not be read as two of one
+        # numbers of one digit need no dots; the last dot marks a single number of two digits
         wide = any(len(part) > 1 for part in parts)
         numbers = ".".join([*parts, ""]) if wide else "".join(parts)
         drawn = f"-{_packed(self.values)}" if self.values else ""
@@ -49,7 +49,7 @@ class Token:
 
 
 def parse(text: str) -> Token:
-    """Read a token; ValueError where it is none, or damaged."""
+    """Parse a token. Raises ValueError if the text is not a token, or is damaged."""
     found = _TOKEN.fullmatch(text.strip())
     summed = _SUMMED.match(text.strip()) is not None
     text = shown(text)
@@ -74,7 +74,7 @@ def shown(text: str) -> str:
 
 
 class Fingerprints:
-    """The fingerprints of all items of a file; its texts, with those that it includes, are hashed once."""
+    """The fingerprints of all items of a file. The texts of the file and its included files are hashed once."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._digest = hashlib.sha256()
@@ -82,7 +82,7 @@ class Fingerprints:
             _add(self._digest, text)
 
     def of(self, variables: Mapping[str, str], mutant: str = "") -> str:
-        """Identify an item by its matrix values and the slug of its mutant: eight hexadecimal digits."""
+        """Return the fingerprint of an item with these matrix values and the slug of its mutant, or ''."""
         digest = self._digest.copy()
         for name, value in variables.items():
             _add(digest, f"{name}={value}")
@@ -101,7 +101,7 @@ def _checksum(without_checksum: str) -> str:
 
 
 def _packed(values: Mapping[str, str]) -> str:
-    """Encode values so that a shell, make and a URL leave them unchanged."""
+    """Encode values by characters that need no quoting in a shell, in make and in a URL."""
     data = zlib.compress(json.dumps(dict(values), ensure_ascii=False).encode(), 9)
     return base64.urlsafe_b64encode(data).decode().rstrip("=").replace("-", "~")
 

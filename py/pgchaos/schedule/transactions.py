@@ -1,6 +1,6 @@
-"""The transactions that a session ended, read from its answers. Pure.
+"""Derives from the server's answers the transactions that a session ended. Pure.
 
-The unit is a BEGIN … COMMIT block, or a statement outside one.
+A transaction is a BEGIN … COMMIT block, or a statement outside one.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ _ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
 
 
 class EndedTransaction(NamedTuple):
-    """A transaction that has ended. A tuple, as every transaction has one: a frozen dataclass takes longer to make."""
+    """A transaction that has ended. A tuple, because creating a frozen dataclass takes longer and there are many."""
 
     block: bool  # BEGIN … COMMIT
-    outcome: TransactionOutcome  # unknown where the connection was lost after its end was sent
+    outcome: TransactionOutcome  # unknown if the connection was lost after its end was sent
     sqlstate: str  # of the error that ended it, else '00000'
 
 
 def transaction_row(ended: EndedTransaction, record: Record) -> Transaction:
-    """Make the row of chaos.transactions of a transaction that ended with this statement."""
+    """Return the row of chaos.transactions for a transaction that ended with this statement."""
     return Transaction(
         record.session,
         record.worker,
@@ -37,11 +37,11 @@ def transaction_row(ended: EndedTransaction, record: Record) -> Transaction:
 
 
 class TransactionAnswer(NamedTuple):
-    """What an answer says about transactions."""
+    """The parts of an answer that concern transactions."""
 
     in_block_before: bool  # a block was open when the statement was sent
-    in_block_after: bool  # one is open now
-    tags: Sequence[str] = ()  # of its statements
+    in_block_after: bool  # a block is open now
+    tags: Sequence[str] = ()  # the command tags of its statements
     sqlstate: str | None = None  # of its error, or None
     lost: bool = False  # the connection was lost
     reported: bool = True  # the server itself reported that error
@@ -51,22 +51,22 @@ class TransactionAnswer(NamedTuple):
 
 
 class TransactionTracker:
-    """Follows the transactions of one session."""
+    """Tracks the transactions of one session."""
 
     def __init__(self) -> None:
         self._failed: str | None = None
 
     def continue_block(self) -> None:
-        """Take an answer without error that leaves a block open and ended none: a short form of `add`."""
+        """Process an answer without error that leaves a block open and ended none: a short form of `add`."""
         self._failed = None
 
     def add(self, answer: TransactionAnswer) -> EndedTransaction | None:
-        """Take an answer; return the transaction that it ended, or None."""
+        """Process an answer; return the transaction that it ended, or None."""
         if answer.sqlstate is not None and self._failed is None:
             self._failed = answer.sqlstate
         if answer.in_block_after and not _is_chained(answer):
             if answer.sqlstate is None:
-                # in a failed block only ROLLBACK TO SAVEPOINT succeeds: what failed is undone
+                # in a failed block only ROLLBACK TO SAVEPOINT succeeds, which undoes the failure
                 self._failed = None
             return None
         ended = EndedTransaction(self._is_block(answer), self._outcome(answer), self._failed or "00000")
@@ -80,7 +80,7 @@ class TransactionTracker:
         if answer.lost and not answer.sent:
             return "rolled back"
         if answer.lost:
-            # outside a block the statement is its own commit: only the server's word says that it was not done
+            # outside a block the statement itself commits: only an error of the server proves that it did not
             unknown = answer.closes or not (answer.in_block_before or answer.opens or answer.reported)
             return "unknown" if unknown else "rolled back"
         if answer.sqlstate is not None or "ROLLBACK" in answer.tags:

@@ -1,8 +1,8 @@
-"""The rules of waits between sessions: barriers, signals and lock waits. Pure: it decides, others wait.
+"""The rules of waits between sessions: barriers, signals and lock waits. Pure: it decides, and callers wait.
 
-A wait is decided again after each event: an arrival, a signal, the end of a session, or a snapshot with blocked
-sessions. A session at a barrier holds its locks; a session that waits for these locks never reaches the barrier. The
-server sees a lock wait and no cycle, so that such deadlocks are detected here.
+A wait is decided again after each event: an arrival, a signal, the end of a session, or a snapshot of blocked sessions.
+A session at a barrier holds its locks, and a session that waits for these locks never reaches the barrier. The server
+sees a lock wait but no cycle, so such deadlocks are detected here.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from pgchaos.language.header_model import applies
 from pgchaos.language.model import Session
 from pgchaos.language.section_items import Barrier, Item, Meta, Signal, Statement, WaitBlocked, WaitFor
 
-Who = TypeVar("Who")
+SessionT = TypeVar("SessionT")
 
 
 def is_deadlocked(
-    living: Collection[Who], idle: Collection[Who], blocked: Mapping[Who, Collection[Who | None]]
+    living: Collection[SessionT], idle: Collection[SessionT], blocked: Mapping[SessionT, Collection[SessionT | None]]
 ) -> bool:
-    """Whether no session can go on: each living one is idle, or waits, through any number of others, for one that is.
+    """Whether no session can continue: each living one is idle, or waits directly or indirectly for one that is.
 
-    An idle one has ended, or is at a wait that cannot end. None in `blocked` is a stranger, which may release its lock;
-    a cycle of waits alone is none: the server resolves it.
+    An idle session has ended, or is at a wait that cannot end. None in `blocked` is a backend of no session, which may
+    release its lock. A cycle of waits alone is no deadlock here, because the server resolves it.
     """
-    waiting = [who for who in living if who not in idle]
-    if not waiting or any(who not in blocked or None in blocked[who] for who in waiting):
+    waiting = [session for session in living if session not in idle]
+    if not waiting or any(session not in blocked or None in blocked[session] for session in waiting):
         return False
     done = set(idle)
     while waiting:
-        # who waits only for those that stay, stays
-        known = [who for who in waiting if blocked[who] and done.issuperset(blocked[who])]
+        # a session that waits only for stuck ones is stuck too
+        known = [session for session in waiting if blocked[session] and done.issuperset(blocked[session])]
         if not known:
             return False
         done.update(known)
-        waiting = [who for who in waiting if who not in done]
+        waiting = [session for session in waiting if session not in done]
     return True
 
 
 class Actor(NamedTuple):
     """One connection of a session; `worker` counts from 1.
 
-    A tuple: it is looked up with every statement, and its hash is computed in C.
+    A tuple, because it is looked up with every statement, and the hash of a tuple is computed in C.
     """
 
     session: str
@@ -58,15 +58,15 @@ Wait: TypeAlias = "Barrier | WaitBlocked | WaitFor"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The state of a wait: open, never to open, or neither so far."""
+    """The state of a wait: over, impossible to end, or neither so far."""
 
-    open: bool = False  # the session may go on
-    never: str = ""  # why the wait can never open, or ''
+    open: bool = False  # the session may continue
+    never: str = ""  # why the wait can never end, or ''
     missing: tuple[Actor, ...] = ()  # the connections that it still waits for
 
 
 def waits_text(wait: Wait) -> str:
-    """Write a wait as its author did, without options."""
+    """Format a wait as in the file, without options."""
     if isinstance(wait, Barrier):
         return f"barrier {wait.name}"
     if isinstance(wait, WaitFor):
@@ -89,7 +89,7 @@ class _State:
 
 @dataclass(slots=True)
 class WaitRules:
-    """Who has arrived where, and which waits are open."""
+    """Tracks which connections have arrived at which waits, and decides which waits are over."""
 
     sessions: Iterable[Session]  # of the scenario
     variables: Mapping[str, str]  # the matrix values, for `when`
@@ -117,25 +117,25 @@ class WaitRules:
                 self._states[Actor(session.name, worker)] = _State(session.repeat, barriers, signals)
 
     def arrive(self, actor: Actor, barrier: str, iteration: int) -> None:
-        """Note that a connection reached a barrier, or skipped it."""
+        """Record that a connection reached a barrier, or skipped it."""
         self._arrived.setdefault((barrier, iteration), set()).add(actor)
 
     def begin_wait(self, actor: Actor, wait: Wait, iteration: int) -> None:
-        """Note that a connection now waits; at a barrier it has arrived."""
+        """Record that a connection waits; if it waits at a barrier, it has arrived there."""
         state = self._states[actor]
         state.at, state.opened = (wait, iteration), False
         if self._depends_on_blocked(wait):
-            # the last snapshot may be old: a session that was blocked then may be in another statement
+            # the last snapshot may be old: a session that was blocked then may now be in another statement
             self._blocked = self._blocked_here = frozenset()
         if isinstance(wait, Barrier):
             self.arrive(actor, wait.name, iteration)
 
     def end_wait(self, actor: Actor) -> None:
-        """Note that a connection waits no more."""
+        """Record that a connection no longer waits."""
         self._states[actor].at = None
 
     def send_signal(self, signal: str) -> None:
-        """Send a signal; it stays sent."""
+        """Record a signal; it is never reset."""
         self._signals.add(signal)
 
     def has_ended(self, session: str) -> bool:
@@ -143,15 +143,20 @@ class WaitRules:
         return all(state.ended for actor, state in self._states.items() if actor.session == session)
 
     def end(self, actor: Actor) -> None:
-        """Note that a connection has ended."""
+        """Record that a connection has ended."""
         self._states[actor].ended = True
 
     def update_blocked(self, blocked: frozenset[Actor], here: frozenset[Actor]) -> bool:
-        """Note who waits for a lock, and who for one of this scenario's sessions (`here`); True if that is new."""
+        """Record a snapshot, and return whether it differs from the last.
+
+        Args:
+            blocked: the connections that wait for a lock.
+            here: of these, those that wait for a session of this scenario.
+        """
         news = (blocked, here) != (self._blocked, self._blocked_here)
         self._blocked, self._blocked_here = blocked, here
         for state in self._states.values():
-            # now: when the waiting session asks, the next snapshot may show no session blocked any more
+            # decide now: before the waiting session asks, the next snapshot may show that no session is blocked
             if state.at is not None and self._depends_on_blocked(state.at[0]) and not state.opened:
                 state.opened = self._decide(*state.at).open
         return news
@@ -164,7 +169,7 @@ class WaitRules:
         )
 
     def is_waiting(self, actor: Actor) -> bool:
-        """Whether a connection is at a wait that does not open yet."""
+        """Whether a connection is at a wait that is not over yet."""
         if self._states[actor].at is None:
             return False
         decision = self.decide(actor)
@@ -215,7 +220,9 @@ class WaitRules:
             return Decision(open=True)
         givers = [actor for actor, state in self._states.items() if wait.name in state.signals]
         if all(self._states[actor].ended for actor in givers):
-            return Decision(never=f"{_names(givers) or 'nobody'} ended without giving the signal")
+            # a `when` may exclude all `signal` lines
+            never = f"{_names(givers)} ended without giving the signal" if givers else "no session gives the signal"
+            return Decision(never=never)
         return Decision(missing=tuple(actor for actor in givers if not self._states[actor].ended))
 
     def _for_block(self, wait: WaitBlocked) -> Decision:
@@ -229,12 +236,12 @@ class WaitRules:
         return Decision(missing=tuple(missing))
 
     def _all_wait(self) -> Decision | None:
-        """Detect that no wait can open: every connection that has not ended is at a wait."""
+        """Detect that no wait can end: every connection that has not ended is at a wait."""
         living = self._living()
         if not all(self._states[actor].at for actor in living) or any(self._may_open(actor) for actor in living):
             return None
-        stands = ", ".join(f"{actor} at {waits_text(s[0])}" for actor in living if (s := self._states[actor].at))
-        return Decision(never=f"every session waits for another: {stands}")
+        waits = ", ".join(f"{actor} at {waits_text(s[0])}" for actor in living if (s := self._states[actor].at))
+        return Decision(never=f"every session waits for another: {waits}")
 
     def _may_open(self, actor: Actor) -> bool:
         state = self._states[actor]
@@ -252,18 +259,22 @@ class WaitRules:
         return [actor for actor, state in self._states.items() if not state.ended]
 
     def _idle(self) -> list[Actor]:
-        """List those that do nothing by themselves: ended, or at a wait that cannot open."""
+        """Return the connections that have ended, or are at a wait that cannot end."""
         return [a for a, p in self._states.items() if p.ended or (p.at is not None and not self._may_open(a))]
 
     def is_standstill(self, waiting: Collection[Actor], blocked: Mapping[Actor, Collection[Actor | None]]) -> bool:
-        """Whether no session goes on while some wait, besides those at a wait; None in `blocked` is a stranger."""
+        """Whether no session can continue. See `is_deadlocked` for `blocked`; sessions in `waiting` count as idle."""
         living, idle = self._living(), {*self._idle(), *waiting}
         return idle.issuperset(living) or is_deadlocked(living, idle, blocked)
 
     def find_deadlock(self, blocked: Mapping[Actor, Collection[Actor | None]]) -> tuple[Actor, str] | None:
-        """Find a connection that is stuck, one at a wait first, and why, where locks are part of it.
+        """Find a connection that is stuck because of locks, preferably one at a wait, and the reason.
 
-        None where a session may still go on. What each blocked one waits for is in `blocked`; None is a stranger.
+        Args:
+            blocked: what each blocked connection waits for, see `is_deadlocked`.
+
+        Returns:
+            The connection and the reason; None if a session may still continue.
         """
         living = self._living()
         if not is_deadlocked(living, self._idle(), blocked):
@@ -282,7 +293,7 @@ class WaitRules:
 
 
 def in_force(item: Item, variables: Mapping[str, str]) -> bool:
-    """Whether an item applies for the matrix values: a directive whose `when` names other values does not."""
+    """Whether an item applies for these matrix values: a directive does not if its `when` names others."""
     if isinstance(item, Statement | Meta):
         return True
     return applies(item.when, variables)
