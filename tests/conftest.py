@@ -111,6 +111,13 @@ def private_server() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[Server]:
+    """A private server for one module, which its tests may harm."""
+    with open_server(ServerSettings()) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def foreign_server() -> Iterator[ForeignServer]:
     """A server that is not the run's own, reached by its DSN; its databases are nobody's but the tests'."""

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from pgchaos.server import Server, ServerSettings, open_server
+from pgchaos.server import Server
 from tests.engine.playing import Play
 
 
@@ -17,13 +17,6 @@ from tests.engine.playing import Play
 def server(private_server: Server) -> Server:
     """The server that the tests of the engine share; none of them harms it."""
     return private_server
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[Server]:
-    """A server of one module's own, which may be harmed."""
-    with open_server(ServerSettings()) as server:
-        yield server
 
 
 @pytest.fixture

@@ -218,7 +218,7 @@ def test_no_thread_is_started_that_would_lose_an_error() -> None:
         for path in root.rglob("*.py")
         if re.search(r"\bThread\(|_thread\.start|to_thread\(|run_in_executor\(", path.read_text(encoding="utf-8"))
     }
-    # tests/search/test_runs_ahead.py has the test of the second; of the third pytest tells, and no result depends on it
+    # tests/search/test_speculative_runs.py tests the second; pytest reports the third, and no result depends on it
     assert made == kept | {"engine/blocking.py", "search/runs_in_child.py", "runner/progress.py"}
 
 

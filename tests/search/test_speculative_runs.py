@@ -1,4 +1,4 @@
-"""Runs that are made ahead, beside those of the search: it finds what it finds without them, in the same order."""
+"""Speculative runs: with them a search finds the same as without them, in the same order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pgchaos.schedule.scheduler import Replay
 from pgchaos.search import runs_in_child, strategy
 from pgchaos.search.run_factory import RunFactory
 from pgchaos.search.runs_in_child import _COLD, Ran, RunsInChild
-from pgchaos.search.speculative_runs import SpeculativeRuns
+from pgchaos.search.speculative_runs import AT_LEAST, SpeculativeRuns
 from pgchaos.server import Sandbox, Server, ServerError
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.stop import Stop
@@ -70,14 +70,16 @@ SELECT is(v, 2, 'both have added') FROM t;
 """
 _MORE = "SELECT v + 1 FROM t;\n"
 _PASSES, _FAILS = "cmp_ok(v, '>', 0, 'added')", "is(v, 2, 'both were added')"
-_SOME = _ALL.format(schedule="all up to 24", check=_PASSES, a=_MORE, b=_MORE)
+_SOME = _ALL.format(schedule="all up to 12", check=_PASSES, a=_MORE, b=_MORE)
 _HERE = os.getpid()
 _LIMIT = 60.0
+_FEW = 4
+"""Runs that are still to be made for a child to start, instead of AT_LEAST: the searches here are short."""
 
 
 @dataclass
 class Search:
-    """What a search told, and who has made its runs."""
+    """What a search returned, and the children that made runs."""
 
     runs: list[object] = field(default_factory=list)
     result: object = None
@@ -91,23 +93,29 @@ Searched = Callable[..., Search]
 
 
 def _is_child() -> bool:
-    """Say whether this is the process that makes runs ahead."""
+    """Return whether this is the child."""
     return os.getpid() != _HERE
 
 
-def _told(result: RunResult) -> object:
-    """Tell what a run brought, but for times."""
+def _without_times(result: RunResult) -> object:
+    """Return the parts of a result that do not depend on time."""
     order = [(one.session, one.worker, one.step, one.waited_on) for one in result.order]
-    said = [(one.session, one.statement, one.tag, one.rows, tuple(one.notes)) for one in result.records]
+    sent = [(one.session, one.statement, one.tag, one.rows, tuple(one.notes)) for one in result.records]
     failed = [(one.kind, one.text, one.details) for one in result.failures]
-    return order, said, failed, [(one.name, one.ok, one.count) for one in result.assertions], result.decisions
+    return order, sent, failed, [(one.name, one.ok, one.count) for one in result.assertions], result.decisions
 
 
 @pytest.fixture
 def searched(private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Searched:
     """Search a scenario with one or two runs at once."""
 
-    def search(text: str, at_once: int, stop: Stop | None = None, each: Callable[[], None] = lambda: None) -> Search:
+    def search(
+        text: str,
+        at_once: int,
+        stop: Stop | None = None,
+        each: Callable[[], None] = lambda: None,
+        at_least: int = _FEW,
+    ) -> Search:
         path = tmp_path / "scenario.sql"
         path.write_text(text, encoding="utf-8")
         found = Search()
@@ -128,26 +136,39 @@ def searched(private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
             take(ahead, message)
 
         def ran(result: RunResult, _: int) -> None:
-            found.runs.append(_told(result))
+            found.runs.append(_without_times(result))
             each()
 
         with monkeypatch.context() as patch:
             patch.setattr(SpeculativeRuns, "_begin", ready)
             patch.setattr(SpeculativeRuns, "_take", counted)
+            patch.setattr("pgchaos.search.speculative_runs.AT_LEAST", at_least)
             settings = RunSettings(1, 60.0, ran=ran, at_once=at_once, stop=stop)
             try:
                 result = strategy.run(read(path, "scenario.sql"), {}, private_server, settings)
             finally:
                 assert not any(map(look_up, found.children)), "they have ended with the search"
-        found.result, found.remarks = (_told(result), result.permutations, result.explored), result.remarks
+        found.result, found.remarks = (_without_times(result), result.permutations, result.explored), result.remarks
         return found
 
     return search
 
 
+@pytest.fixture(scope="module")
+def alone(private_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Search:
+    """What the search of `_SOME` returns without a child."""
+    path = tmp_path_factory.mktemp("alone") / "scenario.sql"
+    path.write_text(_SOME, encoding="utf-8")
+    found = Search()
+    settings = RunSettings(1, 60.0, ran=lambda result, _: found.runs.append(_without_times(result)))
+    result = strategy.run(read(path, "scenario.sql"), {}, private_server, settings)
+    found.result = _without_times(result), result.permutations, result.explored
+    return found
+
+
 @pytest.mark.parametrize(
     ("schedule", "check"),
-    [("all up to 40", _PASSES), ("all up to 30", _FAILS), ("explore 40", _PASSES), ("explore 60", _FAILS)],
+    [("all up to 16", _PASSES), ("all up to 16", _FAILS), ("explore 16", _PASSES), ("explore 30", _FAILS)],
 )
 def test_a_search_finds_the_same_in_the_same_order(searched: Searched, schedule: str, check: str) -> None:
     text = _ALL.format(schedule=schedule, check=check, a=_MORE, b=_MORE)
@@ -167,14 +188,14 @@ def test_the_child_leaves_out_the_same_orders(searched: Searched) -> None:
 
 
 def test_runs_that_each_need_a_new_schema_are_made_ahead_too(searched: Searched) -> None:
-    text = _ALL.format(schedule="all up to 24", check=_PASSES, a="CREATE TABLE made ();\n", b=_MORE)
+    text = _ALL.format(schedule="all up to 16", check=_PASSES, a="CREATE TABLE made ();\n", b=_MORE)
     alone, both = searched(text, 1), searched(text, 2)
     assert both.runs == alone.runs
-    assert both.ahead > 3, "it needs more schemas than it has from the beginning"
+    assert both.ahead > 3, "it needs more schemas than it starts with"
 
 
 def test_a_fault_is_delivered_in_runs_ahead_too(searched: Searched) -> None:
-    text = _ALL.format(schedule="all up to 24", check=_PASSES, a="-- chaos:fault cancel\nSELECT 1;\n", b=_MORE)
+    text = _ALL.format(schedule="all up to 12", check=_PASSES, a="-- chaos:fault cancel\nSELECT 1;\n", b=_MORE)
     alone, both = searched(text, 1), searched(text, 2)
     assert both.runs == alone.runs
     assert both.ahead
@@ -182,7 +203,7 @@ def test_a_fault_is_delivered_in_runs_ahead_too(searched: Searched) -> None:
 
 @pytest.mark.timeout(120)
 def test_many_orders_drawn_by_chance_are_run(searched: Searched) -> None:
-    # one that was taken is freed, and another gets its address
+    # an order that was used is freed, and another one gets its address
     steps = "UPDATE t SET v = v + 1;\n" * 4
     text = _ALL.format(schedule=f"explore {often(150, 300)}", check=_PASSES, a=steps, b=steps)
     text = text.replace("-- chaos:check", f"-- chaos:session c\n{steps}-- chaos:check")
@@ -190,8 +211,7 @@ def test_many_orders_drawn_by_chance_are_run(searched: Searched) -> None:
 
 
 def test_few_runs_are_made_one_after_the_other(searched: Searched) -> None:
-    text = _ALL.format(schedule="all up to 10", check=_PASSES, a="", b="")
-    assert not searched(text, 2).children
+    assert not searched(_SOME, 2, at_least=AT_LEAST).children
 
 
 def test_runs_are_made_ahead_only_where_nobody_else_works(
@@ -205,9 +225,11 @@ def test_runs_are_made_ahead_only_where_nobody_else_works(
 
 
 def test_what_a_run_ahead_has_changed_elsewhere_is_found(searched: Searched) -> None:
-    # only where both have read before either writes: late, and by then runs are made ahead
+    # only if b reads before a writes: that is after several runs, when the child makes runs too
     grant = "EXECUTE format('GRANT CREATE ON ' || 'DATABASE %I TO PUBLIC', current_database());"
-    text = _ALL.format(schedule="all", check=_PASSES, a="", b="SELECT :was = 0 AND v = 1 AS late FROM t \\gset\n")
+    text = _ALL.format(
+        schedule="all up to 12", check=_PASSES, a="", b="SELECT :was = 0 AND v = 1 AS late FROM t \\gset\n"
+    )
     text = text.replace("-- chaos:check", f"\\if :late\nDO $$ BEGIN {grant} END $$;\n\\endif\n-- chaos:check")
     text = text.replace("-- chaos:schedule", "-- chaos:sandbox schema\n-- chaos:schedule")
     (remark,) = searched(text, 2).remarks
@@ -215,7 +237,7 @@ def test_what_a_run_ahead_has_changed_elsewhere_is_found(searched: Searched) -> 
 
 
 def test_where_there_is_no_second_database_the_search_goes_on(
-    searched: Searched, private_server: Server, monkeypatch: pytest.MonkeyPatch
+    searched: Searched, private_server: Server, monkeypatch: pytest.MonkeyPatch, alone: Search
 ) -> None:
     provided, asked = private_server.search_database, []
 
@@ -225,7 +247,6 @@ def test_where_there_is_no_second_database_the_search_goes_on(
             raise ServerError("no room")
         return provided(extensions, reuse=reuse)
 
-    alone = searched(_SOME, 1)
     monkeypatch.setattr(private_server, "search_database", refused)
     both = searched(_SOME, 2)
     assert both.runs == alone.runs
@@ -234,23 +255,22 @@ def test_where_there_is_no_second_database_the_search_goes_on(
 
 
 def test_where_there_is_no_second_process_the_search_goes_on(
-    searched: Searched, monkeypatch: pytest.MonkeyPatch
+    searched: Searched, monkeypatch: pytest.MonkeyPatch, alone: Search
 ) -> None:
     def refused() -> int:
-        raise BlockingIOError("no process is to be had")
+        raise BlockingIOError("no process is available")
 
-    alone = searched(_SOME, 1)
     monkeypatch.setattr(os, "fork", refused)
     both = searched(_SOME, 2)
     assert both.runs == alone.runs
     assert not both.remarks
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_what_runs_ahead_changed_is_looked_at_also_after_one_that_failed(
-    searched: Searched, monkeypatch: pytest.MonkeyPatch, told: bool, tmp_path: Path
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_runs_ahead_changed_is_checked_even_after_a_failed_run(
+    searched: Searched, monkeypatch: pytest.MonkeyPatch, answers: bool, tmp_path: Path, alone: Search
 ) -> None:
-    """Where it cannot be, nobody knows what the search is worth."""
+    """If it cannot be checked, the result of the search is not valid."""
     make, check, checked = RunFactory.make, RunFactory.check_outside, tmp_path / "checked"
 
     def failing(factory: RunFactory, order: Replay) -> RunResult:
@@ -263,14 +283,13 @@ def test_what_runs_ahead_changed_is_looked_at_also_after_one_that_failed(
         if _is_child():
             with checked.open("a") as file:
                 file.write("x")
-            if not told:
+            if not answers:
                 raise ServerError("no answer")
         check(factory)
 
-    alone = searched(_SOME, 1)
     monkeypatch.setattr(RunFactory, "make", failing)
     monkeypatch.setattr(RunFactory, "check_outside", noted)
-    if told:
+    if answers:
         assert searched(_SOME, 2).runs == alone.runs
     else:
         with pytest.raises(ServerError, match="no answer"):
@@ -302,8 +321,9 @@ def test_the_runs_of_a_child_that_was_killed_are_made_again(
     after: int,
     by: signal.Signals,
     how: str,
+    alone: Search,
 ) -> None:
-    """The user is told, and what it has changed is looked at."""
+    """The result has a remark, and what the child has changed is checked."""
     make, provider, looked = RunFactory.make, private_server._sandboxes, []
     look, left = provider._catalog_changes, after
 
@@ -319,7 +339,6 @@ def test_the_runs_of_a_child_that_was_killed_are_made_again(
         looked.append(shared)
         return look(outside, shared)  # type: ignore[arg-type]  # as it was called
 
-    alone = searched(_SOME, 1)
     monkeypatch.setattr(RunFactory, "make", killed)
     monkeypatch.setattr(provider, "_catalog_changes", noted)
     both = searched(_SOME, 2)
@@ -353,7 +372,7 @@ def test_what_a_killed_child_has_changed_elsewhere_is_found(
 
 
 def test_a_stop_ends_both(searched: Searched) -> None:
-    stop, left = Stop(), 8
+    stop, left = Stop(), 5
 
     def count() -> None:
         nonlocal left
@@ -363,15 +382,15 @@ def test_a_stop_ends_both(searched: Searched) -> None:
 
     try:
         found = searched(_SOME, 2, stop, count)
-        assert len(found.runs) < 20
+        assert len(found.runs) < 10
         assert found.children
     finally:
         stop.close()
 
 
 def test_ctrl_c_ends_both(searched: Searched) -> None:
-    """The fixture looks whether the child has ended."""
-    left = 8
+    """The fixture checks that the child has ended."""
+    left = 5
 
     def interrupt() -> None:
         nonlocal left
@@ -384,7 +403,7 @@ def test_ctrl_c_ends_both(searched: Searched) -> None:
 
 
 def test_a_child_that_does_not_end_is_killed(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fixture looks whether it has ended."""
+    """The fixture checks that it has ended."""
     make, made = RunFactory.make, Counter[int]()
 
     def stopped(factory: RunFactory, order: Replay) -> RunResult:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from pgchaos.server import Server, ServerError, ServerSettings, open_server
+from pgchaos.server import Server, ServerError
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.schema_pool import SharedDatabase
 from tests.waiting import until
@@ -24,13 +24,6 @@ def shared(private_server: Server) -> Iterator[SharedDatabase]:
         database = SharedDatabase(sandbox.database, sandbox.conninfo, sandbox.conninfo, private_server.health)
         yield database
         database.close()
-
-
-@pytest.fixture
-def own() -> Iterator[Server]:
-    """A server of the test's own, which may be harmed."""
-    with open_server(ServerSettings()) as server:
-        yield server
 
 
 def ask(shared: SharedDatabase, query: str) -> list[object]:
@@ -97,10 +90,10 @@ def test_a_database_with_a_schema_in_use_is_not_restocked(shared: SharedDatabase
     assert shared.is_restocked(30)
 
 
-def test_after_a_crash_of_the_server_schemas_are_made_again(own: Server) -> None:
+def test_after_a_crash_of_the_server_schemas_are_made_again(own_server: Server) -> None:
     # the postmaster notices a killed backend a moment later: only another checkpointer says that it has recovered
     checkpointer = "SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
-    with own.sandbox((), schema=True) as sandbox, psycopg.connect(own.conninfo(sandbox.database)) as conn:
+    with own_server.sandbox((), schema=True) as sandbox, psycopg.connect(own_server.conninfo(sandbox.database)) as conn:
         before = conn.execute(checkpointer).fetchone()
         os.kill(conn.info.backend_pid, signal.SIGKILL)
         with pytest.raises(psycopg.OperationalError):
@@ -115,7 +108,7 @@ def test_after_a_crash_of_the_server_schemas_are_made_again(own: Server) -> None
 
         until(again, "the server has recovered")
         for _ in range(8):
-            with own.sandbox((), schema=True) as other, psycopg.connect(other.conninfo) as here:
+            with own_server.sandbox((), schema=True) as other, psycopg.connect(other.conninfo) as here:
                 assert here.execute("SELECT current_schema()").fetchone() == (other.schema,)
 
 
