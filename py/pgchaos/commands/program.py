@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         words = [*_FORMER.get(given[0], (given[0],)), *given[1:]] if given else ["--help"]
         name = words[0]
         code = _run(words)
-        if sys.stdout is not None:  # None where it was closed (`>&-`)
+        if sys.stdout is not None:  # None if it was closed (`>&-`)
             sys.stdout.flush()
     except CommandError as error:
         print(f"pgchaos {name}: {error}", file=sys.stderr)

@@ -303,7 +303,7 @@ def _replay_options(config: pytest.Config) -> tuple[str, ...]:
 
 
 def _may_be_shown(dsn: str) -> bool:
-    # psycopg is loaded only where a server is named
+    # psycopg is loaded only if a server is named
     from pgchaos.server.conninfo import may_be_shown
 
     return may_be_shown(dsn)

@@ -19,7 +19,7 @@ from pgchaos.search.speculative_runs import SpeculativeRuns
 _PASSED = 1000  # latest orders that passed, among which the one nearest to a failure is searched
 _COMPARED = 500_000  # pairs of steps that are compared to find it
 _SHRINKING = 200  # runs at most to simplify a failure
-_SLOW, _SHRINKING_SLOW = 1.0, 3  # if a timeout ended a run of more than so many seconds, only so many runs
+_SLOW, _SHRINKING_SLOW = 1.0, 3  # seconds of a run that its timeout ended; then only so many runs to simplify it
 _OFFERED = 4  # runs that are offered to be made speculatively
 _ENDLESS = ("timeout", "wait")  # failures after which the search ends: each further one could take as long
 

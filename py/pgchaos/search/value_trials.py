@@ -20,8 +20,8 @@ def examples_of(schedule: Schedule, drawn: Sequence[Given]) -> int | None:
     """Choose how many values share the interleavings of a search.
 
     Returns:
-        As many as the file says, or as there are; where it says nothing, half the root of the number of runs. None
-        if nothing is explored.
+        The number in the file, or of all possible values if that is smaller. If the file has none, half the square root
+        of the number of runs. None if nothing is explored.
     """
     if schedule.kind != "explore":
         return None

@@ -26,7 +26,7 @@ PGTAP = Package(
 )
 
 _VERSIONS = ("14.23.0-beta.17", "15.18.0-beta.17", "16.14.0-beta.17", "17.10.0-beta.17", "18.4.0-beta.17")
-# the sha512 of the package of each version, by platform; '' where there is none
+# the sha512 of the package of each version, by platform; '' if there is none
 _SERVERS = {
     "linux-x64": (
         "WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w==",

@@ -50,7 +50,7 @@ def open_server(
     Args:
         settings: the user's options.
         environ: used for the choice; libpq itself reads the process's environment.
-        meanwhile: what to do here while a private server starts.
+        meanwhile: called while a private server starts.
         contents: of the databases that a private server begins to create at once.
 
     Returns:
