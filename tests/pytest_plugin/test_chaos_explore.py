@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pgchaos.language.problems import Place
-from pgchaos.pytest_plugin.fixtures.caller import Caller
+from pgchaos.pytest_plugin.fixtures.exploring import Caller
 from tests.engine.playing import over_once
 from tests.often import often
 from tests.pytest_plugin.conftest import Project

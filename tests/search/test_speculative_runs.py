@@ -17,7 +17,7 @@ from pgchaos.language.reader import read
 from pgchaos.posix.forked import Channel, Forked
 from pgchaos.posix.processes import look_up
 from pgchaos.results import RunResult
-from pgchaos.runner.processors import processors, runs_at_once
+from pgchaos.runner.runner import processors, runs_at_once
 from pgchaos.schedule.scheduler import Replay
 from pgchaos.search import runs_in_child, strategy
 from pgchaos.search.run_factory import RunFactory

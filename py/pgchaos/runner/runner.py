@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pgchaos.report.replay import item_name
 from pgchaos.runner.options import Options
-from pgchaos.runner.processors import processors, runs_at_once
 from pgchaos.runner.progress import ProgressLine
 from pgchaos.runner.suite_files import SuiteFiles
 from pgchaos.server.settings import ServerError, nothing
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 # Connections of one scenario, estimated to choose the number of parallel jobs.
 _CONNECTIONS_PER_JOB = 10
+_XDIST_WORKER = "PYTEST_XDIST_WORKER"  # set by pytest-xdist, whose workers run in parallel
 _FORKED = "this process is a fork of the one that opened the server (--forked, os.fork), and cannot use it: do without"
 
 
@@ -313,3 +313,14 @@ class Runner:
         self._progress_line.close()
         server, self._server = self._server, None
         return [] if server is None else server.close()
+
+
+def processors() -> int:
+    """Count the processors of this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def runs_at_once(server: Server, *, parallel: bool) -> int:
+    """Return how many runs of one search may be made in parallel: two on a private server that nothing else uses."""
+    idle = not parallel and _XDIST_WORKER not in os.environ and processors() > 1
+    return 2 if idle and server.ours else 1
