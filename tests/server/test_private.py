@@ -84,6 +84,11 @@ def test_environment_of_another_server_does_not_mislead(monkeypatch: pytest.Monk
         "PGOPTIONS": "-c work_mem=1234kB",
         "PGCHANNELBINDING": "require",
         "PGSSLMODE": "verify-full",
+        "PGTARGETSESSIONATTRS": "standby",
+        "PGREQUIREPEER": "somebody",
+        "PGREQUIREAUTH": "scram-sha-256",
+        "PGSSLCERTMODE": "require",
+        "PGSSLNEGOTIATION": "direct",
     }.items():
         monkeypatch.setenv(name, value)
     with open_server(ServerSettings(pg_bindir=binaries.embedded_bindir())) as server, server.sandbox() as sandbox:

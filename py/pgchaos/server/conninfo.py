@@ -65,6 +65,12 @@ _MODES = {
     "ssl_max_protocol_version": frozenset({"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}),
     "require_auth": frozenset({"password", "md5", "gss", "sspi", "scram-sha-256", "oauth", "none"}),
 }
+# parameters that only a newer libpq knows, by the variables that would set them
+_NEWER = {
+    "PGREQUIREAUTH": ("require_auth", ""),
+    "PGSSLCERTMODE": ("sslcertmode", "allow"),
+    "PGSSLNEGOTIATION": ("sslnegotiation", "postgres"),
+}
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.,]*(%\w{1,15})?")
 _NAMED = ("PGUSER", "PGDATABASE", "PGHOST", "PGSERVICE")
 _URI = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
@@ -170,6 +176,31 @@ def _why_misread(conninfo: str, given: Mapping[str, Any]) -> str:
 def make_conninfo(conninfo: str = "", **parameters: Any) -> Conninfo:  # noqa: ANN401  as psycopg takes them
     """Override libpq parameters of a valid connection string."""
     return Conninfo(psycopg_conninfo.make_conninfo(conninfo, **parameters))
+
+
+def private_parameters(socket: Path, no_passwords: Path) -> dict[str, str]:
+    """Return the libpq parameters of a connection to a private server; they override an environment for another server.
+
+    Args:
+        socket: folder of its Unix socket.
+        no_passwords: path of a file that does not exist.
+    """
+    parameters = {
+        "host": str(socket),
+        "hostaddr": "",
+        # passwords in the environment are for another server
+        "password": "",
+        "passfile": str(no_passwords),
+        "port": "5432",
+        "user": "postgres",
+        "dbname": "postgres",
+        "channel_binding": "prefer",
+        "gssencmode": "disable",
+        "requirepeer": "",
+        "target_session_attrs": "any",
+    }
+    # only a libpq that knows the variable knows the parameter
+    return parameters | {name: value for variable, (name, value) in _NEWER.items() if os.environ.get(variable)}
 
 
 def may_be_shown(conninfo: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pgchaos.posix.disks import Ballast
 from pgchaos.posix.postmaster import LOG, READY_LIMIT, log_tail, remove_server
 from pgchaos.server import binaries
+from pgchaos.server.conninfo import private_parameters
 from pgchaos.server.server_folder import DATA, SOCKET, make_folder
 from pgchaos.server.server_log import join_refusals, lines_about
 from pgchaos.server.settings import NoDisk, ServerError, nothing
@@ -176,21 +177,7 @@ class PrivateServer:
     @property
     def parameters(self) -> dict[str, str]:
         """The libpq parameters of a connection to it; they override an environment that names another server."""
-        result = {
-            "host": str(self.folder / SOCKET),
-            "hostaddr": "",
-            # passwords in the environment are for another server
-            "password": "",
-            "passfile": str(self.folder / "no passwords"),
-            "port": "5432",
-            "user": "postgres",
-            "dbname": "postgres",
-            "channel_binding": "prefer",
-            "gssencmode": "disable",
-        }
-        if os.environ.get("PGREQUIREAUTH"):  # only a libpq that knows the variable knows the parameter
-            result["require_auth"] = ""
-        return result
+        return private_parameters(self.folder / SOCKET, self.folder / "no passwords")
 
     def fill(self, disk: str) -> None:
         """Fill one of its disks: the file system mounted on the folder `disk`."""
