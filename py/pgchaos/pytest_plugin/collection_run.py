@@ -7,7 +7,6 @@ from collections.abc import Collection
 import pytest
 
 from pgchaos.pytest_plugin.collection_cache import CollectionCache
-from pgchaos.pytest_plugin.garbage import collect_less_often
 from pgchaos.pytest_plugin.item_fixtures import shared_fixtures
 from pgchaos.pytest_plugin.items import Call, scenario_call
 from pgchaos.pytest_plugin.scenario_item import ScenarioItem
@@ -59,7 +58,6 @@ def run_of(config: pytest.Config) -> Run:
     if run is None:
         run = config.stash[_RUN] = Run(config)
         config.add_cleanup(run.cache.write)
-        collect_less_often(config)
     return run
 
 

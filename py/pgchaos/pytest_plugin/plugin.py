@@ -13,7 +13,6 @@ import pytest
 import pgchaos
 from pgchaos.pytest_plugin import fixtures
 from pgchaos.pytest_plugin.file_options import write_files
-from pgchaos.pytest_plugin.garbage import collect_as_before
 from pgchaos.pytest_plugin.options import MARKERS, add_options, read_options
 from pgchaos.pytest_plugin.reports import (
     ASSERTION,
@@ -202,8 +201,6 @@ def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         if contents is not None:
             runner.open_server(contents=contents).prepare(contents)
         preload(jobs_of(items))
-        # tests in Python may look at all objects
-        collect_as_before(config, without_present=all(isinstance(item, ScenarioItem) for item in items))
         own = sum("own server" in job.parts for job in jobs_of(items))
         # a worker of pytest-xdist does not know yet which items it will run
         if own and not hasattr(config, "workerinput"):
