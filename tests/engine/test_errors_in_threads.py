@@ -123,7 +123,7 @@ def test_in_what_takes_notices_of_a_session(play: Play, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("place", "name", "schedule"), [(LockMonitor, "poll", ""), (StepScheduler, "conduct", "-- chaos:schedule all")]
+    ("place", "name", "schedule"), [(LockMonitor, "poll", ""), (StepScheduler, "run", "-- chaos:schedule all")]
 )
 def test_where_sessions_are_watched_it_is_raised(
     play: Play, monkeypatch: pytest.MonkeyPatch, place: type, name: str, schedule: str

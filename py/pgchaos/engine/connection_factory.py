@@ -92,7 +92,7 @@ class ConnectionFactory:
         """Record a missing answer, the first or another."""
         self.note_end() if self.silent else self.note_silence()
 
-    def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({}), *, own: bool = False) -> None:
+    def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         """Start to configure a cached connection that will be opened soon, without waiting for the server."""
         # a scenario that looks for its sessions must not find one before it begins
         if not self.sandbox.shared or self.join or self.sandbox.connection_cache is None:
@@ -100,7 +100,7 @@ class ConnectionFactory:
         connection = self.sandbox.connection_cache.take()
         if not isinstance(connection, PooledConnection):
             return
-        settings = self._all_settings(name, settings, own=own)
+        settings = self._all_settings(name, settings)
         if run_sync(connection.begin_configure(settings, join=False)):
             self._ordered[name] = connection, settings
         else:
@@ -116,7 +116,7 @@ class ConnectionFactory:
             else:
                 connection.shut()
 
-    def _all_settings(self, name: str, settings: Mapping[str, str], *, own: bool) -> Mapping[str, str]:
+    def _all_settings(self, name: str, settings: Mapping[str, str], *, own: bool = False) -> Mapping[str, str]:
         return {**self.sandbox.settings, "application_name": name, **_begins_with(settings, own=own)}
 
     async def open(

@@ -208,7 +208,7 @@ class Run:
         """Start to configure the connections of a shared database, in the order of their use."""
         if self._items(self._scenario.setup):
             setup.order()
-        self._factory.order(NAME, own=True)
+        self._factory.order(NAME)
         for session, worker in actors(self._scenario.sessions):
             self._factory.order(f"{session}[{worker}]", session_settings(session, worker, self._settings.seed))
         if self._items(self._scenario.checks):
