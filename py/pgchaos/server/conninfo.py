@@ -50,7 +50,6 @@ _TRANSACTION_TIMEOUT_SINCE = 170000
 
 _PASSWORDS = ("password", "sslpassword", "oauth_client_secret")
 _NAMES = ("user", "dbname", "host", "hostaddr", "port", "service", "application_name")
-_SHOWN = frozenset({*_NAMES, "sslmode", "channel_binding", "gssencmode", "require_auth", "passfile"})
 _SWITCH = frozenset({"disable", "allow", "prefer", "require"})
 # Parameters that take one of a few words. libpq shows any other value in its message, and it may contain a password.
 _MODES = {
@@ -65,6 +64,7 @@ _MODES = {
     "ssl_max_protocol_version": frozenset({"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}),
     "require_auth": frozenset({"password", "md5", "gss", "sspi", "scram-sha-256", "oauth", "none"}),
 }
+_SHOWN = frozenset({*_NAMES, *_MODES, "passfile"})
 # parameters that only a newer libpq knows, by the variables that would set them
 _NEWER = {
     "PGREQUIREAUTH": ("require_auth", ""),
