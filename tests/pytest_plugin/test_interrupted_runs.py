@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.conftest import ForeignServer
-from tests.pytest_plugin.conftest import Project
+from tests.pytest_plugin.conftest import FINE, Project
 from tests.pytest_plugin.test_running import HANGS
 from tests.waiting import until
 
@@ -137,3 +137,42 @@ def test_ctrl_c_ends_a_run_promptly_and_leaves_nothing(project: Project, foreign
     assert process.returncode == pytest.ExitCode.INTERRUPTED, out
     assert "KeyboardInterrupt" in out
     until(lambda: not [n for n in foreign_server.databases() if n.startswith("pgchaos_")], "no database is left")
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+"""
+"""Sends SIGINT when a module is imported for the first time."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_during_an_import_leaves_no_module_half_imported(
+    project: Project, foreign_server: ForeignServer
+) -> None:
+    """At the end of the run, the plugin of hypothesis imports hypothesis again."""
+    project.write(a=SEARCH)
+    project.file("conftest.py", INTERRUPTED_IMPORT.format(module="hypothesis.internal.conjecture.providers"))
+    args = ("-p", "_hypothesis_pytestplugin", f"--chaos-dsn={foreign_server.dsn}")
+    run = project.pytester.runpytest_subprocess(*args)
+    assert run.ret == pytest.ExitCode.INTERRUPTED, run.stdout.str() + run.stderr.str()
+    assert "Traceback" not in run.stdout.str() + run.stderr.str()
+    run.stdout.fnmatch_lines(["*KeyboardInterrupt*"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_while_a_report_is_written(project: Project, foreign_server: ForeignServer) -> None:
+    project.write(a=FINE)
+    project.file("conftest.py", INTERRUPTED_IMPORT.format(module="pgchaos.report.export.page"))
+    run = project.pytester.runpytest_subprocess(f"--chaos-dsn={foreign_server.dsn}", "--chaos-report=report.html")
+    assert run.ret == pytest.ExitCode.INTERRUPTED, run.stdout.str() + run.stderr.str()
+    assert "Traceback" not in run.stdout.str() + run.stderr.str()
+    run.stdout.fnmatch_lines(["ERROR: --chaos-report: '*report.html' was not written: interrupted"])
+    assert not (project.pytester.path / "report.html").exists()

@@ -200,13 +200,18 @@ def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     with suppress(ServerError):
         if contents is not None:
             runner.open_server(contents=contents).prepare(contents)
-        preload(jobs_of(items))
+        _preload(config, items)
         own = sum("own server" in job.parts for job in jobs_of(items))
         # a worker of pytest-xdist does not know yet which items it will run
         if own and not hasattr(config, "workerinput"):
             runner.server.expect_own_servers(own)
         if may_run_in_parallel(config) and len(jobs := parallel_jobs(items)) > 1:
             runner.start(jobs, options.jobs)
+
+
+def _preload(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    with config.stash[_INTERRUPTS].delayed():
+        preload(jobs_of(items))
 
 
 def _open_server(config: pytest.Config, items: Sequence[pytest.Item], contents: Contents | None) -> None:
@@ -217,7 +222,7 @@ def _open_server(config: pytest.Config, items: Sequence[pytest.Item], contents: 
         return
     try:
         # starting the server and importing take about the same time
-        server = config.stash[RUNNER].open_server(lambda: preload(jobs_of(items)), contents)
+        server = config.stash[RUNNER].open_server(lambda: _preload(config, items), contents)
         lines = [f"server: {server.banner}", *server.notes, *suite_lines(items), *_permutation_lines(config, items)]
     except ServerError as error:
         if not has_scenarios:

@@ -144,7 +144,13 @@ class ReportFiles:
             server=printable(self._config.stash[RUNNER].banner),
         )
         for name, path in self._files.items():
-            if not self._try_to_write(name, path, run):
+            try:
+                written = self._try_to_write(name, path, run)
+            except KeyboardInterrupt:
+                self._lines.append(f"ERROR: --chaos-{name}: '{path}' was not written: interrupted")
+                session.exitstatus = pytest.ExitCode.INTERRUPTED
+                break
+            if not written:
                 session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
         if self._on_github:
             self._report_to_github()

@@ -28,6 +28,7 @@ class Interrupts:
         self._exit_now = exit_now
         self._first_at: float | None = None
         self._ends = False
+        self._delays = False
         self._installed: list[signal.Signals] = []
 
     @contextmanager
@@ -40,6 +41,19 @@ class Interrupts:
         finally:
             if self._first_at is None:
                 self.restore()
+
+    @contextmanager
+    def delayed(self) -> Iterator[None]:
+        """Delay the KeyboardInterrupt of a signal to the end of the context.
+
+        For imports: an interrupted one leaves modules that fail when they are imported again (hypothesis).
+        """
+        self._delays = True
+        try:
+            yield
+        finally:
+            self._delays = False
+        self.check()
 
     def check(self) -> None:
         """Raise KeyboardInterrupt again if it was lost, as in a finalizer, whose exceptions Python ignores."""
@@ -74,6 +88,7 @@ class Interrupts:
         now = time.monotonic()
         if self._first_at is None:
             self._first_at = now
-            raise KeyboardInterrupt
-        if now - self._first_at > _CLEANUP_TIME:
+            if not self._delays:
+                raise KeyboardInterrupt
+        elif now - self._first_at > _CLEANUP_TIME:
             self._exit_now(128 + number)
