@@ -390,9 +390,39 @@ def test_what_reads_and_changes_a_table_outside_a_block_is_said_not_to_be_interl
     assert remark.endswith("Write BEGIN before the statement and COMMIT after it: then one can")
 
 
+COUNTS = """
+    CREATE FUNCTION counts() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN
+    IF (SELECT count(*) FROM t) > 1 THEN RAISE EXCEPTION ''full''; END IF; RETURN NULL; END';
+    CREATE CONSTRAINT TRIGGER most AFTER INSERT ON t DEFERRABLE INITIALLY {mode}
+    FOR EACH ROW EXECUTE FUNCTION counts();
+"""
+INSERT = "INSERT INTO t VALUES (1);"
+
+
+@pytest.mark.parametrize(
+    ("mode", "before"), [("DEFERRED", ""), ("IMMEDIATE", "SET CONSTRAINTS most DEFERRED;")], ids=["deferred", "set"]
+)
+def test_a_check_at_commit_is_said_not_to_be_interleaved(mode: str, before: str, play: Play) -> None:
+    sql = f"BEGIN; {before}\n{INSERT}\nCOMMIT;"
+    result = play(INSIDE.format(schedule="all", more=COUNTS.format(mode=mode), sql=sql))
+    assert result.failures == []
+    (remark,) = result.remarks
+    assert ": line 18 fires trigger most of t at COMMIT, so no other session came in between its check" in remark
+    assert remark.endswith("Write SET CONSTRAINTS ALL IMMEDIATE before COMMIT: then one can")
+
+
+def test_a_trigger_that_reads_is_said_not_to_be_interleaved_outside_a_block(play: Play) -> None:
+    result = play(INSIDE.format(schedule="all", more=COUNTS.format(mode="IMMEDIATE"), sql=INSERT))
+    assert result.failures == []
+    (remark,) = result.remarks
+    assert ": line 17 fires trigger most of t, which reads, in a transaction of its own, so no other" in remark
+
+
 @pytest.mark.parametrize(
     ("more", "sql"),
     [
+        (COUNTS.format(mode="IMMEDIATE"), f"BEGIN; {INSERT} COMMIT;"),
+        (COUNTS.format(mode="DEFERRED"), f"BEGIN; {INSERT} SET CONSTRAINTS ALL IMMEDIATE; COMMIT;"),
         ("", "SELECT double(a), random(), now() FROM t;"),
         ("", "BEGIN;\n    UPDATE t SET a = (SELECT max(a) + 1 FROM t);\n    COMMIT;"),
         ("", "UPDATE t SET a = 2 WHERE a = (SELECT a FROM t LIMIT 1 FOR UPDATE SKIP LOCKED);"),

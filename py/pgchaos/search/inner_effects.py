@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from psycopg import sql
 
@@ -26,12 +26,15 @@ _QUERY = r"""
      WHERE provolatile = 'v' AND proname = ANY ({calls})
        AND nspname NOT IN ('pg_catalog', 'information_schema', 'chaos')
     UNION
-    SELECT 'trigger', relname::text, tgname::text
+    SELECT CASE WHEN tgdeferrable AND (tginitdeferred OR {defers}) AND NOT alters THEN 'deferred'
+                WHEN alters THEN 'writer' ELSE 'reader' END, relname::text, tgname::text
       FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = tgrelid
       JOIN pg_catalog.pg_proc p ON p.oid = tgfoid JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
       JOIN pg_catalog.pg_language l ON l.oid = prolang
+      CROSS JOIN LATERAL (SELECT lanname NOT IN ('sql', 'plpgsql')
+        OR prosrc ~* '\m(insert|update|delete|merge|execute|perform|call|lock)\M') f (alters)
      WHERE NOT tgisinternal AND nspname NOT IN ('pg_catalog', 'chaos') AND relname = ANY ({tables})
-       AND (lanname NOT IN ('sql', 'plpgsql') OR prosrc ~* '\m(insert|update|delete|merge|execute|perform|call|lock)\M')
+       AND (alters OR prosrc ~* '\mselect\M')
 """
 
 
@@ -51,25 +54,30 @@ class InnerEffects:
         self._tables: dict[str, list[Place]] = defaultdict(list)
         self._found: dict[Place, str] = {}
         self._alone: set[Place] = set()  # statements outside a block
-        self._unsplit: dict[Place, str] = {}  # the table that a statement outside a block reads before it changes it
+        self._unsplit: dict[Place, str] = {}  # what a statement outside a block reads before it changes something
+        self._deferred: dict[Place, str] = {}  # the deferred trigger that a statement fires
+        self._checked: set[Place] = set()  # statements of sessions that check deferred constraints before COMMIT
+        self._defers = False  # whether a session defers constraints
         self._asked = False
         self.next: DatabaseInspector | None = None
         for session in scenario.sessions:
             in_block = False
-            for item in session.items:
-                if isinstance(item, Statement):
-                    self._read(item, in_block=in_block)
-                    in_block = opens_block(item.verb, item.text) or (
-                        in_block and not closes_block(item.verb, item.text)
-                    )
+            statements = [item for item in session.items if isinstance(item, Statement)]
+            modes = {mode for item in statements for mode in _constraint_modes(item)}
+            self._defers = self._defers or "deferred" in modes
+            for item in statements:
+                self._read(item, in_block=in_block, checked="immediate" in modes)
+                in_block = opens_block(item.verb, item.text) or (in_block and not closes_block(item.verb, item.text))
 
-    def _read(self, statement: Statement, *, in_block: bool) -> None:
+    def _read(self, statement: Statement, *, in_block: bool, checked: bool) -> None:
         parsed_statements = top_statements(statement.text)
         for parsed in parsed_statements:
             line = statement.place.line + (parsed.tokens[0].line if parsed.tokens else 0)
             place = Place(statement.place.path, line)
-            if not in_block:
+            if not in_block and not opens_block(statement.verb, statement.text):
                 self._alone.add(place)
+            if checked:
+                self._checked.add(place)
             for call in function_calls(parsed.tokens):
                 self._calls[call.name].append(place)
             if any(token.is_word(*_WRITES) for token in parsed.tokens):
@@ -80,10 +88,13 @@ class InnerEffects:
                 self._found[place] = f"{self._line(place)} takes an advisory lock in WHERE"
             table = _read_before_change(parsed)
             if table and not in_block and len(parsed_statements) == 1:
-                self._unsplit[place] = table
+                self._unsplit[place] = f"reads and changes {table}"
 
     def _line(self, place: Place) -> str:
         return f"line {place.line}" if place.path == self._scenario.shown else str(place)
+
+    def _lines(self, found: Mapping[Place, str]) -> list[str]:
+        return [f"{self._line(place)} {text}" for place, text in sorted(found.items())]
 
     def before(self, connection: Connection) -> None:
         """Call the next inspector."""
@@ -97,27 +108,37 @@ class InnerEffects:
         if self._asked or not (self._calls or self._tables):
             return
         self._asked = True
-        names = {"calls": _array(self._calls), "tables": _array(self._tables)}
+        names = {"calls": _array(self._calls), "tables": _array(self._tables), "defers": str(self._defers)}
         answer = connection.ask(_QUERY.format(**names), deadline=connection.within(_PATIENCE))
         # an error is ignored: this only produces a remark, and the runs report it
-        for kind, name, trigger in (row for result in answer.results for row in result.rows()):
-            lines = self._calls if kind == "function" else self._tables
-            for place in lines[str(name)]:
-                self._found[place] = (
-                    f"{self._line(place)} calls {name}(), a volatile function"
-                    if kind == "function"
-                    else f"{self._line(place)} fires trigger {trigger} of {name}, which may write"
-                )
+        for kind, name, trigger in (map(str, row) for result in answer.results for row in result.rows()):
+            for place in (self._calls if kind == "function" else self._tables)[name]:
+                self._find(kind, name, trigger, place)
+
+    def _find(self, kind: str, name: str, trigger: str, place: Place) -> None:
+        fires = f"fires trigger {trigger} of {name}"
+        if kind == "function":
+            self._found[place] = f"{self._line(place)} calls {name}(), a volatile function"
+        elif kind == "writer":
+            self._found[place] = f"{self._line(place)} {fires}, which may write"
+        elif kind == "deferred" and place not in self._checked:
+            self._deferred[place] = f"{fires} at COMMIT"
+        elif kind == "reader" and place in self._alone:
+            self._unsplit.setdefault(place, f"{fires}, which reads,")
 
     def remarks(self) -> list[str]:
         """Report the statements whose effects were not interleaved."""
         whole = f"{self._scenario.shown}: `schedule {self._scenario.schedule.kind}` puts whole statements in order:"
         remarks = []
         if self._unsplit:
-            read = [f"{self._line(place)} reads and changes {table}" for place, table in sorted(self._unsplit.items())]
             remarks.append(
-                f"{whole} {_some(read)} in a transaction of its own, so no other session came in between. Write BEGIN"
-                " before the statement and COMMIT after it: then one can"
+                f"{whole} {_some(self._lines(self._unsplit))} in a transaction of its own, so no other session came in"
+                " between. Write BEGIN before the statement and COMMIT after it: then one can"
+            )
+        if self._deferred:
+            remarks.append(
+                f"{whole} {_some(self._lines(self._deferred))}, so no other session came in between its check and"
+                " the end of the transaction. Write SET CONSTRAINTS ALL IMMEDIATE before COMMIT: then one can"
             )
         if self._found:
             found = [text for _, text in sorted(self._found.items())]
@@ -141,6 +162,13 @@ def _read_before_change(parsed: SqlStatement) -> str | None:
         return None
     changed = set(changed_tables(parsed.tokens))
     return next((name for name in named_tables(parsed.tokens[query:]) if name in changed), None)
+
+
+def _constraint_modes(statement: Statement) -> Iterator[str]:
+    """Yield what each SET CONSTRAINTS sets: deferred or immediate."""
+    for parsed in top_statements(statement.text):
+        if parsed.verb == "set" and len(parsed.tokens) > 1 and parsed.tokens[1].is_word("constraints"):
+            yield parsed.tokens[-1].text
 
 
 def _locks_in_where(parsed: SqlStatement) -> bool:
