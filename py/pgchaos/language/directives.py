@@ -16,11 +16,11 @@ from pgchaos.language.suggestions import join_words, nearest
 
 _EXACT = re.compile(r"-- chaos:(\S*)(?:\s+(.*))?", re.S)
 _SIMILAR = re.compile(
-    r"--([ \t]{0,9})([A-Za-z]{3,8})([ \t]{0,9})([:;]?)([ \t]{0,9})([A-Za-z]+(?:[-_][A-Za-z]+)*)(?![^\s])[ \t]*(.*)",
+    r"--(-?[ \t]{0,9})([A-Za-z]{3,8})([ \t]{0,9})([:;=-]?)([ \t]{0,9})([A-Za-z]+(?:[-_][A-Za-z]+)*)(?![^\s])[ \t]*(.*)",
     re.S,
 )
 # a fast test that excludes most comments
-_MAY_BE_SIMILAR = re.compile(r"--[ \t]*[CcKkHhXx][A-Za-z]{2,7}[ \t]*[:; \t]")
+_MAY_BE_SIMILAR = re.compile(r"---?[ \t]*(?:[CcKkHhXx][A-Za-z]{2,7}[ \t]*[:;= \t-]|[Pp][Gg][Cc]haos:)")
 # Cyrillic letters that look like those of `chaos` and of directives, and invisible characters
 _LOOKS_LIKE = str.maketrans(
     "\u0430\u0441\u0435\u043e\u0440\u0445\u0443", "aceopxy", "\u00ad\u200b\u200c\u200d\u2060\ufeff"
