@@ -68,3 +68,25 @@ def test_it_is_heard_in_setup_and_check_too(play: Play) -> None:
     assert failure.names == ("in check",)
     assert line(failure) == 7
     assert {a.name for a in result.assertions} == {"in setup", "in check", "a pgTAP assertion beside it"}
+
+
+@pytest.mark.parametrize("query", ["SELECT {} IS NOT NULL AS fine", "SELECT asserts() AS fine"])
+def test_it_is_heard_in_invariants_too(play: Play, query: str) -> None:
+    asserts = "chaos.assert(false, 'in an invariant')"
+    result = play(
+        f"""
+        -- chaos:setup
+        CREATE FUNCTION asserts() RETURNS boolean LANGUAGE sql AS $$SELECT {asserts} IS NOT NULL$$;
+        -- chaos:invariant
+        {query.format(asserts)};
+        """
+    )
+    failure = only(result)
+    assert failure.names == ("in an invariant",)
+    assert failure.details[0] == "first false in invariant"
+    assert line(failure) == 5
+
+
+def test_one_that_an_invariant_does_not_evaluate_was_not_run(play: Play) -> None:
+    failure = only(play("-- chaos:invariant\nSELECT true OR chaos.assert(false, 'never') AS fine;\n"))
+    assert (failure.kind, line(failure)) == ("not run", 2)

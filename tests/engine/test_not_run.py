@@ -246,6 +246,16 @@ UNUSED = {
 
 TOLD = UNUSED["function"] + "\n"
 UNUSED |= {
+    "recursive view": "CREATE RECURSIVE VIEW told (line) AS SELECT is(1, 2);",
+    "local view": "CREATE OR REPLACE LOCAL TEMPORARY VIEW told AS SELECT is(1, 2);",
+    "rule": "CREATE RULE told AS ON INSERT TO job DO ALSO SELECT is(1, 2);",
+    "policy": "CREATE POLICY told ON job USING (is(1, 2) IS NOT NULL);",
+    "default": "ALTER TABLE job ADD COLUMN told text DEFAULT is(1, 2);",
+    "domain": "CREATE DOMAIN told AS int CHECK (is(1, 2) IS NOT NULL);",
+    "operator": "CREATE FUNCTION told(int, int) RETURNS text LANGUAGE sql AS $$SELECT is(1, 2)$$;\n"
+    "CREATE OPERATOR === (FUNCTION = told, LEFTARG = int, RIGHTARG = int);",
+    "aggregate": "CREATE FUNCTION told(text, int) RETURNS text LANGUAGE sql AS $$SELECT is(1, 2)$$;\n"
+    "CREATE AGGREGATE pg_temp.unread(int) (SFUNC = told, STYPE = text);",
     "procedure": "CREATE PROCEDURE told() LANGUAGE plpgsql AS $$BEGIN PERFORM is(1, 2); END$$;",
     "recursive": "CREATE FUNCTION told(n int) RETURNS SETOF text LANGUAGE sql AS"
     " $$SELECT is(1, 2) UNION ALL SELECT told(n - 1) WHERE n > 0$$;",
@@ -264,7 +274,7 @@ UNUSED |= {
 @pytest.mark.parametrize("statement", UNUSED.values(), ids=UNUSED.keys())
 def test_what_a_check_defines_and_never_runs_fails(play: Play, statement: str) -> None:
     failure = only(play(EMPTY + "\n" + statement))
-    assert failure.text.startswith("assertion was not run: nothing uses the function")
+    assert failure.text.startswith("assertion was not run: nothing that prints its TAP line uses")
     assert line(failure) == LINE + statement.startswith("BEGIN")
 
 
@@ -276,9 +286,16 @@ def test_of_functions_that_only_call_each_other_none_is_used(play: Play) -> None
 
 def test_what_setup_defines_and_nothing_runs_fails_too(play: Play) -> None:
     failure = only(play(EMPTY.replace("-- chaos:session", TOLD + "-- chaos:session")))
-    assert failure.text.startswith("assertion was not run: nothing uses the function")
+    assert failure.text.startswith("assertion was not run: nothing that prints its TAP line uses")
     assert failure.place is not None
     assert failure.place.line == 3
+
+
+def test_an_assertion_that_exists_does_not_evaluate_fails(play: Play) -> None:
+    failure = only(play(EMPTY + "SELECT ok(EXISTS (SELECT is(1, 2, 'inner') FROM pg_class), 'outer');"))
+    assert failure.text == "assertion was not run: EXISTS does not evaluate what its query returns"
+    assert failure.details[0] == "it is 'inner'"
+    assert line(failure) == LINE - 1
 
 
 FINE = {
@@ -297,6 +314,11 @@ FINE = {
     " $$DECLARE line text; BEGIN EXECUTE 'SELECT made()' INTO line; RETURN line; END$$;\nSELECT calls();",
     "found in the catalog": "CREATE FUNCTION made() RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
     "SELECT format('SELECT %I()', proname) FROM pg_proc WHERE proname LIKE 'mad_' \\gexec",
+    "called by an operator": "CREATE FUNCTION made(int, int) RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
+    "CREATE OPERATOR === (FUNCTION = made, LEFTARG = int, RIGHTARG = int);\nSELECT 1 === 1;",
+    "called by an aggregate": "CREATE FUNCTION made(int) RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
+    "CREATE AGGREGATE same(int) (SFUNC = int4pl, STYPE = int, FINALFUNC = made);\n"
+    "SELECT same(n) FROM generate_series(1, 2) n;",
     "a choice": "SELECT CASE WHEN true THEN pass('a') ELSE fail('b') END;",
     "several in one cell": "SELECT collect_tap(ARRAY[is(1, 1, 'a'), ok(true, 'b')]);",
     "names that are tables": "SELECT pass('a');\nCREATE TABLE alike (id int);\nINSERT INTO alike (id) SELECT 1;",

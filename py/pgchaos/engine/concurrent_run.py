@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from psycopg import pq
+
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.error_messages import error_failure
@@ -193,9 +195,13 @@ class ConcurrentRun:
         return invariant_monitor
 
     async def _connection(self) -> Connection:
-        connection = await self._factory.open("invariant", self._stop, SETTINGS)
+        connection = await self._factory.open("invariant", self._stop, SETTINGS, self._on_notice_of_invariant)
         self._context.pids.add(connection.pid)
         return connection
+
+    def _on_notice_of_invariant(self, raw: pq.abc.PGresult) -> None:
+        if self._invariant_monitor is not None:
+            self._context.notices.receive_assert("invariant", self._invariant_monitor.place, raw)
 
     async def _run(self, lock_monitor: LockMonitor, invariant_monitor: InvariantMonitor | None, seconds: float) -> None:
         self._coordinator.expect(len(self._runners))

@@ -14,6 +14,7 @@ from pgchaos.engine.error_messages import error_failure, internal_failure, plain
 from pgchaos.engine.loop import Task, begin
 from pgchaos.engine.waits import LATE, Condition, sleep
 from pgchaos.language.model import Invariant
+from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
 from pgchaos.language.substitution import TooLong, find_misread, render
 from pgchaos.results import Failure
@@ -91,6 +92,8 @@ class InvariantMonitor:
         self._finishes = False
         self.until = math.inf
         """When the time of the sessions is over, on `time.monotonic()`: no evaluation during them takes much longer."""
+        self.place: Place | None = None
+        """Of the query that is evaluated."""
         self._wrong = False
         self._task: Task[None] | None = None
 
@@ -166,6 +169,7 @@ class InvariantMonitor:
         except TooLong as error:
             return self._stop(plain_failure(str(error), query.item.place, "invariant"))
         self.evaluations += 1
+        self.place = query.item.place
         answer = await self._ask(sql)
         if answer is None:
             self.missed += 1

@@ -30,6 +30,7 @@ from pgchaos.tap.lines import points
 _WRITE_IT = "write it so that a missing row fails: SELECT is((SELECT …), …)"
 _NO_ROW = "assertion was not run: its part of the query returned no row"
 _NO_LINE = "assertion was not run: its column of the result holds no TAP line"
+_DROPPED = "assertion was not run: EXISTS does not evaluate what its query returns"
 _UNREAD = {
     Send.PLAIN: (
         "an assertion is not read: psql prints a row as one line, and only a TAP line at its beginning counts",
@@ -143,6 +144,9 @@ def _missing(
     statement: Statement, calls: tuple[Call, ...], printed_text: str, printed: int, answer: Answer
 ) -> list[Failure]:
     """Find the assertions of a statement with several that did not run."""
+    dropped = [call for call in calls if call.dropped]
+    if dropped:
+        return [_failure(statement, _DROPPED, [call.description for call in dropped if call.description])]
     calls = tuple(call for call in calls if not call.inside)
     if len(calls) < 2:
         return []
@@ -274,7 +278,7 @@ def _never(one: Written) -> Failure:
         details = (*described, "write its condition as its argument, and call it where that holds too")
         text = f"chaos.assert was not run: {why}"
     else:
-        unused = "nothing uses the function, procedure, view, cursor or prepared statement that it stands in"
+        unused = "nothing that prints its TAP line uses the definition that it is in"
         why = branch or (unused if one.anywhere else "the check ended before it")
         details = ("call it by a SELECT that prints its TAP line, or take it out",) if one.anywhere else ()
         text = f"assertion was not run: {why}"

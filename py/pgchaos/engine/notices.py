@@ -66,6 +66,11 @@ class NoticeCollector:
         else:
             self.say(f"{who}: {diagnostic(pq.DiagnosticField.SEVERITY)}: {message}")
 
+    def receive_assert(self, who: str, place: Place | None, raw: pq.abc.PGresult) -> None:
+        """Add a notice if it is the result of chaos.assert: a query that is repeated would repeat all others."""
+        if raw.error_field(pq.DiagnosticField.SQLSTATE) == ASSERT.encode():
+            self.receive(who, place, raw)
+
     def say(self, line: str) -> None:
         """Add a line of output."""
         if len(self.output) < _MOST_OUTPUT:

@@ -61,6 +61,7 @@ _DESCRIBED = {
 _ALL = _ASSERTIONS | TOOLKIT_TAP
 _CALLED = re.compile(r'\b(\w+)"?\s*(?:\(|--|/\*)')  # a comment may precede the parenthesis
 _READS = ("execute", "from", "in", "join", "table")  # words before a prepared statement, a view or a cursor
+_BEFORE_VIEW = ("or", "replace", "global", "local", "temp", "temporary", "recursive")
 _SET_OPERATIONS = ("union", "except", "intersect")
 
 
@@ -75,6 +76,7 @@ class Call:
     choice: int = 0  # the number of the outermost CASE or COALESCE that contains it, from 1; 0 for none
     column: int | None = None  # the number of its expression in the SELECT list, from 0; None if that is not known
     inside: bool = False  # it is an argument of another assertion, which reads its result
+    dropped: bool = False  # it is in the SELECT list of EXISTS, which is not evaluated
     pieces: tuple[str, ...] = ()  # the literals of a description that is concatenated or formatted, in order
 
 
@@ -147,7 +149,7 @@ def _defined_name(text: str) -> frozenset[str]:
     tokens = tokenize(text)
     at = 1
     if token_at(tokens, 0).is_word("create"):
-        while token_at(tokens, at).is_word("or", "replace", "temp", "temporary"):
+        while token_at(tokens, at).is_word(*_BEFORE_VIEW):
             at += 1
         if not token_at(tokens, at).is_word("view"):
             return frozenset()
@@ -156,6 +158,15 @@ def _defined_name(text: str) -> frozenset[str]:
         return frozenset()
     name = token_at(tokens, at)
     return frozenset({name.text.lower()}) if name.is_identifier else frozenset()
+
+
+def defines_unread(item: Statement, asserting: frozenset[str], names: FunctionNames) -> bool:
+    """Whether a statement defines what calls an assertion and prints no line: a rule, policy, default or the like."""
+    if item.verb not in ("CREATE", "ALTER") or (_ALL | asserting).isdisjoint(words_of(item.text)):
+        return False
+    tokens = tokenize(item.text)
+    called = any(_is_assertion(call, asserting, names) for call in function_calls(tokens))
+    return called and not (runs_calls(tokens) or defined_names(item))
 
 
 def tap_calls(statement: Statement, asserting: frozenset[str], names: FunctionNames) -> tuple[Call, ...]:
@@ -206,6 +217,7 @@ def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: Func
     choices: list[int] = []  # the depth of each open COALESCE; -1 for a CASE, which ends with END
     open_calls: list[int] = []  # the depth of each assertion whose arguments are open
     column = 0 if _has_known_columns(tokens) else None
+    dropped = _lists_of_exists(tokens)
     for at, token in enumerate(tokens):
         if token.kind == "symbol":
             depth += (token.text == "(") - (token.text == ")")
@@ -235,9 +247,26 @@ def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: Func
         elif at in assertions:
             argument = _described(tokens, at)
             pieces = pieces_of(argument)
-            found.append(Call(token.text, literal_text(argument), not choices, part, *where, pieces))
+            text = literal_text(argument)
+            found.append(Call(token.text, text, not choices, part, *where, at in dropped, pieces))
             open_calls.append(depth)
     return found
+
+
+def _lists_of_exists(tokens: Sequence[SqlToken]) -> frozenset[int]:
+    """Return the indexes of tokens in the SELECT list of an EXISTS, outside of parentheses: the server drops them."""
+    found: set[int] = set()
+    for start, token in enumerate(tokens):
+        if not (token.is_word("exists") and token_at(tokens, start + 2).is_word("select")):
+            continue
+        depth = 0
+        for at in range(start + 3, len(tokens)):
+            depth += tokens[at].is_symbol("(") - tokens[at].is_symbol(")")
+            if depth < 0 or (depth == 0 and tokens[at].is_word("from", "where", *_SET_OPERATIONS)):
+                break
+            if depth == 0:
+                found.add(at)
+    return frozenset(found)
 
 
 def _has_known_columns(tokens: Sequence[SqlToken]) -> bool:

@@ -8,7 +8,7 @@ from pgchaos.language.assertion_functions import command_arguments, words_of
 from pgchaos.language.assertions import all_items, defined_names
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Statement
-from pgchaos.language.sql_tokens import tokenize
+from pgchaos.language.sql_tokens import token_at, tokenize
 
 # functions of pgTAP that find or call functions by a pattern, and the catalog in which a query finds them
 _FINDS_BY_PATTERN = frozenset({"runtests", "do_tap", "findfuncs", "pg_proc"})
@@ -33,13 +33,18 @@ def unused_definitions(scenario: Scenario, asserting: Collection[str]) -> frozen
     bodies: dict[str, set[str]] = {}
     waiting = set(words_of("\n".join(command_arguments(all_items(scenario)))))
     waiting.update(word for matrix in scenario.matrix for value in matrix.values for word in words_of(value))
-    for item in scenario.statements():
+    statements = list(scenario.statements())
+    for item in statements:
         defined = defined_names(item)
         if defined:
             words = set(_words(item.text))
             for name in defined:
                 # the definition contains its own name
                 bodies.setdefault(name, set()).update(words - defined)
+        elif (later := _called_later(item)) is not None:
+            bodies.setdefault(later, set()).update(_words(item.text))
+            if not later.isidentifier() and any(later in other.text for other in statements if other is not item):
+                waiting.add(later)
         elif not _only_names(item):
             waiting.update(_words(item.text))
     used: set[str] = set()
@@ -49,6 +54,19 @@ def unused_definitions(scenario: Scenario, asserting: Collection[str]) -> frozen
             used.add(word)
             waiting |= bodies.get(word, set())
     return frozenset() if not _FINDS_BY_PATTERN.isdisjoint(used) else frozenset(asserting) - used
+
+
+def _called_later(item: Statement) -> str | None:
+    """Return the name of the aggregate or operator that a statement creates of functions, else None."""
+    if item.verb != "CREATE":
+        return None
+    tokens = tokenize(item.text)
+    kind = next((at for at, token in enumerate(tokens[:4]) if token.is_word("aggregate", "operator")), None)
+    end = next((at for at, token in enumerate(tokens) if token.is_symbol("(")), 0)
+    if kind is None or token_at(tokens, kind + 1).is_word("class", "family"):
+        return None
+    name = "".join(token.text for token in tokens[kind + 1 : end]).lower()
+    return name.rpartition(".")[2] or None
 
 
 def _only_names(item: Statement) -> bool:

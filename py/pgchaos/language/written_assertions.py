@@ -18,13 +18,14 @@ from pgchaos.language.assertions import (
     asserting_functions,
     calls_in,
     defined_names,
+    defines_unread,
     function_names,
     literal_text,
     runs_calls,
     tap_calls,
 )
 from pgchaos.language.header_model import applies
-from pgchaos.language.model import Scenario, Section, Session, cached_on_scenario
+from pgchaos.language.model import Invariant, Scenario, Section, Session, cached_on_scenario
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Expect, Item, Meta, Send, Statement
 from pgchaos.language.sql_tokens import (
@@ -85,7 +86,7 @@ class Written:
 def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Written, ...]:
     """Return what must be evaluated at least once in all runs of an item together, in order of the file.
 
-    `scenario` contains the mutant, if there is one. Invariants are not included: their monitor reports them.
+    `scenario` contains the mutant, if there is one. What invariants return is not included: their monitor reports it.
     """
     asserting = asserting_functions(scenario)
     names = function_names(scenario)
@@ -93,8 +94,8 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
     found: list[Written] = []
     checks = {id(section) for section in scenario.checks}
     numbers = count(1)
-    parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions, *scenario.checks)
-    for section in (*parts, *scenario.teardown):
+    parts: tuple[Section | Session | Invariant, ...] = (*scenario.setup, *scenario.sessions, *scenario.invariants)
+    for section in (*parts, *scenario.checks, *scenario.teardown):
         for item, branch in _with_branches(section.items, numbers):
             if isinstance(item, Expect) and applies(item.when, variables):
                 found.append(Written("expect", item.place, branch=branch))
@@ -104,7 +105,8 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
                     if needed or "skip" in called_functions(item.text):
                         found.append(Written("tap", item.place, branch=branch, needed=needed))
                 # an included file may be a library, which need not be used completely
-                if item.place.path == scenario.shown and not unused.isdisjoint(defined_names(item)):
+                is_unused = not unused.isdisjoint(defined_names(item)) or defines_unread(item, asserting, names)
+                if is_unused and item.place.path == scenario.shown:
                     found.append(Written("tap", item.place, anywhere=True, branch=branch))
                 found += _chaos_asserts(item, branch, scenario.shown, names)
     return tuple(found)
