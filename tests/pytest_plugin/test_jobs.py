@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -150,3 +151,20 @@ def test_alone_means_alone_among_other_runs_too(
             finally:
                 process.kill()
     assert process.returncode == pytest.ExitCode.OK, out
+
+
+def test_each_scenario_says_why_no_job_is_started(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name.startswith("pgchaos job"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr("threading.Thread.start", limited)
+    project.write(a=FINE, b=FINE)
+    result = project.run("--chaos-jobs=2")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["cannot start a thread for pgchaos job, *", "*Interrupted: the scenarios have no server*"]
+    )

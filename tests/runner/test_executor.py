@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from pgchaos.runner.executor import JobExecutor
+from pgchaos.server.settings import ServerError
 
 LIMIT = 60.0
 """Seconds that nothing here may take."""
@@ -59,3 +60,14 @@ def test_nothing_is_started_after_close_and_what_runs_is_waited_for() -> None:
     closing.join(LIMIT)
     assert done == ["first"]
     assert not closing.is_alive()
+
+
+def test_a_thread_that_cannot_be_started_is_reported_with_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    executor = JobExecutor(str.upper, 2)
+    monkeypatch.setattr("threading.Thread.start", full)
+    with pytest.raises(ServerError, match=r"cannot start a thread for pgchaos job, .*ulimit -u"):
+        executor.start({"a": "a", "b": "b"})
+    executor.close()

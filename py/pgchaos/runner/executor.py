@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
+from pgchaos.server.threads import not_started
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -63,9 +65,16 @@ class JobExecutor(Generic[Job, Result]):
         self._futures: dict[str, Future[Result]] = {}
 
     def start(self, jobs: Mapping[str, Job]) -> None:
-        """Submit jobs, by key, in the order in which they are to begin."""
-        for key, job in jobs.items():
-            self._futures[key] = self._pool.submit(self._run, job)
+        """Submit jobs, by key, in the order in which they are to begin.
+
+        Raises:
+            ServerError: the system's limit of threads is reached.
+        """
+        try:
+            for key, job in jobs.items():
+                self._futures[key] = self._pool.submit(self._run, job)
+        except RuntimeError as error:
+            raise not_started("pgchaos job", error) from error
 
     def result_of(self, key: str, job: Job, check: Callable[[], None] = lambda: None) -> Result:
         """Wait for the result of a job, which is returned once; a job that was not submitted runs in this thread.

@@ -113,7 +113,7 @@ class Runner:
             parallel: jobs in parallel; None to choose by processors and free connections.
 
         Raises:
-            ServerError: there is no server.
+            ServerError: there is no server, or no thread can be started; the same error at each job.
         """
         from pgchaos.runner.executor import ConnectionSemaphore, JobExecutor
         from pgchaos.runner.specs import longest_specs_first
@@ -126,7 +126,12 @@ class Runner:
             return
         executor = JobExecutor(self._run_in_thread, parallel)
         self._parallel = _Parallel(executor, ConnectionSemaphore(free), Stop())
-        executor.start(longest_specs_first(sharing))
+        try:
+            executor.start(longest_specs_first(sharing))
+        except ServerError as error:
+            self._stop_jobs()
+            self._server_error = error
+            raise
 
     def set_suite(self, jobs: Mapping[str, Job]) -> None:
         """Set the plain pgTAP files that run in one database; in place, all files do."""

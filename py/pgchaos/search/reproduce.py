@@ -18,6 +18,7 @@ from pgchaos.schedule.wait_rules import Actor
 from pgchaos.search.result_merger import failure_key
 from pgchaos.search.run_factory import RunFactory
 from pgchaos.server import Server
+from pgchaos.server.threads import start
 from pgchaos.stop import Stop
 
 _LONG = 10.0  # seconds; a longer run that its timeout ended is not repeated
@@ -152,7 +153,7 @@ def _with_time_limit(settings: RunSettings, seconds: float) -> Iterator[RunSetti
     timer.daemon = True
     if outer is not None:
         outer.add_callback(stop_it)
-    timer.start()
+    start(timer)
     try:
         yield replace(settings, stop=stop, ran=uncounted)
     finally:

@@ -18,12 +18,17 @@ def start(thread: threading.Thread) -> None:
     try:
         thread.start()
     except RuntimeError as error:  # "can't start new thread"; it has no class of its own
-        limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
-        limited = "" if limit == resource.RLIM_INFINITY else f", now {limit}"
-        raise ServerError(
-            f"cannot start a thread for {thread.name}, with {threading.active_count()} running: {error}: "
-            f"raise the limit of processes (ulimit -u{limited}), or run less at once (--chaos-jobs, sessions `x N`)"
-        ) from error
+        raise not_started(thread.name, error) from error
+
+
+def not_started(name: str, error: RuntimeError) -> ServerError:
+    """Make the error of a thread that could not be started; `error` is Python's."""
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    limited = "" if limit == resource.RLIM_INFINITY else f", now {limit}"
+    return ServerError(
+        f"cannot start a thread for {name}, with {threading.active_count()} running: {error}: "
+        f"raise the limit of processes (ulimit -u{limited}), or run less at once (--chaos-jobs, sessions `x N`)"
+    )
 
 
 def internal_error(where: str, error: BaseException) -> str:
