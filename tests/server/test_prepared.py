@@ -244,7 +244,7 @@ def test_a_damaged_one_is_made_anew(kept: Path, made: list[Path], how: str) -> N
         os.truncate(archive, 0 if how == "empty" else 100_000)
     prepared, note = started()
     assert prepared
-    assert note.startswith("the prepared data directory is made anew: no data directory from ")
+    assert note.startswith("the prepared data directory is made anew: its archive cannot be used: ")
     assert len(made) == 1
     assert started() == (True, "")
     assert len(made) == 1

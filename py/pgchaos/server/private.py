@@ -320,7 +320,7 @@ def _check(answer: dict[str, Any], programs: Path) -> None:
     if "disk" in answer:
         raise NoDisk(f"no small file system for {answer['disk']}: {answer['error']}")
     if "archive" in answer:
-        raise ArchiveError(f"no data directory from {answer['error']}")
+        raise ArchiveError(f"its archive cannot be used: {answer['error']}")
     if "error" in answer:
         raise ServerError(
             f"no private server from {programs}: {answer['error']}\n{answer.get('log', '')}".rstrip()
