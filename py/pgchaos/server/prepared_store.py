@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,8 @@ ARCHIVE = "archive"
 _MADE_FROM = "made_from.json"
 _LOCK = ".lock"
 _NEW, _OLD = ".new", ".old"
+# The folder may have other contents: the user can name any.
+_ENTRY = re.compile(r"[0-9a-f]{32}(\.new|\.old)?")
 
 _UNUSED_SECONDS = 30 * 24 * 3600
 _MOST_BYTES = 256 << 20
@@ -133,7 +136,7 @@ class PreparedStore:
             shutil.rmtree(archive.parent, ignore_errors=True)
 
     def _entries(self) -> list[Path]:
-        return [path for path in self._folder.iterdir() if path.is_dir()]
+        return [path for path in self._folder.iterdir() if _ENTRY.fullmatch(path.name) and path.is_dir()]
 
     def _remove_unused(self, now: float) -> None:
         """Remove entries that were not used for long; `now` is by the clock of the file system, in seconds."""
