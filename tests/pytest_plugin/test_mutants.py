@@ -37,6 +37,14 @@ def test_mutants_are_items_only_where_they_are_asked_for(project: Project) -> No
     ]
 
 
+@pytest.mark.parametrize("name", ["sum[mutant-nothing-is-added]", "sum[size=2,mutant-nothing-is-added]"])
+def test_the_id_of_a_mutant_needs_the_option(project: Project, name: str) -> None:
+    project.write(sum=BASE + CAUGHT)
+    result = project.look(f"sql/sum.sql::{name}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: sql/sum.sql::sum?* is a mutant: add --chaos-mutants"])
+
+
 def test_mutants_of_a_matrix_stand_behind_their_value(project: Project) -> None:
     mutant = CAUGHT.replace("added\n", "added when size = 2\n", 1)
     project.write(sum="-- chaos:matrix size in 1, 2\n" + BASE + "\\set used :size\n" + mutant)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.pytest_plugin.options import FILE_OPTIONS, folder_of, raw_value
+from pgchaos.pytest_plugin.options import FILE_OPTIONS, folder_of, not_empty, raw_value
 from pgchaos.pytest_plugin.scenario_item import SCENARIO_SUFFIXES
 from pgchaos.pytest_plugin.stash import RUNNER
 
@@ -37,9 +37,11 @@ def named_files(config: pytest.Config) -> dict[str, Path]:
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:
-    _, text = raw_value(config, name)
+    source, text = raw_value(config, name)
+    if text is None:
+        return None
     # resolved: the target of a link is written
-    return (folder_of(config, name) / Path(os.path.expandvars(str(text))).expanduser()).resolve() if text else None
+    return (folder_of(config, name) / Path(os.path.expandvars(not_empty(source, str(text)))).expanduser()).resolve()
 
 
 def _check(files: Mapping[str, Path]) -> None:

@@ -26,6 +26,7 @@ _TAG = re.compile(r"[a-z][a-z0-9_]*")
 # An extension under test, and the required version, if any.
 EXTENSION = re.compile(r"(?P<name>[\w-]+)(?:\s*(?P<operator>>=|<=|>|<|=)\s*(?P<version>[0-9][\w.-]*))?")
 _EXTENSION_NAME = re.compile(r"[\w-]+")
+_MUTANT_ID = re.compile(r"(?<!\.py)::[^\[]*\[(?:[^\]]*,)?mutant-")
 _CONSTANT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 _SEED_BITS = 31
 _LEAST_TIMEOUT = 0.001
@@ -120,7 +121,7 @@ def read_options(config: pytest.Config) -> Options:
         extensions=_each(config, "extensions", EXTENSION, "expected the name of an extension, or name >= version"),
         has_paths=config.args_source is config.ArgsSource.ARGS,
         jobs=jobs,
-        mutants=_flag(config, "mutants"),
+        mutants=_mutants(config),
         token=token,
         selfcheck=_flag(config, "selfcheck"),
         amcheck=_flag(config, "amcheck"),
@@ -205,6 +206,14 @@ def _whole(what: str, least: int, most: int = 999) -> Callable[[str], int]:
     return read
 
 
+def _mutants(config: pytest.Config) -> bool:
+    wanted = _flag(config, "mutants")
+    named = next((arg for arg in config.args if _MUTANT_ID.search(arg)), None)
+    if named is not None and not wanted:
+        raise pytest.UsageError(f"{named} is a mutant: add --chaos-mutants")
+    return wanted
+
+
 def _pgtap_keep(config: pytest.Config) -> bool:
     source, raw = raw_value(config, "pgtap_keep")
     if raw and (hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None)):
@@ -223,9 +232,16 @@ def _path(config: pytest.Config, name: str) -> Path | None:
     source, raw = raw_value(config, name)
     if raw is None:
         return None
-    path = folder_of(config, name) / Path(str(raw)).expanduser()
+    path = folder_of(config, name) / Path(not_empty(source, str(raw))).expanduser()
     if not path.exists():
         raise pytest.UsageError(f"{source}: '{path}' does not exist")
+    return path
+
+
+def not_empty(source: str, path: str) -> str:
+    """Return the path in an option; raises pytest.UsageError if it is empty."""
+    if not path.strip():
+        raise pytest.UsageError(f"{source}: the path is empty; is a variable of the shell not set?")
     return path
 
 
@@ -237,7 +253,7 @@ def folder_of(config: pytest.Config, name: str) -> Path:
 
 def _folders(config: pytest.Config) -> tuple[Path, ...]:
     source, _ = raw_value(config, "paths")
-    names = _list(config, "paths") or ("sql",)
+    names = [not_empty(source, name) for name in _list(config, "paths")] or ["sql"]
     if source.startswith("--"):
         return tuple(config.invocation_params.dir / name for name in names)
     return tuple(dict.fromkeys(folder / name for folder in (_ini_folder(config), config.rootpath) for name in names))
