@@ -194,6 +194,17 @@ def test_deadlock_timeout_is_left_alone_where_the_scenario_sets_it(play: Play) -
     assert held(result) == ["one victim"]
 
 
+@pytest.mark.parametrize("role", ["ROLE", "SESSION AUTHORIZATION"])
+def test_a_role_that_may_not_set_deadlock_timeout_meets_no_error_of_ours(role: str, play: Play) -> None:
+    text = cycle("b", "a").replace("a.2 b.2 b.3", "a.2 a.3 b.2 b.3").replace("a.3 b.4 a.4", "a.4 a.5 b.4 a.6")
+    ours = f"SET LOCAL {role} pg_monitor;\nRESET {role};"
+    text = text.replace("WHERE id = 1;\nUPDATE", f"WHERE id = 1;\n{ours}\nUPDATE", 1)
+    result = play(text + CHECKED)
+    assert held(result) == ["checked"]
+    assert outcomes(result, "a") == [(1, 1, True, "rolled back", "40P01")]
+    assert outcomes(result, "b") == [(1, 1, True, "committed", "00000")]
+
+
 def test_steps_that_do_nothing_are_gone_past(play: Play) -> None:
     result = play(
         """

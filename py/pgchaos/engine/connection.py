@@ -102,6 +102,11 @@ class Connection(QueryExchange):
         """The server's version, as 180006."""
         return self._pg.server_version
 
+    @property
+    def is_superuser(self) -> bool:
+        """Whether the current role is a superuser: the server reports each change, as by SET ROLE."""
+        return self._pg.parameter_status(b"is_superuser") == b"on"
+
     def psql_variables(self) -> dict[str, str]:
         """Return the variables that psql sets on connecting: DBNAME, USER, HOST, PORT, ENCODING, SERVER_VERSION_…."""
         pg = self._pg

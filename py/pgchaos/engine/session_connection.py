@@ -43,6 +43,7 @@ class SessionConnection:
         self._record: Record | None = None
         self._ended: Transaction | None = None
         self._is_victim = False
+        self._was_superuser = False  # when it connected
         self.psql = PsqlVariables()
         self.be_deadlock_victim = False
         """The next statement may cause a deadlock: make its session the victim."""
@@ -74,6 +75,7 @@ class SessionConnection:
                 str(actor), self._context.stop, settings, self._on_notice, again=again, patience=patience
             )
         self._connection, self._sent_variables, self._is_victim = connection, None, False
+        self._was_superuser = connection.is_superuser
         self._context.pids.add(connection.pid)
         self._context.coordinator.states.join(actor, connection.pid)
         self.psql.connected(connection)
@@ -199,6 +201,8 @@ class SessionConnection:
         """
         if not self._context.sets_deadlock_timeout or connection.status == pq.TransactionStatus.INERROR:
             return None
+        if self._was_superuser and not connection.is_superuser:
+            return None  # after SET ROLE it may not, and the error would end the scenario's transaction
         answer = await connection.execute(f"SET deadlock_timeout = {_SOON if self.be_deadlock_victim else 'DEFAULT'}")
         self._is_victim = self.be_deadlock_victim
         return answer if answer.error is not None or answer.interrupted else None
