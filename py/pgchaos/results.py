@@ -54,6 +54,11 @@ class Record:
     ended_by: str = ""  # what cancelled it or terminated its connection, in words; '' if unknown
     has_line: bool = True  # False for a program's request: `place` is only the line that runs the program
 
+    @property
+    def seconds(self) -> float:
+        """The time from its start to its answer; 0 if it was not sent or not answered."""
+        return 0.0 if self.started_at is None or self.ended_at is None else self.ended_at - self.started_at
+
 
 TransactionOutcome: TypeAlias = Literal["committed", "rolled back", "unknown"]
 

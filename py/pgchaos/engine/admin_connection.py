@@ -71,7 +71,7 @@ class AdminConnection:
             connection, self._connection = self._connection, None
             await connection.end()
         if self._connection is None:
-            # not `own`: it reads the defaults with which the sessions of the scenario begin
+            # without OWN_SETTINGS: it reads the defaults with which the sessions of the scenario begin
             self._connection = await self._factory.open(NAME, self._cleanup_stop, again=True)
             # it only reads: a late query is not cancelled
             self._connection.ends_when_late = True

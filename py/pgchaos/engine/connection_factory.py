@@ -116,8 +116,8 @@ class ConnectionFactory:
             else:
                 connection.shut()
 
-    def _all_settings(self, name: str, settings: Mapping[str, str], *, own: bool = False) -> Mapping[str, str]:
-        return {**self.sandbox.settings, "application_name": name, **_begins_with(settings, own=own)}
+    def _all_settings(self, name: str, settings: Mapping[str, str]) -> Mapping[str, str]:
+        return {**self.sandbox.settings, "application_name": name, **settings}
 
     async def open(
         self,
@@ -126,7 +126,6 @@ class ConnectionFactory:
         settings: Mapping[str, str] = MappingProxyType({}),
         notice: Notice | None = None,
         *,
-        own: bool = False,
         again: bool = False,
         patience: float | None = None,
     ) -> Connection:
@@ -137,16 +136,13 @@ class ConnectionFactory:
             stop: ends every wait on the connection.
             settings: that the session begins with, such as `chaos.worker`.
             notice: called with each notice of the server.
-            own: it sends nothing of the scenario, so it overrides the defaults of role and database.
             again: retry while the server recovers from a crash.
             patience: seconds to wait for a free connection slot; None: as long as ending backends take.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        connection = await self._with_room(
-            stop, lambda: self._open(name, stop, settings, notice, own=own, again=again), patience
-        )
+        connection = await self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
         connection.created, connection.limit = self.created, self.limit
         return connection
 
@@ -200,16 +196,17 @@ class ConnectionFactory:
                     raise
 
     async def _open(
-        self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, *, own: bool, again: bool
+        self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
     ) -> Connection:
         if not self.sandbox.shared:
-            conninfo = session_conninfo(self.sandbox.conninfo, name, _begins_with(settings, own=own))
+            conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
             connection = await self._in_own_session(conninfo, stop, notice, again)
             if self.sandbox.in_place:
-                required = {**self.sandbox.required_settings, **settings}
-                self.began[connection.pid] = await _verify(connection, required)
+                # a login event trigger may change the engine's own settings: they are not essential
+                essential = {} if settings is OWN_SETTINGS else settings
+                self.began[connection.pid] = await _verify(connection, {**self.sandbox.required_settings, **essential})
             return connection
-        settings = self._all_settings(name, settings, own=own)
+        settings = self._all_settings(name, settings)
         while not stop.is_set():
             connection, cached = await self._ready(name, stop, settings, notice, again)
             try:
@@ -287,10 +284,6 @@ class ConnectionFactory:
             if refused.error is TIMED_OUT:
                 self.note_no_answer()
             raise
-
-
-def _begins_with(settings: Mapping[str, str], *, own: bool) -> Mapping[str, str]:
-    return {**OWN_SETTINGS, **settings} if own else settings
 
 
 async def _connect(conninfo: str, stop: Stop, notice: Notice | None, seconds: float, kind: type[L], again: bool) -> L:

@@ -70,7 +70,9 @@ def _history(record: Record, writer: _Writer) -> Sequence[str]:
 
 
 def _transaction(t: Transaction, writer: _Writer) -> Sequence[str]:
-    cells = (t.session, t.worker, t.iteration, t.attempt, "t" if t.block else "f", t.outcome, t.sqlstate)
+    # True would be the key of 1 in _Cells, as they are equal
+    block = "t" if t.block else "f"
+    cells = (t.session, t.worker, t.iteration, t.attempt, block, t.outcome, t.sqlstate)
     return tuple(map(writer.cell, cells))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgchaos.pytest_plugin.reports import junit_properties, report_width
+from pgchaos.pytest_plugin.reports import captures_output, junit_properties, report_width
 from pgchaos.pytest_plugin.scenario_item import NOTE, ORACLE, REPEATED, RUN, SEARCHED, ScenarioItem
 from pgchaos.report.formatting import BOXES, PLAIN, Symbols
 from pgchaos.runner.options import Options
@@ -234,7 +234,7 @@ def show_run(item: ScenarioItem, done: FinishedScenario, options: Options) -> No
         return
     from pgchaos.report.text import run_text
 
-    run, output = _reported(item, done, options), item.config.getoption("capture", "no") != "no"
+    run, output = _reported(item, done, options), captures_output(item.config)
 
     def text(symbols: Symbols) -> str:
         return printable(run_text(run._replace(symbols=symbols), output=output, mutant=done.mutant))

@@ -62,6 +62,11 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns
 
 
+def captures_output(config: pytest.Config) -> bool:
+    """Whether pytest captures output: not with `-s`, or without its plugin for that."""
+    return bool(config.getoption("capture", "no") != "no")
+
+
 def report_width(options: Options) -> int:
     """Return the columns of a failure's text; a worker of pytest-xdist receives those of the terminal."""
     return max(_LEAST_WIDTH, options.width or terminal_width())

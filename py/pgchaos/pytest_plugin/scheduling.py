@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pgchaos.pytest_plugin.reports import captures_output
 from pgchaos.pytest_plugin.scenario_item import ScenarioItem
 from pgchaos.pytest_plugin.stash import OPTIONS
 
@@ -32,7 +33,7 @@ def may_run_in_parallel(config: pytest.Config) -> bool:
     if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
         return False
     interactive = ("usepdb", "trace", "setupshow", "setuponly", "setupplan")
-    return not any(config.getoption(name, False) for name in interactive) and config.getoption("capture", "no") != "no"
+    return not any(config.getoption(name, False) for name in interactive) and captures_output(config)
 
 
 def is_named(path: Path, session: pytest.Session) -> bool:

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from pgchaos.pytest_plugin.reports import shown_path
-from pgchaos.schedule.token import Token, parse
+from pgchaos.schedule.token import LONGEST_SHOWN, Token, parse
 
-# Characters of a token at most; a longer one is written to a file.
-LONGEST = 200
 # The prefix of a file name in place of a token.
 MARK = "@"
 _FOLDER = "chaos_tokens"
@@ -22,7 +20,7 @@ _FOLDER = "chaos_tokens"
 def store_if_long(token: Token, config: pytest.Config) -> Token | Path:
     """Write a long token to a file, and return its path relative to where pytest was called; return a short token."""
     text = str(token)
-    if len(text) <= LONGEST:
+    if len(text) <= LONGEST_SHOWN:
         return token
     try:
         path = _write(text, f"{token.of}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.token", config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 
-from pgchaos.report.lanes import connection_of, has_failed, kind_of, took
+from pgchaos.report.lanes import connection_of, has_failed, kind_of
 from pgchaos.results import Record
 
 _SLOW = 0.1  # seconds; slower statements are shown first
@@ -38,13 +38,15 @@ def _important(ordered: Sequence[Record]) -> list[int]:
     """Return the rows that explain something, the most important first."""
     longest: dict[str, int] = {}
     for number, record in enumerate(ordered):
-        if kind_of(record) == "statement" and took(record) > took(ordered[longest.setdefault(record.session, number)]):
-            longest[record.session] = number
+        if kind_of(record) == "statement":
+            before = ordered[longest.setdefault(record.session, number)]
+            if record.seconds > before.seconds:
+                longest[record.session] = number
     ranks: list[tuple[int, float, int]] = []
     for number, record in enumerate(ordered):
         if (rank := _rank(record, longest.get(record.session) == number)) is not None:
             # the last failure ended the run
-            ranks.append((rank, -number if rank == 0 else -took(record), number))
+            ranks.append((rank, -number if rank == 0 else -record.seconds, number))
     return [number for _, _, number in sorted(ranks)]
 
 
@@ -54,11 +56,11 @@ def _rank(record: Record, longest: bool) -> int | None:
     if kind_of(record) != "statement":
         # a barrier may take long; one that never opened ended the run
         return 0 if record.ended_at is None else None
-    if longest and took(record) >= _LONGEST:
+    if longest and record.seconds >= _LONGEST:
         return 1
     if record.waited_on or record.blocked_by:
         return 2
-    return 3 if took(record) >= _SLOW else None
+    return 3 if record.seconds >= _SLOW else None
 
 
 def last_of_each(names: Sequence[Hashable], most: int) -> Iterator[int]:

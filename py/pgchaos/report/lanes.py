@@ -53,7 +53,7 @@ class Event:
     @property
     def took(self) -> float:
         """Seconds from the beginning to the end; 0 without either."""
-        return took(self.record)
+        return self.record.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +148,6 @@ def as_written(record: Record) -> str:
 def connection_of(record: Record) -> str:
     """Name the connection of a statement, as `session[worker]`."""
     return f"{record.session}[{record.worker}]"
-
-
-def took(record: Record) -> float:
-    """Seconds from the beginning to the end of a statement; 0 without either."""
-    return 0.0 if record.started_at is None or record.ended_at is None else record.ended_at - record.started_at
 
 
 def has_failed(record: Record) -> bool:

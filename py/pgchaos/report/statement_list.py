@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 from pgchaos.report.formatting import PLAIN, Symbols, milliseconds, parameters, row_count, statements
 from pgchaos.report.important_rows import shown_rows
-from pgchaos.report.lanes import as_written, connection_of, has_failed, in_order, kind_of, outcome, took
+from pgchaos.report.lanes import as_written, connection_of, has_failed, in_order, kind_of, outcome
 from pgchaos.results import Record
 
 _LONGEST_MESSAGE = 240
@@ -163,11 +163,11 @@ def session_lines(records: Sequence[Record], width: int) -> list[str]:
 
 def _summary(records: Sequence[Record]) -> str:
     parts = [statements(len(records))]
-    longest = max(records, key=took)
-    if took(longest):
+    longest = max(records, key=lambda record: record.seconds)
+    if longest.seconds:
         waited = longest.waited_on + longest.blocked_by
         holders = f" (waited for {', '.join(waited)})" if waited else ""
-        parts.append(f"longest {milliseconds(took(longest))} ms{holders}")
+        parts.append(f"longest {milliseconds(longest.seconds)} ms{holders}")
     counts = {
         "waited": sum(bool(record.waited_on or record.blocked_by) for record in records),
         "failed": sum(map(has_failed, records)),

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgchaos.schedule.token import Token
+from pgchaos.schedule.token import LONGEST_SHOWN, Token
 
 if TYPE_CHECKING:
     from pgchaos.results import RunResult
-
-_LONGEST_TOKEN = 200  # characters of a token within a line
 
 
 @dataclass(slots=True)
@@ -63,4 +61,4 @@ class ItemProgress:
         if first is None or first.decisions is None:
             return ""
         token = str(Token(self.fingerprint, first.seed, first.decisions, first.values))
-        return f", --chaos-replay={token}" if len(token) <= _LONGEST_TOKEN else ""
+        return f", --chaos-replay={token}" if len(token) <= LONGEST_SHOWN else ""

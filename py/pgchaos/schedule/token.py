@@ -18,6 +18,8 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+LONGEST_SHOWN = 200
+"""Characters of a token that is printed; a longer one is written to a file."""
 _SHOWN = 60  # characters of a token that a message shows
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _TOKEN = re.compile(r"([0-9a-f]{8})(?P<sum>[0-9a-f]{4})?-([0-9a-z]{1,12})-([0-9a-z.]*)(?:-([0-9A-Za-z_~]+))?")

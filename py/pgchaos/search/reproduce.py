@@ -129,7 +129,7 @@ def _reason_against(scenario: Scenario, failed: RunResult, steps: int) -> str:
         return f"it has {steps:,} steps, and at most {_MOST_STEPS:,} are run one at a time"
     for record, what in _waits_in(failed, _FOR_OTHERS):
         return f"{what} in line {record.place.line} would wait for a session that does nothing meanwhile"
-    waits = [(_seconds(record), record.place.line, what) for record, what in _waits_in(failed, _FOR_A_TIME)]
+    waits = [(record.seconds, record.place.line, what) for record, what in _waits_in(failed, _FOR_A_TIME)]
     if sum(seconds for seconds, *_ in waits) <= _MOST_WAITED:
         return ""
     seconds, line, what = max(waits)
@@ -162,10 +162,6 @@ def _with_time_limit(settings: RunSettings, seconds: float) -> Iterator[RunSetti
         if outer is not None:
             outer.remove_callback(stop_it)
         stop.close()
-
-
-def _seconds(record: Record) -> float:
-    return 0.0 if record.started_at is None or record.ended_at is None else record.ended_at - record.started_at
 
 
 def _step_order(records: list[Record]) -> list[Actor]:

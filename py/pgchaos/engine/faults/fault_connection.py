@@ -16,7 +16,7 @@ from pgchaos.engine.faults.actions import NotDelivered, Row
 from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.waits import Mutex, sleep
 from pgchaos.server import PrivateServer
-from pgchaos.server.conninfo import NO_TIMEOUTS
+from pgchaos.server.conninfo import NO_TIMEOUTS, OWN_SETTINGS
 from pgchaos.stop import Stop
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class FaultConnection:
         Raises:
             ConnectionLost: the server refused.
         """
-        connection = await self._factory.open("fault", self.cleanup_stop, own=True)
+        connection = await self._factory.open("fault", self.cleanup_stop, OWN_SETTINGS)
         self._pids.add(connection.pid)
         return connection
 
@@ -118,7 +118,7 @@ class FaultConnection:
     async def refused(self) -> bool:
         """See `actions.ServerAccess`."""
         try:
-            connection = await self._factory.open("fault", self.cleanup_stop, own=True)
+            connection = await self._factory.open("fault", self.cleanup_stop, OWN_SETTINGS)
         except ConnectionLost as refused:
             return is_recovering(refused.error)
         await connection.end()
