@@ -37,12 +37,12 @@ def stop(server: Server, pids: list[int] | None = None) -> Callable[[], None]:
     postmaster = psutil.Process(server.private.pid)
     frozen = [postmaster, *postmaster.children()] if pids is None else [psutil.Process(pid) for pid in pids]
     for process in frozen:
-        with suppress(psutil.Error):
+        with suppress(psutil.Error):  # it has ended
             process.send_signal(signal.SIGSTOP)
 
     def go_on() -> None:
         for process in frozen:
-            with suppress(psutil.Error):
+            with suppress(psutil.Error):  # it has ended
                 process.send_signal(signal.SIGCONT)
 
     return go_on

@@ -1,4 +1,4 @@
-"""What sleeps a written time, is skipped, or is kept from a named check of the source has its reason beside it."""
+"""What sleeps a written time, is skipped, hides an error, or is exempt from a check has its reason beside it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 EXEMPTION = re.compile(r"# *(?:noqa|type: *ignore|pragma)\b(?P<reason>.*)")
 CODES = re.compile(r":? *(?:no cover|[A-Z]+[0-9]+|\[[\w-]+\])(?:, *[A-Z]+[0-9]+)*")
+HIDES = ("suppress", "contextlib.suppress", "pytest.mark.filterwarnings")
 SKIPS = ("pytest.importorskip", "pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail")
 SLEEPS = ("sleep", "time.sleep", "asyncio.sleep")
 
@@ -38,13 +39,16 @@ def without_reason(source: str) -> Iterator[str]:
         says = any(line in comments for line in lines) or node.lineno - 1 in own_lines
         if name in SKIPS:
             says = says or any(one.arg == "reason" for one in node.keywords)
-        elif name not in SLEEPS or not (isinstance(node.args[0], ast.Constant) and node.args[0].value):
+        elif name in SLEEPS:
+            if not (isinstance(node.args[0], ast.Constant) and node.args[0].value):
+                continue
+        elif name not in HIDES:
             continue
         if not says:
             yield f"line {node.lineno}: {name}"
 
 
-MENTIONED = re.compile(r"noqa|type: *ignore|pragma|sleep\(|importorskip|mark\.(?:skip|xfail)")
+MENTIONED = re.compile(r"noqa|type: *ignore|pragma|sleep\(|suppress\(|importorskip|mark\.(?:skip|xfail|filterwarnings)")
 
 
 def test_each_has_its_reason() -> None:
@@ -67,7 +71,9 @@ def test_a_missing_reason_is_found() -> None:
         time.sleep(1)  # polled
         pytest.importorskip("x")
         f()  # noqa  # as its caller calls it
+        suppress(OSError)
+        suppress(OSError)  # it has ended
     """
     lines = [line.strip() for line in source.strip().split("\n")]
     found = [what.partition(":")[0] for what in without_reason("\n".join(lines))]
-    assert sorted(found) == ["line 1", "line 3", "line 5", "line 6"]
+    assert sorted(found) == ["line 1", "line 3", "line 5", "line 6", "line 7"]

@@ -246,8 +246,8 @@ class RunResult:
     stopped_sessions: list[StoppedSession] = field(default_factory=list)  # all sessions, if the run was stopped
     evaluations: int = 0  # evaluations of invariants
     missed: int = 0  # of these, evaluations without a result
-    struck: set[Fault] = field(default_factory=set)  # faults that were delivered
-    passed_by: dict[Fault, list[str]] = field(default_factory=dict)  # faults without an effect, and why
+    delivered: set[Fault] = field(default_factory=set)  # faults that were delivered
+    without_effect: dict[Fault, list[str]] = field(default_factory=dict)  # faults without an effect, and why
 
     # of the check, and of all assertions
     assertions: list[Assertion] = field(default_factory=list)

@@ -43,7 +43,7 @@ class Stop:
 
     def remove_callback(self, callback: Callable[[], None]) -> None:
         """Remove a callback; one that is not in the list is ignored."""
-        with self._lock, suppress(ValueError):
+        with self._lock, suppress(ValueError):  # it is not in the list
             self._callbacks.remove(callback)
 
     def set(self) -> None:

@@ -32,6 +32,9 @@ from pgchaos.server.schema_pool import SharedDatabase
 from tests.engine.playing import Play, only
 from tests.waiting import until
 
+# the planted error ends the thread; that the run reports it is what is tested
+_RAISES_IN_THREAD = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
 
 class PlantedError(Exception):
     pass
@@ -144,7 +147,7 @@ def own() -> Server:
     return open_server(ServerSettings())
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@_RAISES_IN_THREAD
 @pytest.mark.parametrize(
     ("place", "name"), [(DatabaseFactory, "clone"), (DatabasePool, "_next"), (DatabasePool, "_done")]
 )
@@ -160,7 +163,7 @@ def test_where_databases_are_made(own: Server, monkeypatch: pytest.MonkeyPatch, 
         monkeypatch.undo()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@_RAISES_IN_THREAD
 def test_where_schemas_are_made(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with own:
         monkeypatch.setattr(SharedDatabase, "_perform", planted)
@@ -172,7 +175,7 @@ def test_where_schemas_are_made(own: Server, monkeypatch: pytest.MonkeyPatch) ->
                 pass
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@_RAISES_IN_THREAD
 def test_where_a_lease_is_renewed(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DatabaseFactory, "renew", planted)
     with own:
@@ -183,7 +186,7 @@ def test_where_a_lease_is_renewed(own: Server, monkeypatch: pytest.MonkeyPatch) 
             lease.begin()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@_RAISES_IN_THREAD
 def test_where_the_next_server_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PreparedData, "begin", planted)
     with closing(ClusterFactory(None, None)) as clusters:

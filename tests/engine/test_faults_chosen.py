@@ -162,7 +162,8 @@ def test_a_point_is_chosen_or_written_not_both(play: Play, more: str) -> None:
         play(f"-- chaos:session one\n-- chaos:fault terminate {more}\nSELECT 1;\n{CHECK}")
 
 
-def test_a_step_that_is_over_too_soon_is_passed_by(play: Play) -> None:
+def test_a_step_that_ends_too_soon_for_the_fault_is_no_failure(play: Play) -> None:
+    # the second step lasts long enough to be cancelled
     result = play(
         """
         -- chaos:session one allow query_canceled
@@ -178,11 +179,11 @@ def test_a_step_that_is_over_too_soon_is_passed_by(play: Play) -> None:
 
 
 def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    # it lasts until the fault has struck that was chosen for it, or was found to be for another
-    is_due, inject, pass_by, statement = (
+    # it lasts until the fault that was chosen for it is delivered, or was found to be for another
+    is_due, inject, note_no_target, statement = (
         FaultCounter.is_due,
         FaultInjector.inject,
-        FaultCounter.pass_by,
+        FaultCounter.note_no_target,
         SessionRunner._statement,
     )
     due: set[Fault] = set()
@@ -198,19 +199,19 @@ def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.Monkey
         return struck_at
 
     def passes(self: FaultCounter, fault: Fault, why: str) -> None:
-        pass_by(self, fault, why)
+        note_no_target(self, fault, why)
         due.discard(fault)
 
     async def unlocks(self: SessionRunner, item: Statement) -> None:
         until = time.monotonic() + 60
         while "unlock" in item.text and self.actor.session == "two" and due:
-            assert time.monotonic() < until, "the fault has not struck"
+            assert time.monotonic() < until, "the fault was not delivered"
             await sleep(0.005)  # polled, with a limit
         await statement(self, item)
 
     monkeypatch.setattr(FaultCounter, "is_due", coming)
     monkeypatch.setattr(FaultInjector, "inject", strikes)
-    monkeypatch.setattr(FaultCounter, "pass_by", passes)
+    monkeypatch.setattr(FaultCounter, "note_no_target", passes)
     monkeypatch.setattr(SessionRunner, "_statement", unlocks)
     result = play(
         """

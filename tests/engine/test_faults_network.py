@@ -105,7 +105,7 @@ def test_what_a_cut_session_was_blocked_with_goes_on_without_it(play: Play) -> N
 
 
 def test_the_backend_that_a_cut_session_left_is_not_taken_for_its_next_one(play: Play) -> None:
-    """It waits for a lock still, and the session sleeps."""
+    """It still waits for a lock while the session sleeps; the sleep spans several snapshots of the locks."""
     result = play(f"""
         {CUT_WHEN_BLOCKED}
         SELECT pg_sleep(0.3);
@@ -129,7 +129,7 @@ def test_a_stall_passes_and_the_session_goes_on(play: Play) -> None:
 
 
 def test_a_stall_holds_up_what_comes_next_however_late_that_is(play: Play) -> None:
-    """Its time does not begin while the other session does nothing, and so does not end before it is felt."""
+    """Its time begins with the next data, not while the session is idle: the sleep is longer than the stall."""
     result = play(f"""
         {TABLE}
         -- chaos:session a

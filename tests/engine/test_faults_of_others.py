@@ -1,4 +1,4 @@
-"""`fault … of OTHER`: it waits for the other session, but not where nobody goes on before it has struck."""
+"""`fault … of OTHER`: it waits for the other session, unless no session continues before the fault is delivered."""
 
 from __future__ import annotations
 

@@ -142,6 +142,7 @@ def test_a_failed_setup_ends_its_permutation(play: Play) -> None:
 
 
 def test_a_failed_setup_ends_what_sessions_have_begun_meanwhile(play: Play) -> None:
+    # the setup of the session, which is sent meanwhile, ends before that of the spec fails
     result = play(
         "setup { SELECT pg_sleep(0.05); SELECT 1/0; }\nteardown { SELECT 'away' AS teardown; }\n"
         "session a setup { BEGIN; } step a1 { SELECT; } teardown { SELECT 'ended' AS a; }\n"

@@ -172,6 +172,7 @@ def test_a_password_that_works_is_in_no_traceback_and_no_file(
 
 
 def test_no_process_of_ours_has_it_in_its_command_line(folder: Path, foreign_server: ForeignServer) -> None:
+    # it lasts long enough for all processes to be seen
     (folder / "sql" / "fine.sql").write_text(
         "-- chaos:sandbox server\n-- chaos:check\nSELECT ok(pg_sleep(1) IS NOT NULL);\n"
     )

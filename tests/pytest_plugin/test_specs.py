@@ -207,7 +207,7 @@ def test_a_spec_that_looks_at_all_sessions_sees_its_own_alone(project: Project) 
         "expected/who.out",
         f"Parsed test spec with 1 sessions\n\nstarting permutation: a1\nstep a1: {query}\n{head}{rows}\n",
     )
-    # before it in the order of files, and behind it
+    # before and after it in the order of files; they sleep so that they run at the same time
     for name in ("sum", "t1", "t2", "zum"):
         project.file(f"specs/{name}.spec", SPEC.replace("SELECT 3 AS", "SELECT 3 + 0 * length(pg_sleep(0.1)::text) AS"))
         out = OUT.replace("SELECT 3 AS", "SELECT 3 + 0 * length(pg_sleep(0.1)::text) AS")

@@ -60,7 +60,7 @@ def test_they_are_shown_side_by_side() -> None:
     assert flake_lines(repeats, 80, PLAIN) == [
         "Repeated: 3 of 9 runs failed: 33%, with 95 % confidence from 12% to 65%",
         "Seeds of runs that failed: 2, 5",
-        "Run 3 passed, run 4 failed. They are the same for 2 statements, then they part:",
+        "Run 3 passed, run 4 failed. They are the same for 2 statements, then differ:",
         "    run 3, passed                          run 4, failed",
         "    b[1]:2 -> 1 row: BEGIN                 b[1]:2 -> 1 row: BEGIN",
         "  > a[1]:3 -> n = 7: SELECT 7              b[1]:3 -> ERROR 40001: COMMIT",

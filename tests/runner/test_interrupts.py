@@ -41,7 +41,7 @@ class Swallows:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the interrupt in __del__
 def test_an_interrupt_that_was_lost_ends_the_wait_for_a_result_or_the_next_item() -> None:
     interrupts, go = Interrupts(), threading.Event()
     executor: JobExecutor[str, bool] = JobExecutor(lambda _: go.wait(60), 1)

@@ -59,7 +59,7 @@ def _comments(scenario: Scenario, findings: list[Finding]) -> Iterator[tuple[Pla
     """Yield the comments of the file, and of included files with findings, and whether each is alone on its line."""
     texts = {scenario.shown: scenario.source}
     for path in {finding.place.path for finding in findings} - texts.keys():
-        with contextlib.suppress(Unreadable):
+        with contextlib.suppress(Unreadable):  # its findings are reported without suppressions
             texts[path] = text_of(Path(path))
     for path, source in texts.items():
         lines = source.splitlines()

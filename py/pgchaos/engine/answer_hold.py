@@ -29,7 +29,7 @@ class AnswerHold:
     def arm(self) -> None:
         """Hold the answer to the next request; do nothing if the connection has ended, as others will find that."""
         if self._link is None:
-            with suppress(TargetGone):
+            with suppress(TargetGone):  # it has ended
                 self._link = self._find()
                 self._link.hold()
 

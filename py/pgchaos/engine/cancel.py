@@ -34,7 +34,7 @@ async def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> bool:
         except TimeoutError:
             return False
         return True
-    with contextlib.suppress(OperationalError):
+    with contextlib.suppress(OperationalError):  # the statement, or the server, has ended
         request = pg.cancel_conn()
         try:
             request.start()
@@ -49,5 +49,5 @@ async def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> bool:
 
 
 def _cancel_blocking(request: pq.abc.PGcancel) -> None:
-    with contextlib.suppress(OperationalError):
+    with contextlib.suppress(OperationalError):  # the statement, or the server, has ended
         request.cancel()

@@ -16,7 +16,7 @@ _CALLS = {
 _FAULTS = {"57014": ("cancel",), "57P01": ("terminate", "restart", "stop")}
 _FAULT = "-- fault: "  # and what it does, such as `cancel of shop[1], during line 7`
 _DID = {"57014": "cancelled", "57P01": "terminated"}
-_STRUCK = re.compile(
+_DELIVERED = re.compile(
     r"-- fault: (?P<what>(?P<kind>cut|reset|kill|crash|stop|restart|fill wal)\b.*?), (?P<moment>\w+) line [0-9]+"
 )
 """Faults that end a connection without a message of the server."""
@@ -48,12 +48,12 @@ def _lost_by(victim: Record, records: Sequence[Record], faults: Sequence[Record]
     others = (one.ended_at for one in reversed(records) if _actor(one) == _actor(victim) and one is not victim)
     since = next(filter(None, others), 0.0)
     for fault in reversed(faults):
-        struck_at = fault.started_at if fault.ended_at is None else fault.ended_at
-        if struck_at is None or struck_at < since or (victim.ended_at is not None and struck_at > victim.ended_at):
+        at = fault.started_at if fault.ended_at is None else fault.ended_at
+        if at is None or at < since or (victim.ended_at is not None and at > victim.ended_at):
             continue
-        struck = _STRUCK.fullmatch(fault.statement)
-        if struck is not None and (struck["kind"] not in _OF_ONE_CONNECTION or _is_target(fault, victim)):
-            written = struck["what"] if struck["moment"] == "before" else f"{struck['what']} {struck['moment']}"
+        found = _DELIVERED.fullmatch(fault.statement)
+        if found is not None and (found["kind"] not in _OF_ONE_CONNECTION or _is_target(fault, victim)):
+            written = found["what"] if found["moment"] == "before" else f"{found['what']} {found['moment']}"
             cause = f"`{written}` at {fault.place}"
             return f"ERROR {LOST} (connection_failure): caused by the scenario's own fault: {cause}"
     return ""

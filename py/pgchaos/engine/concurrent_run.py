@@ -225,7 +225,7 @@ class ConcurrentRun:
         await self._join()
         if self._network is not None and not self.stopped:
             for fault, why in self._network.without_effect():
-                self._injector.counter.take_back(fault, why)
+                self._injector.counter.note_no_effect(fault, why)
         if not self.stopped:
             self._log.failures += self._injector.counter.undelivered()
         await self._restore()
@@ -331,7 +331,7 @@ class ConcurrentRun:
         monitor = self._invariant_monitor
         evaluations, missed = (monitor.evaluations, monitor.missed) if monitor is not None else (0, 0)
         counter = self._injector.counter
-        return SessionsResult(self._log, self._launched, evaluations, missed, counter.struck, counter.passed_by)
+        return SessionsResult(self._log, self._launched, evaluations, missed, counter.delivered, counter.without_effect)
 
     def close(self) -> None:
         """End the connections."""

@@ -136,7 +136,7 @@ class Connection(QueryExchange):
 
     def is_usable(self) -> bool:
         """Whether it can send a query, judged by the received data; the server is not asked."""
-        with contextlib.suppress(OperationalError):
+        with contextlib.suppress(OperationalError):  # it is broken: `status` shows that
             self._pg.consume_input()
             self._pg.is_busy()  # parses the received data: a FATAL message precedes the end of the connection
         return self.alive and self._fatal_notice is None and self.status != pq.TransactionStatus.ACTIVE

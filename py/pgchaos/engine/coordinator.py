@@ -93,7 +93,7 @@ class Coordinator:
             self._delayed.discard(actor)
 
     def is_standstill(self, blockers: Mapping[int, tuple[int, ...]], taken_at: float) -> bool:
-        """Whether no session can continue before a pending fault has struck."""
+        """Whether no session can continue before a pending fault is delivered."""
         actors = self.states.actors
         blocked = {actors[pid]: [self.states.current_actor(one) for one in by] for pid, by in blockers.items()}
         if blocked and not self.no_lock_timeouts:
@@ -106,7 +106,7 @@ class Coordinator:
         return set(self._delayed)
 
     def _forget_snapshots(self) -> None:
-        """Ignore the snapshots before a fault that has struck now."""
+        """Ignore the snapshots before a fault that is delivered now."""
         self._snapshot_times = (clock.now(), clock.now())
 
     def expect(self, runners: int) -> None:

@@ -99,7 +99,7 @@ class Section:
         except Rejected as wrong:
             return plain_failure(str(wrong), wrong.place or self._place, self.who, wrong.hint)
         except Quit:
-            pass
+            pass  # the rest is not run
         finally:
             if self._partial_line and self._place is not None:
                 self._print("", self._place)
@@ -111,7 +111,7 @@ class Section:
 
     def connect(self) -> None:
         """Connect."""
-        with contextlib.suppress(ConnectionLost):
+        with contextlib.suppress(ConnectionLost):  # `run` connects again, and reports it
             self._connected()
 
     def begin(self, query: str) -> None:

@@ -35,5 +35,5 @@ class SessionsResult:
     order: list[Launch] = field(default_factory=list)
     evaluations: int = 0
     missed: int = 0
-    struck: set[Fault] = field(default_factory=set)
-    passed_by: dict[Fault, list[str]] = field(default_factory=dict)
+    delivered: set[Fault] = field(default_factory=set)
+    without_effect: dict[Fault, list[str]] = field(default_factory=dict)

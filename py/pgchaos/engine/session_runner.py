@@ -88,7 +88,7 @@ class SessionRunner:
                     await sleep(0.0)
             await self.connection.leave()
         except (Quit, Halted):
-            pass
+            pass  # by \q, or the run reports why
         except SessionFailed as stopped:
             # stop the run before the rollback releases locks: blocked sessions must not continue and fail because of it
             self._context.coordinator.fail(stopped.failure)

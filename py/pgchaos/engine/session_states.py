@@ -36,7 +36,7 @@ class SessionState:
     record: Record | None = None  # of the statement that runs; None between statements
     ticket: int = 0  # different for each statement
     blockers: tuple[int, ...] = ()  # the pids of the backends that block it, in the last snapshot
-    struck: bool = False  # a fault strikes its statement, so a lock wait lasts only until its backend notices
+    under_fault: bool = False  # a fault strikes its statement, so a lock wait lasts only until its backend notices
     free_at: float = 0.0  # the time of the last snapshot that showed its statement unblocked; 0: none did
 
     @property
@@ -94,7 +94,7 @@ class SessionStates:
             state = self._now[actor] = SessionState(None, "", 0.0)
         # reuses the object: this happens for every statement
         state.place, state.doing, state.since, state.record = record.place, "runs", now, record
-        state.ticket, state.blockers, state.struck, state.free_at = next(self._tickets), (), False, 0.0
+        state.ticket, state.blockers, state.under_fault, state.free_at = next(self._tickets), (), False, 0.0
 
     def finish(self, actor: Actor, now: float) -> None:
         """Record that its answer came at a time."""
@@ -107,7 +107,7 @@ class SessionStates:
         """Record that a fault is about to strike the current statements of these backends."""
         for pid in pids:
             if (now := self._now.get(self.actors[pid])) is not None and now.record is not None:
-                now.struck = True
+                now.under_fault = True
 
     # queries
 
@@ -137,7 +137,7 @@ class SessionStates:
     # snapshots of the server
 
     def take(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]]) -> dict[Actor, BlockedSeen]:
-        """Record a snapshot; leave out connections that run another statement now, or are struck by a fault.
+        """Record a snapshot; leave out connections that run another statement now, or are under a fault.
 
         Args:
             tickets: the result of `busy` before the snapshot.
@@ -156,7 +156,7 @@ class SessionStates:
             now = self._now[actor]
             record = now.record
             if record is not None and now.ticket == tickets[pid]:
-                if not now.struck:
+                if not now.under_fault:
                     snapshot[actor] = BlockedSeen(now.ticket, by)
                 now.blockers = by
                 self._remember(record, by, now.free_at)

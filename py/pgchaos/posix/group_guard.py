@@ -105,7 +105,7 @@ class GroupGuard:
     def _end_shell(self) -> int:
         """Close the pipe and wait: the shell kills what is left. Return its status, negative if it was killed."""
         assert self._shell.stdin is not None, "a pipe"
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError):  # the shell was killed
             self._shell.stdin.close()
         return self._shell.wait()
 
@@ -116,5 +116,5 @@ def kill_group(group: int) -> None:
     Raises:
         PermissionError: all its processes belong to another user.
     """
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError):  # it has ended
         os.killpg(group, signal.SIGKILL)

@@ -79,7 +79,7 @@ class PoolerProcess:
         while time.monotonic() < limit:
             if self._process.poll() is not None:
                 return f"the pooler ended with {self._process.returncode}: {log_tail(self._log)}"
-            with contextlib.suppress(OSError), sockets.socket(sockets.AF_UNIX) as peer:
+            with contextlib.suppress(OSError), sockets.socket(sockets.AF_UNIX) as peer:  # it does not listen yet
                 peer.connect(str(self.folder / socket))
                 return ""
             wait(0.002)

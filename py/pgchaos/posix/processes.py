@@ -70,7 +70,7 @@ def _open(pid: int) -> int | None:
     """Open a process; None where the kernel cannot (before Linux 5.3, other systems), or the process has ended."""
     if not hasattr(os, "pidfd_open"):
         return None
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it has ended, or the kernel is too old
         return os.pidfd_open(pid)
     return None
 

@@ -126,7 +126,7 @@ class CollectionCache:
     def _files(self, entry: Any) -> dict[str, list[Any]]:  # noqa: ANN401 whatever is stored
         files = None
         if isinstance(entry, dict) and entry.get("by") == self._version:
-            with suppress(ValueError, TypeError):
+            with suppress(ValueError, TypeError):  # a damaged entry counts as none
                 files = json.loads(entry.get("files", ""))
         return files if isinstance(files, dict) else {}
 

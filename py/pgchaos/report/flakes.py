@@ -87,9 +87,7 @@ def _beside(passing: tuple[int, RunResult], failing: tuple[int, RunResult], widt
         return [f"Run {passed} passed with the same statements, results and order as run {failed}, which failed."]
     column = max((width - 6) // 2, 30)
     begin = max(0, same - 1)
-    where = (
-        f"They are the same for {statements(same)}, then they part:" if same else "They part at the first statement:"
-    )
+    where = f"They are the same for {statements(same)}, then differ:" if same else "They differ at the first statement:"
     lines = [f"Run {passed} passed, run {failed} failed. {where}"]
     lines.append(_row("", f"run {passed}, passed", f"run {failed}, failed", column, symbols))
     for number in range(begin, min(same + _ROWS, max(len(left), len(right)))):

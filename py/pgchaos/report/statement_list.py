@@ -65,16 +65,16 @@ def statement_list(
 
 
 def _faults_first(records: Sequence[Record]) -> list[Record]:
-    """Move a fault that struck during a statement of its own session before it: the row also shows the end."""
+    """Move a fault that was delivered during a statement of its own session before it: the row also shows the end."""
     ordered: list[Record] = []
     latest: dict[str, Record] = {}
     for record in records:
         name = connection_of(record)
         if kind_of(record) == "statement":
             latest[name] = record
-        struck = latest.get(name)
-        if kind_of(record) == "fault" and struck is not None and struck.fault and _begins_during(record, struck):
-            at = next(number for number in range(len(ordered) - 1, -1, -1) if ordered[number] is struck)
+        last = latest.get(name)
+        if kind_of(record) == "fault" and last is not None and last.fault and _begins_during(record, last):
+            at = next(number for number in range(len(ordered) - 1, -1, -1) if ordered[number] is last)
             ordered.insert(at, record)
         else:
             ordered.append(record)

@@ -60,8 +60,8 @@ class RunFactory:
         # what a run has changed outside its schema: then none of these runs counts, and no more are made
         self.outside: tuple[str, ...] = ()
         # faults that were delivered in some run, and the reasons why others were not
-        self.struck: set[Fault] = set()
-        self.passed_by: dict[Fault, list[str]] = {}
+        self.delivered: set[Fault] = set()
+        self.without_effect: dict[Fault, list[str]] = {}
         self.evaluated: set[Evaluated] = set()  # assertions that some run has evaluated
         self.silent = False  # a run failed on a server that did not answer
         self.complete = False  # a run reached its end
@@ -149,13 +149,13 @@ class RunFactory:
         return () if self.values else None
 
     def _add_counts(self, result: RunResult) -> None:
-        self.struck |= result.struck
+        self.delivered |= result.delivered
         self.evaluated |= result.evaluated
         self.complete = self.complete or result.complete
         # if nothing failed, the server has answered in the end
         self.silent = self.silent or (result.silent and bool(result.failures))
-        for fault, reasons in result.passed_by.items():
-            self.passed_by.setdefault(fault, []).extend(reasons)
+        for fault, reasons in result.without_effect.items():
+            self.without_effect.setdefault(fault, []).extend(reasons)
         self._made += 1
         self.outside = self.outside or result.outside or (self.oracle.outside if self.oracle is not None else ())
         if self._made == self._next_check:

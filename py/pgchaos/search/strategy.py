@@ -144,7 +144,7 @@ class _Runs:
 
     def not_evaluated(self, result: RunResult) -> tuple[list[Failure], list[str]]:
         """Return failures for assertions and faults that no run reached, if all runs were made, and remarks."""
-        from pgchaos.engine.faults.fault_counter import never_struck
+        from pgchaos.engine.faults.fault_counter import never_delivered
         from pgchaos.engine.not_run import not_run
 
         factory, settings = self._factory, self._settings
@@ -155,7 +155,7 @@ class _Runs:
             return [], []
         failures = [
             *not_run(self._scenario, factory.matrix, frozenset(factory.evaluated)),
-            *never_struck(self._scenario, factory.matrix, factory.struck, factory.passed_by),
+            *never_delivered(self._scenario, factory.matrix, factory.delivered, factory.without_effect),
         ]
         if factory.oracle is None or result.failures:
             return failures, []

@@ -176,7 +176,7 @@ class DatabaseFactory:
     def drop_all(self) -> None:
         """Drop all databases of the run while the server answers; those that remain stay in `created.names`."""
         for name in sorted(self.created.names):
-            with contextlib.suppress(psycopg.Error):
+            with contextlib.suppress(psycopg.Error):  # drop the others all the same
                 self.drop(name)
             if not self.connected():
                 return
@@ -189,7 +189,7 @@ class DatabaseFactory:
     def check(self) -> None:
         """Run a query: only then does psycopg notice that the server closed the connection."""
         if self._conn is not None:
-            with contextlib.suppress(psycopg.Error):
+            with contextlib.suppress(psycopg.Error):  # `connected` reports the result
                 self._conn.execute("SELECT 1")
 
     def connected(self) -> bool:

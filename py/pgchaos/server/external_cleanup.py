@@ -103,7 +103,7 @@ class Lease:
         pause = self._every
         while not self._over.wait(pause):
             pause = min(_RETRY_INTERVAL, self._every)
-            with suppress(psycopg.Error):
+            with suppress(psycopg.Error):  # tried again soon
                 self._factory.renew()
                 pause = self._every
             self._factory.close()

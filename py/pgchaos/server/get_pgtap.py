@@ -25,7 +25,7 @@ def main() -> int:
     try:
         found = pgtap.find_file()
     except ServerError:
-        pass
+        pass  # there is none yet
     else:
         print(f"pgTAP: {copy_to_embedded(found)}")
         return 0

@@ -58,7 +58,7 @@ class PreparedStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(FileExistsError):  # another run has created it
             folder.mkdir(mode=0o700)
         reason = untrusted(folder, frozenset({0, os.geteuid()}))
         if reason:

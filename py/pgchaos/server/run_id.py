@@ -87,7 +87,7 @@ def has_ended(pid: int, start: int) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:
-        pass
+        pass  # it exists, as another user's
     state, now = _state_and_start(pid)
     return state in _ENDED or (0 not in (now, start) and now != start)
 

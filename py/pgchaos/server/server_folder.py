@@ -161,6 +161,6 @@ def _is_dead(folder: Path) -> bool:
 
 def _is_new(folder: Path) -> bool:
     """Return whether a folder may belong to a server that is being created."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # another run has removed it
         return time.time() - folder.stat().st_mtime < _NEW
     return False

@@ -135,7 +135,7 @@ def _refuse_pooler_without_options(conninfo: str) -> None:
     """Find out whether a pooler refused the connection: PgBouncer takes no startup options."""
     bare = make_conninfo(conninfo, options="")
     with (
-        contextlib.suppress(psycopg.Error),
+        contextlib.suppress(psycopg.Error),  # then it was not because of the options
         psycopg.connect(bare, autocommit=True) as conn,
         within(_answer_limit(conn), conn),
     ):

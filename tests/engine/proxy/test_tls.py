@@ -55,7 +55,7 @@ def _talk_tls_only(private: PrivateServer, address: str) -> str:
     dsn = make_conninfo(host=address, port=5432, user="postgres", dbname="postgres", sslmode="require")
 
     def reached() -> bool:
-        with suppress(psycopg.OperationalError), psycopg.connect(dsn):
+        with suppress(psycopg.OperationalError), psycopg.connect(dsn):  # polled: it does not listen yet
             return True
         return False
 

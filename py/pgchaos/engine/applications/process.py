@@ -151,7 +151,7 @@ def describe_status(status: int) -> str:
     """Describe an exit status: `exit status 1`, with the name of a signal."""
     if status <= 128:
         return f"exit status {status}"
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError):  # a number of no signal
         return f"exit status {status} ({signal.Signals(status - 128).name})"
     return f"exit status {status}"
 

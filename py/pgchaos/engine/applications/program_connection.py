@@ -53,7 +53,7 @@ class ProgramConnection:
         self._status = IDLE
         self._record: Record | None = None
         self._item: Statement | None = None
-        self._struck: StatementFaults | None = None
+        self._faults: StatementFaults | None = None
         self._number = 0  # of the transaction in the worker
         self._attempt = 1
         self._later: Task[None] | None = None
@@ -113,8 +113,8 @@ class ProgramConnection:
         faults = self._worker.faults_at(item.text)
         if faults:
             self._context.coordinator.states.idle(self.lane, item.place, "is struck by a fault")
-            self._struck = StatementFaults(self._context.injector, faults, self._worker.actor, self, self._worker.act)
-            await self._struck.before(item)
+            self._faults = StatementFaults(self._context.injector, faults, self._worker.actor, self, self._worker.act)
+            await self._faults.before(item)
             while self._connection.is_cut_off and not self._connection.ended:
                 # a fault has cut the connection off: send nothing
                 await self._await_answer()
@@ -146,8 +146,8 @@ class ProgramConnection:
     def _lose_unsent(self, record: Record) -> None:
         record.ended_at, record.sqlstate = record.started_at, LOST
         record.message = "the connection was lost before this was sent"
-        if self._struck is not None:
-            record.fault, self._struck = self._struck.description(), None
+        if self._faults is not None:
+            record.fault, self._faults = self._faults.description(), None
         self._record = None
 
     def after(self, outcome: Outcome) -> None:
@@ -167,11 +167,11 @@ class ProgramConnection:
         if not self.in_block:
             self._worker.set_idle(self.lane)
         self._answered.notify()
-        if self._struck is None:
+        if self._faults is None:
             self._worker.coordinator.answered(self.lane)
         else:
-            struck, self._struck = self._struck, None
-            self._later = begin(self._strike_after(struck, answer, record))
+            faults, self._faults = self._faults, None
+            self._later = begin(self._deliver_after(faults, answer, record))
 
     def _fill_record(self, record: Record, outcome: Outcome, answer: Answer) -> None:
         context, error = self._context, answer.error
@@ -191,15 +191,15 @@ class ProgramConnection:
             record.message = STOPPED
         record.ended_by = cancelled_by(record, error.message, context.log.records, context.log.acts)
 
-    async def _strike_after(self, struck: StatementFaults, answer: Answer, record: Record) -> None:
+    async def _deliver_after(self, faults: StatementFaults, answer: Answer, record: Record) -> None:
         try:
-            await struck.after(answer)
+            await faults.after(answer)
         except Halted:
-            pass
+            pass  # the run reports why
         except SessionFailed as stopped:
             self._context.coordinator.fail(stopped.failure)
         finally:
-            record.fault = struck.description()
+            record.fault = faults.description()
             self._worker.coordinator.answered(self.lane)
 
     # transactions
@@ -265,9 +265,9 @@ class ProgramConnection:
         self.ending = begin(self._end())
 
     async def _end(self) -> None:
-        if self._struck is not None:
-            await self._struck.abandon()
-            self._struck = None
+        if self._faults is not None:
+            await self._faults.abandon()
+            self._faults = None
         if self._later is not None:
             await self._later.ends()
         self._reconcile()

@@ -63,7 +63,7 @@ class ProgramRunner:
                     break
             self._check_connected()
         except Halted:
-            pass
+            pass  # the run reports why
         except SessionFailed as stopped:
             context.coordinator.fail(stopped.failure)
         except Exception as error:

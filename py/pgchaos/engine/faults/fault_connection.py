@@ -148,7 +148,7 @@ class FaultConnection:
                 await connection.end()
             pids = ",".join(str(connection.pid) for connection in taken)
             query = f"SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{pids}}}')"
-            with contextlib.suppress(NotDelivered):
+            with contextlib.suppress(NotDelivered):  # the server cannot be asked: the next use shows why
                 until = time.monotonic() + _GONE_WITHIN
                 while (
                     taken and (rows := await self._ask(query)) and rows[0][0] != "0" and not self.cleanup_stop.is_set()

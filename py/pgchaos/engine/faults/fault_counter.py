@@ -1,4 +1,4 @@
-"""Counts for each fault of a run how often its line was reached, and whether it struck. Pure."""
+"""Counts for each fault of a run how often its line was reached, and whether it was delivered. Pure."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ def failure(fault: Fault, why: str, who: str | None = None) -> Failure:
     return Failure("fault", (), f"`fault {describe(fault)}` could not be delivered: {why}", fault.place, session=who)
 
 
-def never_struck(
+def never_delivered(
     scenario: Scenario,
     variables: Mapping[str, str],
-    struck: Collection[Fault],
-    passed_by: Mapping[Fault, Iterable[str]],
+    delivered: Collection[Fault],
+    without_effect: Mapping[Fault, Iterable[str]],
 ) -> list[Failure]:
     """Report faults that may miss in one run but must not in all: those `at any step`, and those without effect.
 
     Args:
         scenario: of the faults.
         variables: of its matrix.
-        struck: delivered by some run, see `FaultCounter.struck`.
-        passed_by: why runs did not deliver others, see `FaultCounter.passed_by`.
+        delivered: delivered by some run, see `FaultCounter.delivered`.
+        without_effect: why runs did not deliver others, see `FaultCounter.without_effect`.
 
     Returns:
         A failure for each.
     """
     found = []
     for item in (item for session in scenario.sessions for item in session.items if isinstance(item, Fault)):
-        reasons = passed_by.get(item, ())
-        if item not in struck and (reasons or (item.anywhere and in_force(item, variables))):
+        reasons = without_effect.get(item, ())
+        if item not in delivered and (reasons or (item.anywhere and in_force(item, variables))):
             where = "at no step that the search chose: " if item.anywhere else ""
             found.append(failure(item, where + _reasons(reasons)))
     return found
@@ -78,9 +78,9 @@ class FaultCounter:
             if isinstance(item, Fault) and in_force(item, values)
         ]
         self._reached: dict[tuple[object, ...], int] = {}
-        self.struck: set[Fault] = set()
+        self.delivered: set[Fault] = set()
         """The delivered faults."""
-        self.passed_by: dict[Fault, list[str]] = {}
+        self.without_effect: dict[Fault, list[str]] = {}
         """Why others had no target at their place, or no effect."""
 
     def is_due(self, fault: Fault, actor: Actor) -> bool:
@@ -95,21 +95,21 @@ class FaultCounter:
         """Undo the last count: the connection was lost before the statement could be sent."""
         self._reached[_key(fault, actor)] -= 1
 
-    def pass_by(self, fault: Fault, why: str) -> None:
+    def note_no_target(self, fault: Fault, why: str) -> None:
         """Record why a fault had no target at its place; it may have one in another run."""
-        self.passed_by.setdefault(fault, []).append(why)
+        self.without_effect.setdefault(fault, []).append(why)
 
-    def take_back(self, fault: Fault, why: str) -> None:
-        """Record why a fault that struck had no effect; it may have one in another run."""
-        self.struck.discard(fault)
-        self.pass_by(fault, why)
+    def note_no_effect(self, fault: Fault, why: str) -> None:
+        """Record why a delivered fault had no effect; it may have one in another run."""
+        self.delivered.discard(fault)
+        self.note_no_target(fault, why)
 
     # at the end
 
     def undelivered(self) -> list[Failure]:
-        """Make a failure of each fault that never struck."""
+        """Make a failure of each fault that was never delivered."""
         # a session may send fewer statements than it has, and a search may choose one that it does not reach
-        known = {*self.struck, *self.passed_by}
+        known = {*self.delivered, *self.without_effect}
         return [
             failure(fault, self._why_not(fault)) for fault in self._faults if not (fault in known or fault.anywhere)
         ]

@@ -61,7 +61,7 @@ class FaultInjector:
         hold: CommitHold | None = None,
         answer: AnswerHold | None = None,
     ) -> float:
-        """Wait for the time of a fault, carry it out, and wait for its effect; return when it struck."""
+        """Wait for the time of a fault, carry it out, and wait for its effect; return when it was delivered."""
         with self._coordinator.fault_in_progress():
             if answer is not None and over is not None:
                 await self._timing.await_answer(fault, actor, answer, over)
@@ -85,11 +85,11 @@ class FaultInjector:
     async def _strike_network(self, fault: Fault, actor: Actor) -> float:
         assert self.network is not None, "of a scenario with such a fault"
         async with self._mutex:
-            targets, now = self.targets.struck(fault, actor), clock.now()
+            targets, now = self.targets.connections(fault, actor), clock.now()
             if fault.kind in ("cut", "reset"):
                 self._coordinator.strike([pid for one in targets.values() if (pid := one.pid) is not None])
             await self.network.carry_out(fault, targets)
-            self.counter.struck.add(fault)
+            self.counter.delivered.add(fault)
         return now
 
     async def carry_out(self, fault: Fault, pids: Collection[int]) -> None:
@@ -103,7 +103,7 @@ class FaultInjector:
                 await carry_out(self.fault_connection, fault.kind, fault.argument, pids)
         except ServerError as error:
             raise NotDelivered(str(error)) from None
-        self.counter.struck.add(fault)
+        self.counter.delivered.add(fault)
 
     def fail_internal(self, error: BaseException, fault: Fault, actor: Actor) -> None:
         """Stop the run for an internal error in the task of a fault, because its target may wait for it."""

@@ -66,7 +66,7 @@ class StatementFaults:
         self._answer: AnswerHold | None = None
 
     def description(self) -> str | None:
-        """Return what struck, for the history, or None."""
+        """Return the delivered faults, for the history, or None."""
         return ", ".join(map(describe, self._done)) or None
 
     async def before(self, item: Statement) -> None:
@@ -103,9 +103,9 @@ class StatementFaults:
         if any(map(_loses_answer, interrupting)):
             self._answer = self._injector.hold_answer(self._actor)
             self._connection.before_send = self._answer.arm
-        struck = [fault for fault in interrupting if self._can_hold(fault)]
-        if struck and ends_in_commit(item, self._connection.in_block):
-            self._hold = await self._held(struck[0])
+        holding = [fault for fault in interrupting if self._can_hold(fault)]
+        if holding and ends_in_commit(item, self._connection.in_block):
+            self._hold = await self._held(holding[0])
         self._task = begin(
             self._inject_during(interrupting),
             lambda error: self._injector.fail_internal(error, interrupting[0], self._actor),
@@ -169,14 +169,14 @@ class StatementFaults:
         await self._inject_each([fault for fault in self._due if fault.moment == "after"])
 
     def _came_late(self, fault: Fault) -> None:
-        """Report a fault that struck after the answer; one `at any step` only missed this step."""
+        """Report a fault that was delivered after the answer; one `at any step` only missed this step."""
         if not fault.anywhere:
             self._report(
-                fault, NotDelivered("the statement was over before it struck: let it wait for something there")
+                fault, NotDelivered("the statement was over before it was delivered: let it wait for something there")
             )
         if fault.kind == "cancel":
             self._done = [one for one in self._done if one is not fault]
-            self._injector.counter.take_back(fault, OVER)
+            self._injector.counter.note_no_effect(fault, OVER)
 
     async def abandon(self, answer: Answer | None = None) -> None:
         """End the task of faults: the statement is over."""
@@ -205,7 +205,7 @@ class StatementFaults:
         """Report a fault that could not be delivered; at a step that a search has chosen, only count it."""
         if not (fault.anywhere and isinstance(why, TargetGone)):
             raise SessionFailed(failure(fault, str(why), str(self._actor)))
-        self._injector.counter.pass_by(fault, str(why))
+        self._injector.counter.note_no_target(fault, str(why))
 
     async def _try(self, fault: Fault, over: Callable[[], bool] | None = None) -> NotDelivered | None:
         """Deliver a fault; return why it could not be delivered, or None."""

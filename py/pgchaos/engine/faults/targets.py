@@ -59,12 +59,12 @@ class Targets:
             return [actor]
         return [one for one in self._targets if one.session == fault.target and fault.worker in (None, one.worker)]
 
-    def struck(self, fault: Fault, actor: Actor) -> dict[Actor, Target]:
+    def connections(self, fault: Fault, actor: Actor) -> dict[Actor, Target]:
         """Return the connections that a network fault strikes; see `of`."""
         return {one: self._targets[one] for one in self.of(fault, actor)}
 
     def pid(self, actor: Actor) -> int:
-        """Return the backend of a connection that is about to be struck.
+        """Return the backend of a connection that a fault is about to strike.
 
         Raises:
             TargetGone: there is none.

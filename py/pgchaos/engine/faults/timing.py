@@ -110,7 +110,7 @@ class Timing:
             raise TargetGone(f"{' and '.join(map(str, gone))} ended without being {state}")
         if self._coordinator.is_standstill(blocked, taken_at):
             doing = " and ".join(f"{one} {self._coordinator.states.describe_state(one)}" for one in lacking)
-            raise TargetGone(f"{doing}, and will not be {state}: no session continues before this fault has struck")
+            raise TargetGone(f"{doing}, and will not be {state}: no session continues before this fault is delivered")
 
     def _check_over(self, over: Over | None) -> None:
         if self._stop.is_set():

@@ -275,7 +275,7 @@ class ProxyConnection(ClientConnection):
     def _break(self, text: str, reply: str) -> None:
         """End the connection because of a violation of the protocol."""
         self._broken(f"connection {self.number}: {text}")
-        with suppress(OSError):
+        with suppress(OSError):  # the client has gone
             self.client.send(error_message("08P01", reply))
         self.end(text)
 

@@ -217,14 +217,14 @@ class Proxy:
         try:
             connection = await self._authenticate(client, handshake)
         except Gone:
-            pass
+            pass  # a client may leave at any time
         except ProtocolError as error:
             self._note(f"a client broke the protocol: {error}")
-            with suppress(Gone):
+            with suppress(Gone):  # the client does not wait for the reason
                 await handshake.send(error_message("08P01", str(error)))
         except Denied as why:
             self.denied.append(f"a connection was refused: {why}")
-            with suppress(Gone):
+            with suppress(Gone):  # the client does not wait for the reason
                 await handshake.send(why.message())
         finally:
             self._handshakes -= 1
