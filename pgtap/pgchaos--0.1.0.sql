@@ -868,7 +868,7 @@ BEGIN
           FROM pg_catalog.pg_stat_activity AS a
          WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
            AND alone AND a.application_name !~ '[[][0-9]+]$|^pgchaos( |$)'
-           AND a.application_name NOT IN ('setup', 'check', 'looks', 'invariant', 'fault');
+           AND a.application_name NOT IN ('setup', 'check', 'admin', 'invariant', 'fault');
     PERFORM pg_stat_clear_snapshot();
 END
 $$;

@@ -37,7 +37,7 @@ def is_waited_for(server: Server) -> bool:
     """Say whether a run has looked who else is there."""
     with server.connect() as conn:
         query = (
-            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'looks' AND query LIKE '%pg_stat_get_activity%'"
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'admin' AND query LIKE '%pg_stat_get_activity%'"
         )
         return conn.execute(query).fetchone() is not None
 

@@ -136,7 +136,7 @@ def test_a_server_that_does_not_come_back_is_told(monkeypatch: pytest.MonkeyPatc
         sandbox = Sandbox("postgres", make_conninfo(host=str(tmp_path)), server_control=server)
         connection = FaultConnection(ConnectionFactory(sandbox), stop, set())
         struck = outage.Outage(connection, stop, stop)
-        connection.named = True
+        connection.standby_set = True
         with pytest.raises(NotDelivered, match=r"it did not say within 0\.1 s that commits wait for no standby"):
             Loop().run(struck.restore())
         struck._filled_disk = True

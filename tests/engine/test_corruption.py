@@ -132,7 +132,7 @@ def test_what_is_locked_is_told_and_no_failure(play: Play) -> None:
         + CHECKED
     )
     assert held(result) == ["checked"]
-    assert result.notes == ["amcheck could not look at table held: canceling statement due to lock timeout (55P03)"]
+    assert result.notes == ["amcheck could not check table held: canceling statement due to lock timeout (55P03)"]
 
 
 def test_relations_that_cannot_be_listed_are_told(server: Server, tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_it_strikes_once_or_at_the_execution_that_is_named(
 @pytest.mark.parametrize(
     ("body", "line", "why"),
     [
-        ("-- chaos:fault terminate when blocked\nSELECT 1;", 2, "the statement was over before it could strike"),
+        ("-- chaos:fault terminate when blocked\nSELECT 1;", 2, "the statement was over before the fault could strike"),
         ("-- chaos:fault terminate of b when blocked\nSELECT 1;", 2, "b[1] ended without being blocked"),
         ("-- chaos:fault terminate on 3rd execution\nSELECT 1;", 2, "its line was reached only once"),
         ("\\if 0\n-- chaos:fault terminate\nSELECT 1;\n\\endif\nSELECT 1;", 3, "no session reached its line"),
@@ -301,7 +301,7 @@ def test_the_ledger_holds_what_was_acknowledged_with_its_variables(play: Play) -
 
 def test_connections_are_given_back_after_the_statement(play: Play) -> None:
     # who made the server ready and is ending would take room, and not be counted
-    others = "backend_type = 'client backend' AND application_name NOT IN ('looks', 'a[1]')"
+    others = "backend_type = 'client backend' AND application_name NOT IN ('admin', 'a[1]')"
     text = f"""
         -- chaos:sandbox server
         -- chaos:server max_connections = 20

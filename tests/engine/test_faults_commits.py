@@ -64,7 +64,7 @@ def test_the_name_is_taken_back_again_when_commits_are_let_go(fault_connection: 
         await fault_connection.ask(SET)
         assert await standbys(fault_connection) == ["pgchaos_nobody"]
         await hold.release()
-        assert (await standbys(fault_connection), fault_connection.named, fault_connection.holding.held) == (
+        assert (await standbys(fault_connection), fault_connection.standby_set, fault_connection.holding.held) == (
             [],
             False,
             False,
@@ -82,7 +82,7 @@ def test_the_name_is_taken_back_of_a_server_that_was_down_meanwhile(
         await fault_connection.ask(SET)
         server_control(fault_connection).stop("immediate")
         await hold.release()
-        assert (fault_connection.named, fault_connection.holding.held) == (True, False)
+        assert (fault_connection.standby_set, fault_connection.holding.held) == (True, False)
         server_control(fault_connection).start()
         assert await standbys(fault_connection) == ["pgchaos_nobody"]
         assert await release_commits(fault_connection)

@@ -310,7 +310,7 @@ def test_the_network_refuses_until_it_is_healed(play: Play) -> None:
     [
         ("-- chaos:fault heal", "nothing is wrong with the network of a[1]"),
         ("-- chaos:fault cut on 2nd execution", "its line was reached only once"),
-        ("-- chaos:fault cut when blocked", "the statement was over before it could strike"),
+        ("-- chaos:fault cut when blocked", "the statement was over before the fault could strike"),
         ("-- chaos:fault refuse", "`fault refuse` could not be delivered: no session connected after it"),
         ("-- chaos:fault refuse at any step", "at no step that the search chose: no session connected after it"),
         ("-- chaos:fault stall 5ms after", "nothing passed between a[1] and the server any more"),
@@ -454,7 +454,7 @@ def test_a_connection_that_does_not_break_is_told(play: Play, monkeypatch: pytes
     """)
     failure = only(result)
     assert failure.kind == "fault"
-    assert "a[1] was not told within 0.1 s that its connection has ended" in failure.text
+    assert "a[1] was not notified within 0.1 s that its connection has ended" in failure.text
 
 
 def test_one_that_its_client_gave_up_is_cut_with_the_next(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def _freezing(server: Server, application: str) -> AbstractContextManager[list[f
 
 CASES = {
     "search": (
-        "looks",
+        "admin",
         f"-- chaos:schedule explore 20\n-- chaos:setup\nCREATE TABLE t (n int);\n{_MOMENT}\n"
         "-- chaos:session one\nUPDATE t SET n = 1;\n-- chaos:session two\nINSERT INTO t VALUES (1);\n"
         "-- chaos:check\nSELECT pass('checked');",

@@ -151,7 +151,7 @@ def test_an_invariant_that_could_never_be_looked_at_is_a_failure(play: Play) -> 
     result = play(text + CHECKED)
     failure = only(result)
     assert failure.kind == "invariant"
-    assert "could not be looked at:" in failure.text
+    assert "could not be evaluated:" in failure.text
     assert result.missed == result.evaluations == 1
 
 
@@ -161,7 +161,7 @@ def test_an_invariant_that_cannot_be_looked_at_in_the_end_is_a_failure(play: Pla
         "-- chaos:setup", "-- chaos:leaves open transaction meant\n-- chaos:setup"
     )
     result = play(text + CHECKED)
-    assert "could not be looked at after the sessions" in only(result).text
+    assert "could not be evaluated after the sessions" in only(result).text
     assert result.evaluations > result.missed
 
 

@@ -178,7 +178,7 @@ def test_a_function_whose_loop_came_over_no_row_is_noted(play: Play, name: str, 
     result = play(text)
     assert held(result) == ["begun"]
     (note,) = result.remarks
-    assert note == f"scenario.sql:12: look() asserted nothing by {said}: its loop or query came over no row"
+    assert note == f"scenario.sql:12: look() asserted nothing by {said}: its loop or query had no row"
     assert play(text.replace("id int);", "id int);\nINSERT INTO job VALUES (1);")).remarks == []
 
 

@@ -121,7 +121,7 @@ SELECT pg_sleep(2);
     )
     (note,) = result.remarks
     assert ".sql:4: `load` ran beside `migration` for " in note
-    assert note.endswith("`repeat while migration` goes on until it has ended")
+    assert note.endswith("`repeat while migration` repeats until it has ended")
 
 
 RACE = """-- chaos:session one

@@ -186,7 +186,7 @@ def test_a_check_in_python_is_awaited_and_ends_and_what_it_returns_is_no_asserti
     text = explored(project, "setup=SETUP, sessions=[buy], check=both_sold_later, runs=1")
     assert f"{later}: check: AssertionError: both sold" in text
     text = explored(project, "setup=SETUP, sessions=[buy, buy_locked], check=are_both_sold, runs=1")
-    assert f"{AT}: check: it returned True, which is not looked at: write `assert …` in it" in text
+    assert f"{AT}: check: it returned True, which is not checked: write `assert …` in it" in text
     text = explored(project, "setup=SETUP, sessions=[buy], check=is_limited, runs=1, timeout=120")
     assert f"{line('pg_sleep(600)')}: check: QueryCanceled: canceling statement due to statement timeout" in text
 

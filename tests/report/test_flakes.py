@@ -38,7 +38,7 @@ def test_the_interval_of_wilson(failed: int, runs: int, interval: tuple[float, f
 def test_the_rate_in_one_line() -> None:
     assert rate_line(Repeats(20, 20, (1, 2, 3))) == ("3 of 20 runs failed: 15%, with 95 % confidence from 5% to 36%")
     assert rate_line(Repeats(20, 4, ())) == (
-        "0 of 4 runs failed (20 were asked for): 0%, with 95 % confidence from 0% to 49%"
+        "0 of 4 runs failed (20 were planned): 0%, with 95 % confidence from 0% to 49%"
     )
 
 

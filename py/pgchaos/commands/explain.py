@@ -12,7 +12,7 @@ from pgchaos.commands.facts_from_text import Fact, facts_in
 from pgchaos.commands.lint import read_scenario
 from pgchaos.commands.project import project_of
 from pgchaos.commands.wrapping import terminal_width
-from pgchaos.language.fault_kinds import describe, felt_by_server
+from pgchaos.language.fault_kinds import affects_server, describe
 from pgchaos.language.file_text import Unreadable, text_of
 from pgchaos.language.header_model import Pooler, ServerSetting
 from pgchaos.language.model import Scenario, Session
@@ -109,7 +109,7 @@ def _needs(scenario: Scenario) -> Iterator[str]:
         yield f"PgBouncer's {setting.name} = {setting.value}{_condition(setting)}"
     if scenario.alone:
         yield "nothing else on the server meanwhile"
-    if any(felt_by_server(fault) for _, fault in _fault_items(scenario)) and scenario.sandbox != "server":
+    if any(affects_server(fault) for _, fault in _fault_items(scenario)) and scenario.sandbox != "server":
         yield "a server that pgchaos started: a fault harms all of it"
     if scenario.fills & {"disk", "wal"}:
         yield "root, to mount a small file system that can be filled"

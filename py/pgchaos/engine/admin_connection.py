@@ -14,7 +14,7 @@ from pgchaos.engine.waits import sleep
 from pgchaos.results import Record
 from pgchaos.stop import Stop
 
-NAME = "looks"
+NAME = "admin"
 """Its application_name."""
 _CRASH = 0.5
 """Seconds in which a crash of the server shows."""

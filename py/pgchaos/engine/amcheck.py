@@ -108,7 +108,7 @@ def _check_relations(
         if answer.error is not None and answer.error.sqlstate in _CORRUPTED:
             found = [_error_text(answer)]
         elif answer.error is not None:
-            notes.append(f"amcheck could not look at {what}: {_error_text(answer)}")
+            notes.append(f"amcheck could not check {what}: {_error_text(answer)}")
             continue
         if found:
             failures.append(Failure("amcheck", (), f"amcheck: {what} is corrupt", None, tuple(_few(found))))

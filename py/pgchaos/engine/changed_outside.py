@@ -52,7 +52,7 @@ def _changed(connection: Connection, state_query: StateQuery) -> list[str]:
     except ConnectionLost as refused:
         if refused.error.lost:
             raise
-        return [f"what cannot be looked at any more ({refused.error})"]
+        return [f"what can no longer be read ({refused.error})"]
 
 
 def outside_remark(outside: tuple[str, ...]) -> str:

@@ -148,7 +148,7 @@ class Check:
         elif self._is_empty() and not self._asserted():
             text = "check was not run: no statement of it asserts anything"
             hint = (
-                "what a plain query returns is not looked at: write SELECT ok(CONDITION, 'what must hold') FROM …, or"
+                "the result of a plain query is not checked: write SELECT ok(CONDITION, 'what must hold') FROM …, or"
                 " SELECT is(HAVE, WANT, 'what must hold')"
             )
             self.result.failures.append(Failure("not run", (), text, self.items[0].place, (hint,)))

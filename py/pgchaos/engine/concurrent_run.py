@@ -86,15 +86,14 @@ class ConcurrentRun:
         transaction_log: TransactionLog | None = None,
     ) -> None:
         self._scenario, self._variables, self._factory = scenario, variables, factory
-        self._log, self._started_at, self._connect = log, started_at, connect
-        self._stop, self._order = Stop(), order
+        self._log, self._stop, self._order = log, Stop(), order
         cleanup_stop.add_callback(self._stop.set)
         self._pool = pool = session_pool(factory, cleanup_stop)
         self._programs = programs_of(scenario, variables)
-        self._coordinator = coordinator = coordinator_of(
+        self._coordinator = coordinator_of(
             scenario, variables, self._stop, log, stepped=order is not None, pool=pool, programs=self._programs
         )
-        self._steps = coordinator if isinstance(coordinator, SteppedCoordinator) else None
+        self._steps = self._coordinator if isinstance(self._coordinator, SteppedCoordinator) else None
         sets_deadlock_timeout = order is not None and not mentions(scenario, _DEADLOCK_TIMEOUT)
         stops = self._stop, cleanup_stop
         self._network = network = session_network(scenario, variables, factory, *stops, seed)
@@ -121,8 +120,14 @@ class ConcurrentRun:
             network=network,
         )
         self._runners = runners_of(scenario, self._context, self._programs)
-        self._tasks: list[Task[None]] = []
+        self._lock_monitor = LockMonitor(connect, self._coordinator, pool)
         self._invariant_monitor: InvariantMonitor | None = None
+        if scenario.invariants:
+            fail, stop = self._context.fail, self._stop.set
+            self._invariant_monitor = InvariantMonitor(
+                self._connection, scenario.invariants, variables, started_at, fail, stop
+            )
+        self._tasks: list[Task[None]] = []
         self._launched: list[Launch] = []
 
     @property
@@ -153,46 +158,27 @@ class ConcurrentRun:
             self._network.run(work)
 
     async def _monitored(self, seconds: float) -> None:
-        invariant_monitor = None
-        lock_monitor = LockMonitor(self._connect, self._coordinator, self._pool)
+        invariant_monitor = self._invariant_monitor
         try:
-            await lock_monitor.begin()
+            await self._lock_monitor.begin()
         except ConnectionLost as refused:
-            self._give_up(error_failure(refused.error, None, "watcher"))
+            self._give_up(error_failure(refused.error, None, "lock monitor"))
             return
         try:
-            invariant_monitor = await self._observe()
+            if invariant_monitor is not None:
+                await invariant_monitor.start(at_intervals=self._steps is None)
             if not self.stopped:
-                await self._run(lock_monitor, invariant_monitor, seconds)
+                await self._run(seconds)
             if invariant_monitor is not None and not self.stopped:
                 await invariant_monitor.finish()
         except ConnectionLost as refused:
             self._give_up(error_failure(refused.error, None, "invariant" if self._pool is None else "pooler"))
         finally:
-            await self._bring_to_end(invariant_monitor)
+            await self._bring_to_end()
 
     def _give_up(self, failure: Failure) -> None:
         self._context.fail(failure)
         self._stop.set()
-
-    async def _observe(self) -> InvariantMonitor | None:
-        invariants = self._scenario.invariants
-        if not invariants:
-            return None
-        invariant_monitor = self._invariant_monitor = InvariantMonitor(
-            self._connection,
-            invariants,
-            self._variables,
-            self._started_at,
-            self._context.fail,
-            self._stop.set,
-        )
-        try:
-            await invariant_monitor.start(at_intervals=self._steps is None)
-        except BaseException:  # Ctrl-C too: do not leave its connection open
-            await invariant_monitor.close()
-            raise
-        return invariant_monitor
 
     async def _connection(self) -> Connection:
         connection = await self._factory.open("invariant", self._stop, SETTINGS, self._on_notice_of_invariant)
@@ -203,25 +189,20 @@ class ConcurrentRun:
         if self._invariant_monitor is not None:
             self._context.notices.receive_assert("invariant", self._invariant_monitor.place, raw)
 
-    async def _run(self, lock_monitor: LockMonitor, invariant_monitor: InvariantMonitor | None, seconds: float) -> None:
+    async def _run(self, seconds: float) -> None:
         self._coordinator.expect(len(self._runners))
-        lock_monitor.until = self._injector.fault_connection.until = time.monotonic() + seconds
-        if invariant_monitor is not None:
-            invariant_monitor.until = lock_monitor.until
+        self._lock_monitor.until = self._injector.fault_connection.until = time.monotonic() + seconds
+        if self._invariant_monitor is not None:
+            self._invariant_monitor.until = self._lock_monitor.until
         # what programs send is not known
         quiet = self._programs is None and not mentions(self._scenario, _TIMEOUTS)
         if quiet or self._context.sets_deadlock_timeout:
-            no_lock_timeouts, may_set = await lock_monitor.settings()
+            no_lock_timeouts, may_set = await self._lock_monitor.settings()
             self._coordinator.no_lock_timeouts = quiet and no_lock_timeouts
             self._context.sets_deadlock_timeout = self._context.sets_deadlock_timeout and may_set
         self._tasks += [begin(runner.run()) for runner in self._runners]
-        ended = await (
-            lock_monitor.watch(seconds)
-            if self._steps is None
-            else self._run_steps(lock_monitor, invariant_monitor, seconds)
-        )
-        if not ended:
-            await self._time_out(lock_monitor, seconds)
+        if not await (self._lock_monitor.watch(seconds) if self._steps is None else self._run_steps(seconds)):
+            await self._time_out(seconds)
         await self._join()
         if self._network is not None and not self.stopped:
             for fault, why in self._network.without_effect():
@@ -243,18 +224,17 @@ class ConcurrentRun:
         if failure not in self._log.failures:
             self._give_up(failure)
 
-    async def _run_steps(
-        self, lock_monitor: LockMonitor, invariant_monitor: InvariantMonitor | None, seconds: float
-    ) -> bool:
+    async def _run_steps(self, seconds: float) -> bool:
         assert self._steps is not None, "of a run with an order"
         assert self._order is not None, "as above"
-        after_step = invariant_monitor.poll if invariant_monitor is not None else None
+        after_step = self._invariant_monitor.poll if self._invariant_monitor is not None else None
         place = self._scenario.schedule.place
-        scheduler = StepScheduler(self._steps, self._order, lock_monitor.poll, after_step, place)
+        scheduler = StepScheduler(self._steps, self._order, self._lock_monitor.poll, after_step, place)
         self._launched = scheduler.launched
         return await scheduler.run(seconds)
 
-    async def _time_out(self, lock_monitor: LockMonitor, seconds: float) -> None:
+    async def _time_out(self, seconds: float) -> None:
+        lock_monitor = self._lock_monitor
         # if the server cannot be queried any more, stop the sessions at once
         if lock_monitor.is_usable:
             await lock_monitor.poll()
@@ -286,14 +266,14 @@ class ConcurrentRun:
         end = time.monotonic() + seconds
         return all([await task.ends(max(0.0, end - time.monotonic())) for task in self._tasks])
 
-    async def _bring_to_end(self, invariant_monitor: InvariantMonitor | None) -> None:
+    async def _bring_to_end(self) -> None:
         if any(not task.done for task in self._tasks):
             # after an exception, such as Ctrl-C
             self._stop.set()
             await self._join()
         await self._restore()
-        if invariant_monitor is not None:
-            await invariant_monitor.close()
+        if self._invariant_monitor is not None:
+            await self._invariant_monitor.close()
 
     # after the sessions
 

@@ -129,8 +129,8 @@ class InvariantMonitor:
         for query in self._queries:
             if not (query.last or query.broken or self._wrong):
                 when = " after the sessions" if query.answered else ""
-                text = f"invariant could not be looked at{when}: {' '.join(query.item.text.split())}"
-                details = ("every look ran into lock_timeout or statement_timeout, or lost its connection",)
+                text = f"invariant could not be evaluated{when}: {' '.join(query.item.text.split())}"
+                details = ("each evaluation ran into lock_timeout or statement_timeout, or lost its connection",)
                 self._fail(Failure("invariant", (), text, query.item.place, details))
 
     async def close(self) -> None:

@@ -243,7 +243,7 @@ def _perhaps(
     if not silent and len(inside) <= printed:
         return []
     which = ", ".join(f"'{one}'" for one in silent) or f"{len(inside) - printed} of its {len(inside)} assertions"
-    return [f"{statement.place}: {name}() asserted nothing by {which}: its loop or query came over no row"]
+    return [f"{statement.place}: {name}() asserted nothing by {which}: its loop or query had no row"]
 
 
 def _failure(statement: Statement, text: str, descriptions: list[str]) -> Failure:
@@ -273,7 +273,7 @@ def _never(one: Written) -> Failure:
         details: tuple[str, ...] = ()
         text = f"expect was not run: {why}"
     elif one.kind == "assert":
-        function = "the function that it stands in was not called, or took another way" if one.anywhere else ""
+        function = "the function that contains it was not called, or took another branch" if one.anywhere else ""
         why = branch or function or "no session reached it, or its query returned no row"
         details = (*described, "write its condition as its argument, and call it where that holds too")
         text = f"chaos.assert was not run: {why}"

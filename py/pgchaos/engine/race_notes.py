@@ -76,5 +76,5 @@ def _too_short(sessions: Iterable[Session], spans: Mapping[str, _Span]) -> Itera
             if own.end < other.end and length >= _SHORT and overlap < _ENOUGH * length:
                 yield (
                     f"{session.place}: `{session.name}` ran beside `{name}` for {overlap * 1000:.0f} of its "
-                    f"{length * 1000:.0f} ms: `repeat while {name}` goes on until it has ended"
+                    f"{length * 1000:.0f} ms: `repeat while {name}` repeats until it has ended"
                 )

@@ -260,7 +260,7 @@ class SessionNetwork(Observer):
             while not lost():
                 if time.monotonic() > until:
                     raise NotDelivered(
-                        f"{name} was not told within {_NOTICED_WITHIN:g} s that its connection has ended"
+                        f"{name} was not notified within {_NOTICED_WITHIN:g} s that its connection has ended"
                     )
                 if await sleep(_POLL_INTERVAL, self._stop):
                     raise Halted

@@ -172,7 +172,7 @@ def strikes_connections(fault: Fault) -> bool:
     return form_of(fault).strikes == "a connection"
 
 
-def felt_by_server(fault: Fault) -> bool:
+def affects_server(fault: Fault) -> bool:
     """Whether a fault affects all sessions of the server, not only those of the scenario."""
     return form_of(fault).needs != "nothing"
 

@@ -16,7 +16,7 @@ from pgchaos.language.assertion_functions import (
 from pgchaos.language.conditionals import parse_boolean
 from pgchaos.language.fault_kinds import (
     PROCESSES,
-    felt_by_server,
+    affects_server,
     is_server_target,
     name_of,
     needs_own_server,
@@ -246,13 +246,13 @@ def check_faults(scenario: Scenario, complain: Complain) -> None:
         if needs_own_server(fault):
             text = f"`fault`: `{kind}` needs a server of the scenario's own: `-- chaos:sandbox server` is missing"
             complain(fault.place, text)
-        elif felt_by_server(fault) and scenario.sandbox == "schema":
+        elif affects_server(fault) and scenario.sandbox == "schema":
             complain(
                 fault.place,
                 f"{shared}, and with `sandbox schema` others work there: write `-- chaos:sandbox server`,"
                 " or `-- chaos:alone` without `sandbox schema`",
             )
-        elif felt_by_server(fault) and not scenario.alone:
+        elif affects_server(fault) and not scenario.alone:
             complain(
                 fault.place,
                 f"{shared}: write `-- chaos:sandbox server` for a server of its own,"

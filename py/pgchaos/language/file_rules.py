@@ -90,7 +90,7 @@ def _wrong_repeat(session: Session, sessions: Mapping[str, Session]) -> Iterable
     for item in session.items:
         if isinstance(item, Barrier):
             yield (
-                f"the barrier `{item.name}` in line {item.place.line} would wait for sessions that do not come again;"
+                f"the barrier `{item.name}` in line {item.place.line} waits for sessions that never reach it again;"
                 " use `signal` and `wait for`, or `repeat N`"
             )
         elif isinstance(item, Fault) and item.anywhere:

@@ -118,7 +118,7 @@ def _wrong_in_program(session: Session) -> Iterator[tuple[Place, str]]:
         word = "retry" if session.retry.codes else "allow"
         yield (
             session.place,
-            f"`{word} CODE`: {name} is a program, which deals with its errors itself: its exit status says whether it"
+            f"`{word} CODE`: {name} is a program, which handles its errors itself: its exit status says whether it"
             " failed; write `allow exit 1` for one that is expected",
         )
     if session.connect:
@@ -129,7 +129,7 @@ def _wrong_in_program(session: Session) -> Iterator[tuple[Place, str]]:
         if isinstance(item, AllowExit):
             continue
         if not isinstance(item, Fault):
-            yield item.place, f"{name} is a program: `run` says all that it does, and {_named(item)} belongs elsewhere"
+            yield item.place, f"{name} is a program: `run` describes all of it, and {_named(item)} belongs elsewhere"
         elif item.anywhere:
             yield (
                 item.place,

@@ -46,7 +46,7 @@ def wilson(failed: int, runs: int) -> tuple[float, float]:
 def rate_line(repeats: Repeats) -> str:
     """Write in one line how many runs failed, and the confidence interval of the rate."""
     low, high = wilson(repeats.failed, repeats.run)
-    less = "" if repeats.run == repeats.planned else f" ({repeats.planned} were asked for)"
+    less = "" if repeats.run == repeats.planned else f" ({repeats.planned} were planned)"
     rate = f"{repeats.failed / repeats.run:.0%}, with 95 % confidence from {low:.0%} to {high:.0%}"
     return f"{repeats.failed} of {repeats.run} runs failed{less}: {rate}"
 

@@ -210,7 +210,7 @@ class _Variant:
         """Report that no serial order has the outcome, unless the nearest one differs from itself."""
         left_out, run = self._nearest(outcome)
         if run is None:
-            why = next(self._problems(), "none of them came to its end")
+            why = next(self._problems(), "none of them completed")
             text = f"oracle: not judged: no serial order could be run to its end: {why}"
             return None, self._not_judged(text)
         unstable = self._unstable(left_out, run)

@@ -12,7 +12,7 @@ from pgchaos.engine.changed_outside import outside_failure, outside_remark
 from pgchaos.engine.connection_limit import too_many
 from pgchaos.engine.reused_schema import ReusedSchema, may_share_database
 from pgchaos.engine.run_settings import Replay, RunSettings
-from pgchaos.language.fault_kinds import felt_by_server
+from pgchaos.language.fault_kinds import affects_server
 from pgchaos.language.header_model import Requirement
 from pgchaos.language.model import Scenario
 from pgchaos.language.pooler import pooler_of
@@ -105,7 +105,7 @@ def _harms_server(scenario: Scenario) -> Iterator[Requirement]:
         return
     for session in scenario.sessions:
         for item in session.items:
-            if isinstance(item, Fault) and felt_by_server(item):
+            if isinstance(item, Fault) and affects_server(item):
                 yield Requirement(item.place, "own server")
                 return
 

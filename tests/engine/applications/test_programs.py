@@ -263,4 +263,4 @@ def test_a_program_that_has_become_another_user_s_is_not_waited_for() -> None:
     pid, _, why = done.stdout.strip().partition(" ")
     assert pid, done.stderr
     os.kill(int(pid), signal.SIGKILL)
-    assert why == f"process {pid} runs as another user, whom nobody but root may kill"
+    assert why == f"process {pid} runs as another user, so only root can kill it"

@@ -139,7 +139,7 @@ def test_who_cannot_be_let_in_waits_and_that_is_told() -> None:
     """In a process of its own, which has no descriptor left for a while: the proxy does not try without a pause."""
     done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines() == [
-        "a client is not let in, for the system says: Too many open files",
+        "a client could not be accepted: Too many open files",
         "a client broke the protocol: unsupported frontend protocol 2.0: server supports 3.0 to 3.2",
         "idle: True",
     ], done.stderr

@@ -127,7 +127,7 @@ class ProgramProcess:
             except PermissionError:
                 if not _has_ended(self.pid):
                     await self._stop_reading(0.0)
-                    raise CannotEnd(f"process {self.pid} runs as another user, whom nobody but root may kill") from None
+                    raise CannotEnd(f"process {self.pid} runs as another user, so only root can kill it") from None
             # it was killed, or is a zombie: this returns at once
             status = await in_thread(self._process.wait, "program")
             self.status = 128 - status if status < 0 else status

@@ -88,7 +88,7 @@ class ProgramRunner:
             error = f"{wrong.sqlstate} in step {wrong.step}: {wrong.message}"
             self._remark(f"had an error that mostly is a mistake, which failed nothing: {error}")
         if self._worker.overlaps and self._context.steps is not None:
-            self._remark("sent on several connections at once: in the order in which it came, and no other was tried")
+            self._remark("sent on several connections at once: only their order of arrival was run")
 
     def _remark(self, what: str) -> None:
         self._context.log.remarks.append(f"{self._who} {what} ({self._worker.program.place})")

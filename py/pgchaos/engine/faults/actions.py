@@ -44,7 +44,7 @@ class TargetGone(NotDelivered):
     """There was no target at that time; a search that chooses the time may choose another."""
 
 
-OVER = "the statement was over before it could strike: let it wait for something there"
+OVER = "the statement was over before the fault could strike: let it wait for something there"
 """Why a fault during a statement was not delivered."""
 
 
@@ -176,9 +176,7 @@ async def _kill(access: ServerAccess, _: str, pids: Collection[int]) -> None:
         await process(access, "checkpointer")
         before = await checkpointer_start(access)
     if not before:
-        raise NotDelivered(
-            "the server does not say when its checkpointer was started: it takes a superuser to see that"
-        )
+        raise NotDelivered("the server does not say when its checkpointer was started: only a superuser can see that")
     for pid in pids:
         await _kill_one(access, pid)
 

@@ -61,7 +61,7 @@ class CommitHold:
 
     async def _start_hold(self) -> None:
         await self._fault_connection.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{_MISSING_STANDBY}'")
-        self._fault_connection.named = True
+        self._fault_connection.standby_set = True
         await self._fault_connection.ask(_RELOAD)
         # the checkpointer has to reload the setting: wait until a commit of ours is held
         while not self._stop.is_set() and not await self._probe.waits():
@@ -108,12 +108,12 @@ class CommitHold:
 
 async def release_commits(fault_connection: FaultConnection) -> bool:
     """Remove the standby that commits may wait for; return whether that is certain. Idempotent."""
-    if fault_connection.named:
+    if fault_connection.standby_set:
         try:
             # even if it was reset before: the server may have been down then
             was_reset = await fault_connection.ask(_RESET)
         finally:
             # even if that is refused: the file may not have the setting any more
             reloaded = await fault_connection.ask(_RELOAD)
-        fault_connection.named = was_reset is None or reloaded is None
-    return not fault_connection.named
+        fault_connection.standby_set = was_reset is None or reloaded is None
+    return not fault_connection.standby_set

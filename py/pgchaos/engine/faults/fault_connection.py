@@ -38,7 +38,7 @@ class FaultConnection:
         cleanup_stop: the argument.
         holding: locked while commits are held.
         until: when the time of the sessions is over, on `time.monotonic()`: no query takes much longer.
-        named: whether commits may wait for a standby that a fault has set.
+        standby_set: whether commits may wait for a standby that a fault has set.
     """
 
     def __init__(self, factory: ConnectionFactory, cleanup_stop: Stop, pids: set[int]) -> None:
@@ -48,7 +48,7 @@ class FaultConnection:
         self._taken: list[Connection] = []
         self.holding = Mutex()
         self.until = math.inf
-        self.named = False
+        self.standby_set = False
 
     @property
     def server_control(self) -> PrivateServer | None:
@@ -118,7 +118,7 @@ class FaultConnection:
     async def refused(self) -> bool:
         """See `actions.ServerAccess`."""
         try:
-            connection = await self._factory.open("fault", self.cleanup_stop, OWN_SETTINGS)
+            connection = await self.open_another()
         except ConnectionLost as refused:
             return is_recovering(refused.error)
         await connection.end()

@@ -11,7 +11,7 @@ from pgchaos.engine.faults.actions import NotDelivered
 from pgchaos.engine.faults.commits import release_commits
 from pgchaos.engine.faults.fault_connection import FaultConnection
 from pgchaos.engine.waits import Condition, sleep
-from pgchaos.language.fault_kinds import felt_by_server, form_of
+from pgchaos.language.fault_kinds import affects_server, form_of
 from pgchaos.language.section_items import Fault
 from pgchaos.server import PrivateServer, ServerError
 from pgchaos.stop import Stop
@@ -41,7 +41,7 @@ class Outage:
     @asynccontextmanager
     async def of(self, fault: Fault) -> AsyncIterator[None]:
         """The time of one fault, in which sessions that lose a connection wait for the server."""
-        self._touched = self._touched or felt_by_server(fault)
+        self._touched = self._touched or affects_server(fault)
         if fault.kind == "fill" and fault.argument != "connections":
             await self._note_filled(fault)
         if not form_of(fault).downtime:

@@ -171,9 +171,7 @@ class StatementFaults:
     def _came_late(self, fault: Fault) -> None:
         """Report a fault that was delivered after the answer; one `at any step` only missed this step."""
         if not fault.anywhere:
-            self._report(
-                fault, NotDelivered("the statement was over before it was delivered: let it wait for something there")
-            )
+            self._report(fault, NotDelivered(OVER))
         if fault.kind == "cancel":
             self._done = [one for one in self._done if one is not fault]
             self._injector.counter.note_no_effect(fault, OVER)

@@ -191,7 +191,7 @@ class Proxy:
             except OSError as error:
                 if error.errno in _LACKS:
                     # the client stays in the queue, and poll reports it again at once
-                    self._note(f"a client is not let in, for the system says: {os.strerror(error.errno)}")
+                    self._note(f"a client could not be accepted: {os.strerror(error.errno)}")
                     await sleep(_LATER, self._stop)
                 continue  # or the client has already disconnected
             client = Socket(fileno=descriptor)

@@ -160,6 +160,6 @@ class BlockedDetector:
         results = [event for event in self._connection.events if not isinstance(event, str)]
         for result in results:
             if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
-                raise Interrupted(f"who is blocked cannot be told: {decoded(result.error_message).strip()}")
+                raise Interrupted(f"cannot read which sessions are blocked: {decoded(result.error_message).strip()}")
         last = results[-1]
         return [tuple(decoded(last.get_value(i, j) or b"") for j in range(last.nfields)) for i in range(last.ntuples)]

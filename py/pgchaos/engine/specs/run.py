@@ -141,7 +141,7 @@ class _Run:
             if not connections.silent:
                 self._drop(absent)
             elif absent or not (self._created is None or self._created.empty):
-                self._result.notes.append("what the spec left behind was not looked for: the server does not answer")
+                self._result.notes.append("what the spec left behind is unknown: the server does not answer")
 
     def _await_end_of_others(self) -> None:
         """Wait until earlier sessions have ended: a backend outlives its connection for a moment."""
