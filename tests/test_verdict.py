@@ -110,7 +110,7 @@ def test_what_did_not_fail_as_expected_fails() -> None:
     assert came.failures[0].details == ()
 
 
-def test_a_misspelt_name_is_told() -> None:
+def test_a_misspelt_name_is_reported() -> None:
     held = RunResult(seed=1, assertions=[Assertion("sold once", ok=True, place=HERE)])
     mutant = Mutant(Place("sql/x.sql", 8), "no lock", (), (), (), ("sold once", "sold onec"))
     (unnoticed,) = judge_mutant(mutant, held).failures

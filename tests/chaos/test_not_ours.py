@@ -96,7 +96,7 @@ def test_what_a_wider_fixture_holds_is_left_alone(project: Project, scope: str) 
     project.run(WIDER.format(scope=scope)).assert_outcomes(passed=4)
 
 
-def test_what_a_test_begins_on_a_session_of_its_own_is_told_beside_a_wider_fixture(project: Project) -> None:
+def test_what_a_test_begins_on_a_session_of_its_own_is_reported_beside_a_wider_fixture(project: Project) -> None:
     more = """
     kept = []
 

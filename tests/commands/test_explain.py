@@ -178,7 +178,7 @@ def test_what_is_no_scenario_is_named(call: Call, folder: Path) -> None:
     assert ended.out.startswith("sql/t.sql:1: [language] unknown directive `chek`")
 
 
-def test_programs_are_told_with_their_faults_and_statuses(call: Call) -> None:
+def test_programs_are_reported_with_their_faults_and_statuses(call: Call) -> None:
     text = explained(
         call,
         """\
@@ -208,7 +208,7 @@ SELECT is((SELECT 1), 1);
     assert part(text, "Faults") == [fault]
 
 
-def test_a_pooler_is_told_and_ties_all_steps(call: Call) -> None:
+def test_a_pooler_is_reported_and_ties_all_steps(call: Call) -> None:
     text = explained(
         call,
         """\

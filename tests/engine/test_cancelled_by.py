@@ -125,7 +125,7 @@ def test_a_connection_that_is_lost_again_is_not_of_an_earlier_fault(play: Play) 
     assert cancelled_by(lost, "lost", [first, lost], [whole]).endswith("`crash` at scenario.sql:3")
 
 
-def test_a_limit_of_time_is_told_in_the_words_of_the_server(play: Play) -> None:
+def test_a_limit_of_time_is_reported_in_the_words_of_the_server(play: Play) -> None:
     result = play(
         """
         -- chaos:session s

@@ -116,7 +116,7 @@ def test_another_backend_that_has_got_the_number_is_left_alone(own_server: Serve
                 other.execute("SELECT 1")
 
 
-def test_a_server_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_end_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its postmaster is stopped, and hears no signal."""
     monkeypatch.setattr(actions, "_STOPPED_WITHIN", 0.1)
     with (
@@ -129,7 +129,7 @@ def test_a_server_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> 
                 run_sync(carry_out(Reached(server, conn), kind, argument, ()))
 
 
-def test_a_server_that_does_not_come_back_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_server_that_does_not_come_back_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It runs, and nobody reaches it."""
     monkeypatch.setattr(outage, "_RECOVERED_WITHIN", 0.1)
     with closing(Stop()) as stop, start_private() as server:

@@ -14,7 +14,7 @@ def test_it_counts_over_workers_and_iterations(play: Play) -> None:
 
 
 @pytest.mark.parametrize(("value", "word"), [("false", "false"), ("NULL", "null")])
-def test_false_and_null_fail_and_the_run_goes_on(play: Play, value: str, word: str) -> None:
+def test_false_and_null_fail_and_the_run_continues(play: Play, value: str, word: str) -> None:
     result = play(
         f"""
         -- chaos:session s x 2

@@ -111,7 +111,7 @@ def test_what_psql_prints_is_read_and_nothing_else(play: Play, where: str, check
     assert len(result.assertions) == len(names)
 
 
-def test_a_condition_that_asserts_nothing_is_told_of(play: Play) -> None:
+def test_a_condition_that_asserts_nothing_is_reported(play: Play) -> None:
     result = play(
         """
         -- chaos:check

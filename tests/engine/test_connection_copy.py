@@ -34,7 +34,7 @@ def test_much_data_goes_in_and_comes_out(connection: Connection) -> None:
     assert "".join(f"{line}\n" for line in answer.copied) == data
 
 
-def test_data_that_the_server_refuses_is_an_error_and_the_connection_goes_on(connection: Connection) -> None:
+def test_data_that_the_server_refuses_is_an_error_and_the_connection_continues(connection: Connection) -> None:
     connection.ask("CREATE TEMP TABLE t (n int)")
     answer = connection.ask("COPY t FROM STDIN", "1\nno number\n" + "2\n" * ROWS)
     assert answer.error is not None

@@ -88,7 +88,7 @@ def test_what_is_whole_is_said_nothing_of(play: Play, sandbox: str) -> None:
     assert result.notes == []
 
 
-def test_in_a_schema_only_that_schema_is_looked_at(play: Play) -> None:
+def test_in_a_schema_only_that_schema_is_checked(play: Play) -> None:
     lying = "-- chaos:sandbox schema\n" + LYING.format(tags="recovery") + CHECKED
     assert only(play(lying)).kind == "amcheck"
 
@@ -117,7 +117,7 @@ def test_the_scenarios_own_amcheck_is_used(play: Play) -> None:
     assert only(play(text + CHECKED)).kind == "amcheck"
 
 
-def test_what_is_locked_is_told_and_no_failure(play: Play) -> None:
+def test_what_is_locked_is_reported_and_no_failure(play: Play) -> None:
     result = play(
         """
         -- chaos:tags recovery
@@ -135,7 +135,7 @@ def test_what_is_locked_is_told_and_no_failure(play: Play) -> None:
     assert result.notes == ["amcheck could not check table held: canceling statement due to lock timeout (55P03)"]
 
 
-def test_relations_that_cannot_be_listed_are_told(server: Server, tmp_path: Path) -> None:
+def test_relations_that_cannot_be_listed_are_reported(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "scenario.sql"
     path.write_text(LYING.format(tags="recovery") + CHECKED, encoding="utf-8")
     scenario = read(path, "scenario.sql")

@@ -78,7 +78,7 @@ def scenario(session: str) -> str:
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 @pytest.mark.parametrize("kind", ["role", "database", "slot"])
-def test_what_somebody_else_created_meanwhile_is_told_and_left(
+def test_what_somebody_else_created_meanwhile_is_reported_and_left(
     play: Play, foreign_server: ForeignServer, kind: str, number: int
 ) -> None:
     failure = only(play(scenario(by_somebody(play.server, somebody_did(kind)))))
@@ -184,7 +184,7 @@ def test_what_was_renamed_is_removed_under_its_new_name(play: Play, foreign_serv
     assert not there(foreign_server)
 
 
-def test_what_is_left_is_told_where_the_leak_is_meant_too(play: Play, foreign_server: ForeignServer) -> None:
+def test_what_is_left_is_reported_where_the_leak_is_meant_too(play: Play, foreign_server: ForeignServer) -> None:
     text = scenario(by_somebody(play.server, "CREATE ROLE inventory"))
     result = play(f"-- chaos:leaves role it is meant\n{text}")
     assert held(result) == ["checked"]
@@ -192,7 +192,7 @@ def test_what_is_left_is_told_where_the_leak_is_meant_too(play: Play, foreign_se
     assert there(foreign_server)
 
 
-def test_what_cannot_be_removed_is_told_with_the_reason(play: Play, foreign_server: ForeignServer) -> None:
+def test_what_cannot_be_removed_is_reported_with_the_reason(play: Play, foreign_server: ForeignServer) -> None:
     with foreign_server.connect() as conn:
         conn.execute("CREATE TABLE kept ()")
         owns = by_somebody(play.server, "ALTER TABLE kept OWNER TO inventory")

@@ -45,7 +45,7 @@ def test_a_dump_is_read_as_psql_reads_it(play: Play) -> None:
     assert run(play, "\\ir dump.sql").failures == []
 
 
-def test_the_empty_search_path_is_told_where_it_hurts(play: Play) -> None:
+def test_the_empty_search_path_is_reported_where_it_hurts(play: Play) -> None:
     for statement in ("INSERT INTO orders VALUES (3);", "CREATE TABLE other (n int);", "SELECT no_such();"):
         (failure,) = run(play, f"\\ir dump.sql\n{statement}").failures
         assert line(failure) == 3
@@ -59,7 +59,7 @@ def test_of_one_that_was_set_again_nothing_is_said(play: Play) -> None:
     assert run(play, "\\ir dump.sql\nRESET search_path;\nINSERT INTO orders SELECT 3 WHERE false;").failures == []
 
 
-def test_a_role_that_is_not_there_is_told_with_what_to_do(play: Play) -> None:
+def test_a_role_that_is_not_there_is_reported_with_what_to_do(play: Play) -> None:
     for statement in (
         "ALTER TABLE public.orders OWNER TO shop_owner;",
         "GRANT SELECT ON public.orders TO shop_reader;",

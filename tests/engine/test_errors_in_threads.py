@@ -225,7 +225,7 @@ def test_no_thread_is_started_that_would_lose_an_error() -> None:
     assert made == kept | {"engine/blocking.py", "search/runs_in_child.py", "runner/progress.py"}
 
 
-def test_a_thread_that_cannot_be_started_is_told(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_cannot_be_started_is_reported(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> NoReturn:
         raise RuntimeError("can't start new thread")
 

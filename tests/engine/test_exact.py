@@ -80,7 +80,7 @@ def test_a_listed_step_whose_session_still_waits_is_an_error_at_once(play: Play)
     assert [s.session for s in result.stopped_sessions] == []
 
 
-def test_sessions_that_cannot_end_are_told_at_once(play: Play) -> None:
+def test_sessions_that_cannot_end_are_reported_at_once(play: Play) -> None:
     body = (
         "-- chaos:schedule a.1 a.2 b.1\n-- chaos:session a\nBEGIN;\nLOCK account;\n-- chaos:session b\nTABLE account;\n"
     )
@@ -335,7 +335,7 @@ def test_a_wait_that_the_servers_time_out_ends_is_waited_for(play: Play, monkeyp
     assert order(result) == ["a.1", "a.2", "b.1", "b.2 <a[1]", "b.3", "a.3"]
 
 
-def test_an_invariant_is_looked_at_after_every_step(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invariant_is_evaluated_after_every_step(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(invariant_monitor.SETTINGS, "statement_timeout", "10min")
     result = play(
         """
@@ -358,7 +358,7 @@ def test_an_invariant_is_looked_at_after_every_step(play: Play, monkeypatch: pyt
     assert result.evaluations == 5
 
 
-def test_an_unexpected_error_stops_who_stands_before_a_step(play: Play) -> None:
+def test_an_unexpected_error_stops_who_pauses_before_a_step(play: Play) -> None:
     result = play(
         """
         -- chaos:schedule a.1 b.1 a.2 b.2

@@ -29,7 +29,9 @@ def test_an_expected_error_fails_nothing(play: Play) -> None:
 @pytest.mark.parametrize(
     ("statement", "have"), [("SELECT 1", "have: no error"), ("SELECT 1/0", "have: 22012: division by zero")]
 )
-def test_an_expected_error_that_does_not_come_fails_and_the_run_goes_on(play: Play, statement: str, have: str) -> None:
+def test_an_expected_error_that_does_not_come_fails_and_the_run_continues(
+    play: Play, statement: str, have: str
+) -> None:
     result = play(
         f"""
         -- chaos:session s
@@ -89,7 +91,7 @@ def test_another_error_in_a_block_ends_it_and_its_rest_is_skipped(play: Play) ->
 
 
 @pytest.mark.parametrize("how", ["directive", "option"])
-def test_an_allowed_error_ends_its_block_and_the_session_goes_on_after_it(play: Play, how: str) -> None:
+def test_an_allowed_error_ends_its_block_and_the_session_continues_after_it(play: Play, how: str) -> None:
     option, directive = ("", "-- chaos:allow 22012") if how == "directive" else ("allow 22012", "")
     result = play(
         f"""

@@ -319,7 +319,7 @@ def test_with_a_broken_hypothesis_what_needs_it_fails(play: Play, monkeypatch: p
     assert not play(counter("free", "pass()")).failures
 
 
-def test_progress_is_told_with_the_most_that_may_come(play: Play) -> None:
+def test_progress_is_reported_with_the_most_that_may_come(play: Play) -> None:
     reported: list[tuple[int, int]] = []
     known = scenario(play, counter("free", "pass()", "-- chaos:given amount in 1..9"))
     run(known, {}, play.server, RunSettings(1, progress=lambda made, most: reported.append((made, most))))

@@ -127,7 +127,7 @@ def test_a_server_that_is_stopped_refuses_until_it_is_started(play: Play, mode: 
     assert states(result, "a") == [state, "08001", "00000"][: 3 if then else 2]
 
 
-def test_a_smart_shutdown_lets_sessions_go_on_and_takes_no_new_ones(play: Play) -> None:
+def test_a_smart_shutdown_lets_sessions_continue_and_takes_no_new_ones(play: Play) -> None:
     text = """
         -- chaos:sandbox server
         -- chaos:session a
@@ -266,7 +266,7 @@ def test_a_fault_counts_for_its_values_of_a_matrix_only(play: Play) -> None:
     assert "57P01" in only(play(body + CHECK, how="hard")).names
 
 
-def test_an_invariant_is_looked_at_after_a_crash(play: Play) -> None:
+def test_an_invariant_is_evaluated_after_a_crash(play: Play) -> None:
     body = '-- chaos:invariant\nSELECT count(*) < 2 AS "at most one" FROM t;\n-- chaos:teardown\nDROP TABLE t;\n'
     steps = (
         "-- chaos:session a allow 08006\nINSERT INTO t VALUES (1);\n-- chaos:fault crash\nINSERT INTO t VALUES (2);\n"
@@ -316,7 +316,7 @@ def test_connections_are_given_back_after_the_statement(play: Play) -> None:
     assert held(play(text)) == ["all were taken", "and given back"]
 
 
-def test_a_parameter_that_the_server_refuses_is_told_at_its_line(play: Play) -> None:
+def test_a_parameter_that_the_server_refuses_is_reported_at_its_line(play: Play) -> None:
     result = play("-- chaos:sandbox server\n-- chaos:server work_mem = much\n" + CHECK)
     failure = only(result)
     assert str(failure.place) == "scenario.sql:2"

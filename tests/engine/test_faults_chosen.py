@@ -138,7 +138,7 @@ def test_explore_chooses_the_interleaving_and_the_point_together(play: Play) -> 
     assert [f"{one.session}.{one.step}" for one in result.order] == ["janitor.1", "worker.1", "worker.2"]
 
 
-def test_a_point_that_no_session_comes_to_is_no_failure(play: Play) -> None:
+def test_a_point_that_no_session_reaches_is_no_failure(play: Play) -> None:
     result = play(
         """
         -- chaos:session one allow admin_shutdown

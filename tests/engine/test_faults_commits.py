@@ -143,7 +143,7 @@ def test_settings_that_cannot_be_put_back_fail_the_run_and_nothing_else(play: Pl
     assert result.duration < 60
 
 
-def test_a_server_that_refuses_to_hold_commits_is_told_as_a_fault(play: Play) -> None:
+def test_a_server_that_refuses_to_hold_commits_is_reported_as_a_fault(play: Play) -> None:
     result = play(
         """
         -- chaos:sandbox server

@@ -116,7 +116,7 @@ def test_the_backend_that_a_cut_session_left_is_not_taken_for_its_next_one(play:
     assert held(result) == ["it waited for nobody"]
 
 
-def test_a_stall_passes_and_the_session_goes_on(play: Play) -> None:
+def test_a_stall_passes_and_the_session_continues(play: Play) -> None:
     result = play(f"""
         {TABLE}
         -- chaos:session a
@@ -431,7 +431,7 @@ def test_every_sandbox_and_schedule_has_a_network(play: Play, head: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset"])
-def test_a_connection_that_does_not_break_is_told(play: Play, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_a_connection_that_does_not_break_is_reported(play: Play, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     end = ProxyConnection.end
 
     def ended(connection: ProxyConnection, why: str) -> None:

@@ -42,7 +42,7 @@ def test_where_he_is_not_blocked_a_search_passes_on(play: Play) -> None:
     assert result.drawn == 4
 
 
-def test_a_fault_that_is_written_there_is_told_at_once(play: Play) -> None:
+def test_a_fault_that_is_written_there_is_reported_at_once(play: Play) -> None:
     failure = only(play(HELD.format(head="", fault="cancel", times="", options="")))
     assert (failure.kind, str(failure.place)) == ("fault", "scenario.sql:6")
     assert "could not be delivered: waiter[1] waits at wait for held, and will not be blocked" in failure.text
@@ -65,7 +65,7 @@ STEPPED = """
 """
 
 
-def test_under_a_schedule_nobody_is_waited_for_who_stands_before_a_step(play: Play) -> None:
+def test_under_a_schedule_nobody_is_waited_for_who_pauses_before_a_step(play: Play) -> None:
     failure = only(play(STEPPED.format(schedule="holder.1 holder.2 holder.3 waiter.1", times="")))
     assert failure.kind == "fault"
     assert "could not be delivered: waiter[1] is before step 1, and will not be blocked" in failure.text
@@ -114,7 +114,7 @@ def test_who_is_held_up_by_us_through_a_third_is_not_waited_for(play: Play) -> N
     assert "waiter[1] waits at wait for next, and will not be blocked" in failure.text
 
 
-def test_a_third_whose_patience_has_an_end_may_still_let_him_go_on(play: Play) -> None:
+def test_a_third_whose_patience_has_an_end_may_still_let_him_continue(play: Play) -> None:
     result = play(THIRD.format(third="SET lock_timeout = '100ms';\n    DELETE FROM t;"))
     assert held(result) == ["checked"]
     assert [record.sqlstate for record in said(result, "third")] == ["00000", "55P03"]
@@ -159,7 +159,7 @@ def test_who_is_never_there_to_be_struck_fails_the_search_and_says_why(
     assert result.drawn == 2
 
 
-def test_a_session_that_sends_no_statement_that_was_chosen_is_told_of(play: Play) -> None:
+def test_a_session_that_sends_no_statement_that_was_chosen_is_reported(play: Play) -> None:
     body = "-- chaos:session a\n-- chaos:fault terminate at any step\n\\if false\nSELECT 1;\n\\endif\n"
     assert "at no step that the search chose: no session reached one" in only(play(body + CHECK)).text
 

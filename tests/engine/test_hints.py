@@ -9,7 +9,7 @@ from pgchaos.language.problems import Place
 HERE = Place("x.sql", 10)
 
 
-def test_an_error_is_told_at_the_line_that_the_server_points_to() -> None:
+def test_an_error_is_reported_at_the_line_that_the_server_points_to() -> None:
     text = "SELECT 1,\n  2,\n  oops"
     error = ServerError("42703", 'column "oops" does not exist', position=text.index("oops") + 1)
     assert locate(error, HERE, StatementContext(text)) == (Place("x.sql", 12), ("the statement begins in line 10",))
@@ -46,7 +46,7 @@ def test_pgtap_wants_values_of_one_type() -> None:
 
 
 @pytest.mark.parametrize(("code", "name"), [("40001", "serialization_failure"), ("40P01", "deadlock_detected")])
-def test_what_concurrency_alone_brings_says_how_to_go_on(code: str, name: str) -> None:
+def test_what_concurrency_alone_brings_says_how_to_continue(code: str, name: str) -> None:
     _, (hint,) = locate(ServerError(code, "x"), HERE, StatementContext("UPDATE t", in_session=True))
     assert hint.startswith("HINT: an application sends the transaction again: ")
     assert f"`retry {name}` in the `session` line" in hint

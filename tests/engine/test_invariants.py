@@ -72,7 +72,7 @@ def test_no_row_holds_where_it_may_be_empty(play: Play) -> None:
     assert held(play(text + CHECKED)) == ["checked"]
 
 
-def test_at_end_it_is_looked_at_only_then(play: Play) -> None:
+def test_at_end_it_is_evaluated_only_then(play: Play) -> None:
     result = play(
         """
         -- chaos:setup
@@ -137,14 +137,14 @@ LOCKED = """
 WAITS = "EXISTS (SELECT FROM pg_locks WHERE relation = 't'::regclass AND NOT granted)"
 
 
-def test_looks_that_a_lock_holds_up_are_counted_and_no_failure(play: Play) -> None:
+def test_evaluations_that_a_lock_delays_are_counted_and_no_failure(play: Play) -> None:
     given_up = until_sql(WAITS) + until_sql(f"NOT {WAITS}")
     result = play(LOCKED.format(when="every 10ms", then=f"{given_up}COMMIT;") + CHECKED)
     assert held(result) == ["checked"]
     assert 0 < result.missed < result.evaluations
 
 
-def test_an_invariant_that_could_never_be_looked_at_is_a_failure(play: Play) -> None:
+def test_an_invariant_that_could_never_be_evaluated_is_a_failure(play: Play) -> None:
     text = LOCKED.format(when="at end", then="").replace(
         "-- chaos:setup", "-- chaos:leaves open transaction meant\n-- chaos:setup"
     )
@@ -155,7 +155,7 @@ def test_an_invariant_that_could_never_be_looked_at_is_a_failure(play: Play) -> 
     assert result.missed == result.evaluations == 1
 
 
-def test_an_invariant_that_cannot_be_looked_at_in_the_end_is_a_failure(play: Play) -> None:
+def test_an_invariant_that_cannot_be_evaluated_in_the_end_is_a_failure(play: Play) -> None:
     # it was looked at before the sessions, when nothing could have broken it yet
     text = LOCKED.format(when="every 1h", then="INSERT INTO t VALUES (1);").replace(
         "-- chaos:setup", "-- chaos:leaves open transaction meant\n-- chaos:setup"

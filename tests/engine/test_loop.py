@@ -26,7 +26,7 @@ def run(work: Coroutine[Any, Any, object], stop: Stop | None = None) -> object:
     return Loop(stop.set).run(work) if stop is not None else Loop().run(work)
 
 
-def test_tasks_go_on_while_others_wait() -> None:
+def test_tasks_continue_while_others_wait() -> None:
     went: list[str] = []
 
     async def task(name: str, news: Condition, other: Condition) -> None:
@@ -256,7 +256,7 @@ def test_ctrl_c_stops_all_tasks_and_waits_for_them(where: str) -> None:
     stop.close()
 
 
-def test_others_go_on_while_something_blocks() -> None:
+def test_others_continue_while_something_blocks() -> None:
     go = threading.Event()
 
     async def main() -> str:

@@ -153,7 +153,7 @@ def test_outside_a_block_a_lost_statement_is_its_own_commit(play_own: Play) -> N
 
 
 @pytest.mark.usefixtures("_late_crash")
-def test_an_invariant_is_looked_at_again_after_the_server_recovered(play_own: Play) -> None:
+def test_an_invariant_is_evaluated_again_after_the_server_recovered(play_own: Play) -> None:
     text = SLOW_COMMIT.format(options="allow 08006", before="") + (
         '-- chaos:invariant\nSELECT count(*) = 0 AS "nothing was committed" FROM t;\n'
     )

@@ -140,7 +140,7 @@ def test_a_session_takes_one_descriptor(play: Play) -> None:
         assert held(play(_MEET)) == ["checked"]
 
 
-def test_too_few_descriptors_are_told(play: Play) -> None:
+def test_too_few_descriptors_are_reported(play: Play) -> None:
     with room_for(40):
         failure = only(play(_MEET))
     assert "file descriptors of this process are in use" in failure.text

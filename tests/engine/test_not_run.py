@@ -173,7 +173,7 @@ SELECT * FROM look();
 
 
 @pytest.mark.parametrize(("name", "said"), [(", 'a job'", "'a job'"), ("", "1 of its 2 assertions")])
-def test_a_function_whose_loop_came_over_no_row_is_noted(play: Play, name: str, said: str) -> None:
+def test_a_function_whose_loop_had_no_row_is_noted(play: Play, name: str, said: str) -> None:
     text = LOOPS.replace("{name}", name)
     result = play(text)
     assert held(result) == ["begun"]
@@ -207,7 +207,7 @@ IN_A_ROW = {
 
 
 @pytest.mark.parametrize("statement", IN_A_ROW.values(), ids=IN_A_ROW.keys())
-def test_an_assertion_behind_another_column_is_told_once(play: Play, statement: str) -> None:
+def test_an_assertion_behind_another_column_is_reported_once(play: Play, statement: str) -> None:
     failure = only(play(f"-- chaos:session s\nSELECT 1;\n-- chaos:check\n{statement}\nSELECT pass('behind');"))
     assert (failure.kind, failure.place and failure.place.line) == ("tap", 4)
     assert failure.text.startswith("an assertion is not read: psql prints a row as one line")
@@ -367,7 +367,7 @@ def test_another_branch_that_asserts_nothing_is_no_excuse(play: Play) -> None:
     assert only(result).kind == "not run"
 
 
-def test_what_stands_behind_quit_fails(play: Play) -> None:
+def test_what_follows_quit_fails(play: Play) -> None:
     assert only(play(IF + "\\quit\nSELECT pass('never');")).text == "assertion was not run: the check ended before it"
 
 

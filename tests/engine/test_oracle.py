@@ -331,7 +331,7 @@ def test_variables_of_the_matrix_are_set_in_a_state_section(play: Play) -> None:
     assert oracle(play(scenario(adds("one"), adds("two"), head=head, rest=state), which="1")).names == ("lost update",)
 
 
-def test_an_error_in_a_state_section_is_told_with_its_line(play: Play) -> None:
+def test_an_error_in_a_state_section_is_reported_with_its_line(play: Play) -> None:
     failure = only(play(scenario("a\nSELECT 1;", rest="-- chaos:state\nSELECT 1/0;", head="-- chaos:schedule free")))
     assert (failure.kind, failure.names[0], failure.place and failure.place.line) == ("error", "22012", 8)
 

@@ -170,7 +170,7 @@ def test_write_skew_is_that_of_its_two_whoever_else_is_there(play: Play, at: int
     assert failure.place == Place("scenario.sql", 9)
 
 
-def test_two_that_come_to_it_by_what_a_third_did_are_told_with_it(play: Play) -> None:
+def test_two_that_come_to_it_by_what_a_third_did_are_reported_with_it(play: Play) -> None:
     third = "-- chaos:session opens\n-- chaos:step all\nUPDATE pair SET value = 1 WHERE id = 3;\n"
     adds = """-- chaos:session {0}
 -- chaos:step looks

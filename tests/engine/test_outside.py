@@ -175,7 +175,7 @@ def test_what_a_search_of_random_statements_leaves_is_not_there_for_its_next_run
         assert (result.failures, len(states(result))) == ([], 1), (seed, chosen)
 
 
-def test_scenarios_in_schemas_begin_alike_and_are_told_of_what_changed(stay: Play) -> None:
+def test_scenarios_in_schemas_begin_alike_and_what_changed_is_reported(stay: Play) -> None:
     head = HEAD + "-- chaos:sandbox schema\n"
     guest = "\n-- chaos:session guest\nSELECT book(7);\n" + CHECKED
     # the first finds out that the extension keeps data; from then on nobody shares its database

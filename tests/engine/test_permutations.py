@@ -104,7 +104,7 @@ def test_decisions_replay_the_one_permutation(play: Play) -> None:
     assert held(fine) == ["both additions count", "checked"]
 
 
-def test_decisions_that_do_not_fit_are_told(play: Play) -> None:
+def test_decisions_that_do_not_fit_are_reported(play: Play) -> None:
     play(lost(lock="FOR UPDATE"))
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
     # b looks while a holds the row: it cannot write then
@@ -113,7 +113,7 @@ def test_decisions_that_do_not_fit_are_told(play: Play) -> None:
 
 
 @pytest.mark.parametrize("cut", [(0,), (0, 0), (0, 0, 1, 1, 0)])
-def test_a_token_that_was_not_copied_whole_is_told(play: Play, cut: tuple[int, ...]) -> None:
+def test_a_token_that_was_not_copied_whole_is_reported(play: Play, cut: tuple[int, ...]) -> None:
     text = "-- chaos:schedule all\n-- chaos:session a\nSELECT 1;\nSELECT 2;\n-- chaos:session b\nSELECT 3;\nSELECT 4;\n"
     play(text + "-- chaos:check\nSELECT pass('all');")
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
@@ -127,7 +127,7 @@ def test_a_token_that_was_not_copied_whole_is_told(play: Play, cut: tuple[int, .
     assert "names connection 2, and the scenario has 2, which count from 0" in only(other).text
 
 
-def test_what_fails_in_other_permutations_only_is_told_too(play: Play) -> None:
+def test_what_fails_in_other_permutations_only_is_reported_too(play: Play) -> None:
     result = play(
         """
         -- chaos:schedule all

@@ -76,7 +76,7 @@ def test_what_is_in_a_branch_not_taken_is_not_done(play: Play) -> None:
     assert held(play(text)) == ["shown"]
 
 
-def test_a_file_that_is_not_there_is_told_of_where_its_branch_is_taken(play: Play) -> None:
+def test_a_file_that_is_not_there_is_reported_where_its_branch_is_taken(play: Play) -> None:
     for command, reported in (
         ("\\ir none.sql", "\\ir none.sql: cannot be read: there is no such file"),
         ("\\copy t FROM 'none.csv'", "\\copy … FROM 'none.csv': there is no such file"),

@@ -86,7 +86,7 @@ def test_an_error_ends_a_plain_file_unless_it_says_otherwise(play: Play) -> None
 
 @pytest.mark.parametrize("off", ["\\set ON_ERROR_STOP 0", "\\unset ON_ERROR_STOP"])
 @pytest.mark.parametrize("wrong", ["SELECT 1 / 0;", "SELECT 1 AS one WHERE false \\gset", "TABLE pg_class \\gset"])
-def test_a_plain_file_goes_on_after_what_fails_where_it_says_so(play: Play, off: str, wrong: str) -> None:
+def test_a_plain_file_continues_after_what_fails_where_it_says_so(play: Play, off: str, wrong: str) -> None:
     rest = "SELECT pass('goes on');\nSELECT * FROM finish();\n"
     result = play(f"{off}\nSELECT plan(1);\n{wrong}\n{rest}")
     assert result.failures == []
@@ -128,7 +128,7 @@ _TOO_MANY = "the variable v0 expands to more than 200,000 texts and variables, b
 
 
 @pytest.mark.parametrize("phase", ["setup", "session a", "check", "state", "teardown"])
-def test_variables_that_double_in_one_another_are_told_where_they_are_used(play: Play, phase: str) -> None:
+def test_variables_that_double_in_one_another_are_reported_where_they_are_used(play: Play, phase: str) -> None:
     says = {"setup": "CREATE TABLE t (id int);", "session a": "SELECT 1;", "check": "SELECT pass('checked');"}
     says |= {phase: f"{_DOUBLING}SELECT :v0;"}
     head = "-- chaos:oracle serializable\n" if phase == "state" else ""
@@ -156,6 +156,6 @@ def test_a_variable_that_is_set_to_itself_twice_does_not_grow_for_ever(play: Pla
         ("", "; there are: iteration, worker; each session has its own, and \\set in the header sets one for all"),
     ],
 )
-def test_a_variable_that_is_not_set_is_told_with_the_reason(play: Play, line: str, why: str) -> None:
+def test_a_variable_that_is_not_set_is_reported_with_the_reason(play: Play, line: str, why: str) -> None:
     text = f"-- chaos:setup\n-- chaos:session a\n{line}\nSELECT :room;\n-- chaos:check\nSELECT pass('x');\n"
     assert only(play(text)).details == (f"the variable room is not set{why}",)

@@ -134,7 +134,7 @@ SELECT 1;
 """
 
 
-def test_sessions_that_only_luck_makes_meet_are_told_of(play: Play) -> None:
+def test_sessions_that_only_luck_makes_meet_are_reported(play: Play) -> None:
     (note,) = play(SETUP + RACE + CHECK).remarks
     assert ".sql:4: " in note
     assert note.endswith(

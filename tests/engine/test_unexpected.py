@@ -71,7 +71,7 @@ def test_the_session_is_stopped_and_rolled_back(play: Play) -> None:
     assert [t.outcome for t in result.transactions] == ["rolled back"]
 
 
-def test_who_goes_on_because_of_the_failure_does_not_fail_for_it(play: Play) -> None:
+def test_who_continues_because_of_the_failure_does_not_fail_for_it(play: Play) -> None:
     # the lock that the failing session gives back must not let the other run into an error of its own
     for _ in range(5):
         result = play(

@@ -157,7 +157,7 @@ def test_where_expected_output_lies(tmp_path: Path) -> None:
     assert [(one.path.name, one.text) for one in found] == [("x_1.out", "\udcff\n")]
 
 
-def test_differences_are_told_by_permutation() -> None:
+def test_differences_are_reported_by_permutation() -> None:
     (one,) = differences(OUTPUT.replace("b: 2", "b: 3", 1), OUTPUT)
     assert (one.number, one.steps, one.line) == (1, "a b", 5)
     assert [line for line in one.lines if line[0] in "+-"] == ["-step b: 2", "+step b: 3"]

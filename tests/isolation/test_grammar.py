@@ -77,7 +77,7 @@ def test_without_permutations_all_interleavings_are_run(tmp_path: Path) -> None:
     assert spec.unused() == []
 
 
-def test_unused_steps_are_told_in_order_of_their_bytes(tmp_path: Path) -> None:
+def test_unused_steps_are_reported_in_order_of_their_bytes(tmp_path: Path) -> None:
     spec = read(_file(tmp_path, "session a step b {} step a {} step Z {} step c {} permutation c"))
     assert spec.unused() == ["Z", "a", "b"]
 

@@ -51,16 +51,16 @@ def _played(
         return reported
 
 
-def test_steps_that_do_not_wait_are_told_as_they_are_launched() -> None:
+def test_steps_that_do_not_wait_are_reported_as_they_are_launched() -> None:
     assert _played([Turn(A1), Turn(B1), Turn(A2)]) == ["a1", "b1", "a2"]
 
 
-def test_a_blocked_step_is_told_when_another_has_let_it_go() -> None:
+def test_a_blocked_step_is_reported_when_another_has_let_it_go() -> None:
     reported = _played([Turn(A1), Turn(B1), Turn(C1), Turn(A2)], {"b1": "a2"})
     assert reported == ["a1", "b1 waits", "c1", "a2", "b1 completed"]
 
 
-def test_those_who_wait_are_told_in_the_order_of_their_launch() -> None:
+def test_those_who_wait_are_reported_in_the_order_of_their_launch() -> None:
     assert _played([Turn(A1), Turn(C1), Turn(B1), Turn(A2)], {"b1": "a2", "c1": "a2"}) == [
         "a1",
         "c1 waits",
@@ -75,7 +75,7 @@ def test_the_next_step_of_a_blocked_session_waits_until_it_is_free() -> None:
     assert _played([Turn(A1), Turn(B1), Turn(B2)], {"b1": ""}) == ["a1", "b1 waits", "b1 completed", "b2"]
 
 
-def test_a_star_is_told_as_waiting_whether_it_does_or_not() -> None:
+def test_a_star_is_reported_as_waiting_whether_it_does_or_not() -> None:
     assert _played([Turn(A1, once=True), Turn(B1)]) == ["a1 waits", "b1", "a1 completed"]
     assert _played([Turn(A1, once=True)]) == ["a1 waits", "a1 completed"]
 

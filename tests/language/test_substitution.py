@@ -133,7 +133,7 @@ def test_words_are_put_in_as_any_value_is(pieces: list[str | Form], variables: d
     assert short is None or ([short] == render_to_send(parts, variables) and find_misread(parts, variables) is None)
 
 
-def test_what_are_no_words_is_looked_at() -> None:
+def test_what_are_no_words_is_evaluated() -> None:
     parts = only("SELECT :a, :b;").parts
     assert render_words(parts, {"a": "é1", "b": "2"}) == "SELECT é1, 2"
     for value in ("", "-1", "a b", ":a", ";", "'a'", "1.5"):

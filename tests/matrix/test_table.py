@@ -97,6 +97,6 @@ def test_a_summary_counts_cases_and_not_what_is_within_them(tmp_path: Path) -> N
     ]
 
 
-def test_a_run_without_files_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_files_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build/reports/*.xml"]) == 0
     assert capsys.readouterr().out == "Nothing was run: there is no file of JUnit.\n"

@@ -183,7 +183,7 @@ def reached(key: str, read: str, value: int) -> Step:
     return only_if(lambda own: own.get(read, 0) == value, put(key, 7 + value))
 
 
-def test_what_another_may_have_lost_as_well_is_told_with_it() -> None:
+def test_what_another_may_have_lost_as_well_is_reported_with_it() -> None:
     # only c's end is known: it wrote over a, and what it left is by chance what it leaves without both
     toy = Toy({A: [(put("y", 0),)], B: [(add("x"), add("y"))], C: [(read("y"), read("x"), add("y"))]}, {"x": 0, "y": 1})
     outcome, _ = toy.committed((C, C, A, B, B, C)) or pytest.fail("nobody waits")

@@ -60,7 +60,7 @@ def test_what_a_statement_was_told_is_shown_on_both_sides(
     assert texts(here, there) == [begun + one for one in reported]
 
 
-def test_a_transaction_that_went_another_way_is_told() -> None:
+def test_a_transaction_that_went_another_way_is_reported() -> None:
     one = txn(A, 0, ["1", "2"])
     run = SerialRun((A,), (replace(one, results=one.results[:1]),), {})
     assert [d.text for d in differences(Outcome((one,), {}), run)] == ["a[1]: only this run reaches line 2, step 1"]
@@ -78,7 +78,7 @@ def test_a_transaction_that_went_another_way_is_told() -> None:
     ]
 
 
-def test_a_table_is_told_with_the_rows_that_differ_and_the_column() -> None:
+def test_a_table_is_reported_with_the_rows_that_differ_and_the_column() -> None:
     found = differences(Outcome((), state({"x": 1, "y": 2})), SerialRun((), (), state({"x": 1, "y": 3})))
     assert [d.text for d in found] == [
         "table row: a serial order gives (id = y, value = 3), this run gave (id = y, value = 2)"
@@ -114,7 +114,7 @@ def test_transactions_of_one_connection_are_told_apart_by_line_and_iteration() -
     assert transaction_text(again, [first, again]) == "a[1] from line 1, iteration 2"
 
 
-def test_what_is_written_is_told_by_keys() -> None:
+def test_what_is_written_is_reported_by_keys() -> None:
     before, after = state({"x": 1, "y": 1, "z": 1}), state({"x": 2, "y": 1, "w": 5})
     assert changed_rows(before, after) == {("row", ("x",)), ("row", ("z",)), ("row", ("w",))}
     assert adds_or_removes(before, after)

@@ -76,7 +76,7 @@ def gate(actor: object, ordinal: int, *, begins: bool) -> StepPoint:
     return StepPoint(A if actor == A else B, str(ordinal), 1, ordinal, begins)
 
 
-def test_a_transaction_goes_on_to_its_end_before_another_begins() -> None:
+def test_a_transaction_continues_to_its_end_before_another_begins() -> None:
     order = SerialScheduler((B, A), (A, B))
     first = {A: gate(A, 0, begins=True), B: gate(B, 0, begins=True)}
     assert order.next(first, ()) == first[B]
@@ -87,7 +87,7 @@ def test_a_transaction_goes_on_to_its_end_before_another_begins() -> None:
     assert order.begun == [(B, (1, 0)), (A, (1, 0))]
 
 
-def test_a_wish_for_one_who_has_ended_is_gone_past_and_then_the_first_in_the_file_goes_on() -> None:
+def test_a_wish_for_one_who_has_ended_is_gone_past_and_then_the_first_in_the_file_continues() -> None:
     order = SerialScheduler((B, B), (A, B))
     both = {A: gate(A, 0, begins=True), B: gate(B, 0, begins=True)}
     assert order.next(both, ()) == both[B]
@@ -95,7 +95,7 @@ def test_a_wish_for_one_who_has_ended_is_gone_past_and_then_the_first_in_the_fil
     assert order.next({}, (A, B)) is None
 
 
-def test_one_that_waits_in_its_turn_is_told_to_be_blocked() -> None:
+def test_one_that_waits_in_its_turn_is_reported_to_be_blocked() -> None:
     order = SerialScheduler((A,), (A, B))
     both = {A: gate(A, 0, begins=True), B: gate(B, 0, begins=True)}
     order.next(both, ())

@@ -159,7 +159,7 @@ def test_nothing_is_asked_for_behind_a_turn_that_cannot_end() -> None:
     assert found is None
 
 
-def test_a_serial_run_that_goes_on_or_ends_early_is_not_the_same() -> None:
+def test_a_serial_run_that_continues_or_ends_early_is_not_the_same() -> None:
     toy = Toy({A: [ADD, ADD]}, {"x": 0})
     complete = outcome_of(toy.serial(Wanted(frozenset(), (A, A))))
     assert toy.judge(Outcome(complete.transactions[:1], state({"x": 1})), SerialOrders(9)) is None

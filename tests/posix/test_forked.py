@@ -88,7 +88,7 @@ def test_a_child_that_is_stopped_is_not_waited_for(monkeypatch: pytest.MonkeyPat
         assert child.was_stopped is (wait != "wait")
 
 
-def test_a_child_that_goes_on_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_continues_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pgchaos.posix.forked._CHECK_INTERVAL", 0.01)
     with forked(_answer) as child:
         check = child._kill_if_stopped

@@ -33,7 +33,7 @@ def test_xfail_may_name_it(project: Project) -> None:
     project.run().assert_outcomes(xfailed=1)
 
 
-def test_where_it_cannot_be_had_a_failing_report_says_so_and_who_asked_is_told(
+def test_where_it_cannot_be_had_a_failing_report_says_so_and_who_asked_is_reported(
     project: Project, foreign_server: ForeignServer
 ) -> None:
     dsn = foreign_server.role("no_superuser", "LOGIN CREATEDB")

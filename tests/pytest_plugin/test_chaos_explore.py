@@ -158,7 +158,7 @@ def test_an_exception_is_a_failure_with_its_line(project: Project) -> None:
     assert f"{line('raise LookupError')} in breaks: raise LookupError" in text
 
 
-def test_a_function_that_never_ends_is_told_with_what_it_does(
+def test_a_function_that_never_ends_is_reported_with_what_it_does(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def sleeps(doing: dict[str, str]) -> bool:
@@ -173,7 +173,7 @@ def test_a_function_that_never_ends_is_told_with_what_it_does(
     assert re.search(r"buy_meanwhile\[1\] +is blocked, waits for hangs\[1\]", text)
 
 
-def test_wrong_arguments_are_told(project: Project) -> None:
+def test_wrong_arguments_are_reported(project: Project) -> None:
     assert "nothing is asserted: give it a check or an oracle" in explored(project, "sessions=[buy]")
     text = explored(project, "setup='CREATE TABL (', sessions=[buy], check='SELECT pass('")
     assert re.search(r"^chaos_explore: test_it\.py:\d+: ", text, re.MULTILINE), "the first line says what is wrong"
@@ -200,7 +200,7 @@ def test_a_check_in_python_sees_what_the_sessions_did(project: Project) -> None:
     ("file", "shown"),
     [("tests/test_it.py", "tests/test_it.py"), ("helpers/stock.py", "helpers/stock.py"), ("../other.py", "other.py")],
 )
-def test_a_check_that_fails_in_another_file_is_told_with_that(tmp_path: Path, file: str, shown: str) -> None:
+def test_a_check_that_fails_in_another_file_is_reported_with_that(tmp_path: Path, file: str, shown: str) -> None:
     root = tmp_path / "shop"
     failing = compile("\n\nassert False", os.path.normpath(root / file), "exec")
     caller = Caller(Place("tests/test_it.py", 7), root, lambda path: str(path).removeprefix(f"{root}/"))
@@ -224,7 +224,7 @@ def test_a_check_that_fails_points_to_its_file_from_a_subfolder_too(
     assert f"{place}: check: AssertionError: both sold" in str(result.stdout)
 
 
-def test_a_token_of_another_test_is_told(project: Project) -> None:
+def test_a_token_of_another_test_is_reported(project: Project) -> None:
     text = explored(project, "sessions=[buy], check=CHECK", "--chaos-replay=005235ca61b3-zh3tsy-00111100")
     assert "the token is of another call of chaos_explore, or the test has changed since" in text
     text = explored(project, "sessions=[buy], check=CHECK, replay='005235ca61b3-zh3tsy-00111100'")

@@ -129,7 +129,7 @@ def test_the_markers_are_registered(project: Project) -> None:
         result.stdout.fnmatch_lines([f"@pytest.mark.{name}: *"])
 
 
-def test_a_file_that_is_no_scenario_is_told_of_when_collecting(project: Project) -> None:
+def test_a_file_that_is_no_scenario_is_reported_when_collecting(project: Project) -> None:
     project.write(broken=BROKEN, fine=FINE)
     result = project.look("--collect-only", "-q")
     assert result.ret != 0
@@ -154,13 +154,13 @@ def test_a_file_that_is_no_scenario_keeps_its_tags(project: Project, expression:
     assert result.parseoutcomes().get("failed", 0) == int(collected)
 
 
-def test_an_unknown_tag_is_told_of(project: Project) -> None:
+def test_an_unknown_tag_is_reported(project: Project) -> None:
     project.write(x="-- chaos:tags smok\n" + FINE)
     result = project.look("--collect-only")
     result.stdout.fnmatch_lines(["sql/x.sql:1: *smok*smoke*"])
 
 
-def test_a_file_that_cannot_be_read_is_told_of(project: Project) -> None:
+def test_a_file_that_cannot_be_read_is_reported(project: Project) -> None:
     (project.file("sql/x.sql", "")).write_bytes(b"-- chaos:check\nSELECT '\xff';\n")
     result = project.run()
     result.assert_outcomes(failed=1)

@@ -151,7 +151,7 @@ def test_a_check_that_may_assert_something_is_left_alone(check: object) -> None:
         ({"replay": 7}, "`replay` must be a token in quotes, not 7"),
     ],
 )
-def test_a_wrong_argument_is_told(changed: dict[str, object], message: str) -> None:
+def test_a_wrong_argument_is_reported(changed: dict[str, object], message: str) -> None:
     given = {"sessions": [buy], "setup": None, "check": holds, "oracle": None, "replay": None, **changed}
     numbers = {**NUMBERS, **{name: given.pop(name) for name in NUMBERS if name in given}}
     (found,) = wrong_arguments(**given, numbers=numbers)

@@ -87,7 +87,7 @@ def test_what_failed_runs_first(failing: Project) -> None:
     assert len(again) == 11
 
 
-def test_a_run_goes_on_where_the_last_one_failed(failing: Project) -> None:
+def test_a_run_continues_where_the_last_one_failed(failing: Project) -> None:
     stopped_at = [ran(everything(failing, "--sw"))[-1]]
     for _ in FAILING[1:]:
         # goes on with the item that failed last, and stops at the next one that fails

@@ -61,7 +61,7 @@ def test_it_is_mended_as_said(ticket: Project, monkeypatch: pytest.MonkeyPatch) 
     make(ticket, monkeypatch, FAILS.command).assert_outcomes(passed=1)
 
 
-def test_a_mistake_is_told_as_shown(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_is_reported_as_shown(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     (output,) = re.findall(r"^ +(sql/mine\.sql:12: .*)$", WRITING, re.MULTILINE)
     mine = TICKET.replace("-- chaos:session cashier", "\n\n\n\n-- chaos:sesion cashier")
     project.write(mine=mine)

@@ -116,7 +116,7 @@ def test_a_file_that_is_wrong_fails_by_itself(project: Project) -> None:
     result.stdout.fnmatch_lines(['specs/sum.spec:7: undefined step "a3" in permutation'])
 
 
-def test_it_is_told_where_settings_had_to_leak(project: Project) -> None:
+def test_it_is_reported_where_settings_had_to_leak(project: Project) -> None:
     spec = "session a\nstep a1 { SET my.x = 1; }\nstep a2 { SELECT current_setting('my.x', true) AS x; }\n"
     project.file("specs/x.spec", spec + "permutation a1\npermutation a2\n")
     head = "Parsed test spec with 1 sessions\n\nstarting permutation: a1\nstep a1: SET my.x = 1;\n"
@@ -127,7 +127,7 @@ def test_it_is_told_where_settings_had_to_leak(project: Project) -> None:
     result.stdout.fnmatch_lines(["note: specs/x.spec: permutation a2 is as expected only with what earlier *"])
 
 
-def test_what_differs_with_and_without_leaks_is_told_in_full(project: Project) -> None:
+def test_what_differs_with_and_without_leaks_is_reported_in_full(project: Project) -> None:
     spec = "session a\nstep a1 { SET my.x = 1; }\nstep a2 { SELECT current_setting('my.x', true) AS x; }\n"
     project.file("specs/x.spec", spec + "permutation a1\npermutation a2\npermutation a1 a2\n")
     project.file("expected/x.out", "Parsed test spec with 1 sessions\n\nstarting permutation: a1\nstep a1: SET;\n")

@@ -64,7 +64,7 @@ def test_without_a_cache_it_lies_in_a_temporary_file(project: Project, monkeypat
     again.assert_outcomes(failed=1)
 
 
-def test_a_file_that_is_missing_or_holds_no_token_is_told(project: Project) -> None:
+def test_a_file_that_is_missing_or_holds_no_token_is_reported(project: Project) -> None:
     project.write(long=LONG)
     result = project.look("--chaos-replay=@gone.token")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

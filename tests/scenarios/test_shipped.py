@@ -63,7 +63,7 @@ def reported(result: RunResult) -> str:
     return "; ".join(failure.text for failure in result.failures) or "nothing failed"
 
 
-def test_it_says_what_it_shows_and_where_that_is_told(shipped: Scenario) -> None:
+def test_it_says_what_it_shows_and_where_that_is_reported(shipped: Scenario) -> None:
     assert shipped.title
     assert shipped.tags
     assert re.search(r"^-- Reference: \S", shipped.source, re.MULTILINE)
@@ -95,7 +95,7 @@ def test_a_mutant_with_a_syntax_error_is_not_caught(sampled: Scenario, private_s
         assert [m.name for m in sampled.mutants if caught(m, result)] == []
 
 
-def test_a_server_without_prepared_transactions_is_told_what_it_takes() -> None:
+def test_a_server_without_prepared_transactions_is_reported_what_it_takes() -> None:
     scenario = read(SQL / "transactions/orphaned_prepared_transaction.sql")
     with start_private(settings={"max_prepared_transactions": "0"}) as private:
         dsn = make_conninfo(**private.parameters)

@@ -77,7 +77,7 @@ def test_after_the_decisions_the_first_in_the_file_begins() -> None:
     assert Replay([], (A, B)).next(gates(gate(B, 0), gate(A, 0)), ()) == gate(A, 0)
 
 
-def test_a_decision_that_cannot_be_kept_is_told() -> None:
+def test_a_decision_that_cannot_be_kept_is_reported() -> None:
     order = Replay([A, B, B], (A, B))
     only_b = gates(gate(B, 0))
     assert order.next(only_b, ()) == gate(B, 0)

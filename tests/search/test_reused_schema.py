@@ -251,7 +251,7 @@ def test_a_server_whose_counters_come_late_has_a_new_schema_for_each_run(
         assert isinstance(sandbox, ReusedSandbox) is kept
 
 
-def test_an_advisory_lock_that_a_session_leaves_is_told_of_in_each_run(outcomes: Callable[..., Outcomes]) -> None:
+def test_an_advisory_lock_that_a_session_leaves_is_reported_in_each_run(outcomes: Callable[..., Outcomes]) -> None:
     holds = "DO $$ BEGIN EXECUTE 'SELECT pg_advisory_' || 'lock(7)'; END $$"
     text = _scenario([holds, "UPDATE sale SET n = 1"], ["SELECT 1"], WITHOUT_FUNCTIONS)
     again = outcomes(text)

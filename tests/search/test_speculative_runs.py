@@ -236,7 +236,7 @@ def test_what_a_run_ahead_has_changed_elsewhere_is_found(searched: Searched) -> 
     assert "privileges of the database changed" in remark
 
 
-def test_where_there_is_no_second_database_the_search_goes_on(
+def test_where_there_is_no_second_database_the_search_continues(
     searched: Searched, private_server: Server, monkeypatch: pytest.MonkeyPatch, alone: Search
 ) -> None:
     provided, asked = private_server.search_database, []
@@ -254,7 +254,7 @@ def test_where_there_is_no_second_database_the_search_goes_on(
     assert not both.children
 
 
-def test_where_there_is_no_second_process_the_search_goes_on(
+def test_where_there_is_no_second_process_the_search_continues(
     searched: Searched, monkeypatch: pytest.MonkeyPatch, alone: Search
 ) -> None:
     def refused() -> int:

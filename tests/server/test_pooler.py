@@ -85,7 +85,34 @@ def test_a_session_that_does_not_begin_as_asked_stops_the_scenario(shop: str) ->
         assert conn.execute(OBJECTS).fetchall() == before
 
 
-def test_each_connection_is_looked_at(shop: str, tmp_path: Path) -> None:
+FAULT = """
+-- A fault in place
+-- chaos:setup
+CREATE TABLE t (id int);
+-- chaos:session one
+-- chaos:fault terminate
+-- chaos:expect 57P01
+INSERT INTO t VALUES (1);
+-- chaos:check
+SELECT is_empty('TABLE t', 'nothing was inserted');
+"""
+
+
+def test_a_login_trigger_that_sets_a_timeout_does_not_prevent_faults(shop: str, tmp_path: Path) -> None:
+    path = tmp_path / "one.sql"
+    path.write_text(FAULT)
+    with psycopg.connect(shop, autocommit=True) as conn, open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        if server.version < 170000:
+            pytest.skip("login event triggers came with PostgreSQL 17")
+        conn.execute("""
+            CREATE FUNCTION public.login() RETURNS event_trigger LANGUAGE plpgsql AS
+                $$ BEGIN PERFORM set_config('lock_timeout', '45s', false); END $$;
+            CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION public.login();
+        """)
+        assert held(run(read(path), {}, server, RunSettings(1, 60.0))) == ["nothing was inserted"]
+
+
+def test_each_connection_is_checked(shop: str, tmp_path: Path) -> None:
     path = tmp_path / "one.sql"
     path.write_text(SCENARIO)
     with psycopg.connect(shop, autocommit=True) as conn, open_server(ServerSettings(dsn=shop, in_place=True)) as server:

@@ -337,7 +337,7 @@ def test_none_is_kept_where_the_user_wants_none(made: list[Path], monkeypatch: p
     assert made == []
 
 
-def test_a_folder_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PREPARED, "/proc/nowhere")
     with open_server(ServerSettings(), {}) as server:
         (note,) = server.notes
@@ -355,7 +355,7 @@ def full_disk(folder: Path) -> Iterator[Path]:
 
 
 @needs_root
-def test_a_full_disk_is_told_and_nothing_half_made_remains(full_disk: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_half_made_remains(full_disk: Path) -> None:
     prepared, note = started()
     assert not prepared
     assert "No space left on device" in note

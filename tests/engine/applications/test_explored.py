@@ -99,7 +99,7 @@ def test_who_closes_a_circle_is_the_victim(play: Play, send: str) -> None:
     assert order(replayed(play, text, result)) == order(result)
 
 
-def test_a_program_that_asks_the_same_again_and_again_lets_the_others_go_on(play: Play, send: str) -> None:
+def test_a_program_that_asks_the_same_again_and_again_lets_the_others_continue(play: Play, send: str) -> None:
     """It may wait for what they do, as in a loop that looks for a job."""
     words = 40 * '"SELECT n FROM stock WHERE id = 1" '
     polls = f"shop run '{send} {words}'"
@@ -118,7 +118,9 @@ def test_a_program_that_sleeps_between_its_requests_does_something(play: Play, s
 
 
 @pytest.mark.parametrize(("begins", "at_once"), [("BEGIN", True), ("SELECT 1", False)])
-def test_connections_whose_order_is_not_searched_are_told(play: Play, send: str, begins: str, at_once: bool) -> None:
+def test_connections_whose_order_is_not_searched_are_reported(
+    play: Play, send: str, begins: str, at_once: bool
+) -> None:
     shop = f'shop run \'{send} "{begins}" open:2 "SELECT 2" open:1 "COMMIT"\''
     result = play(stock(shop, head="-- chaos:schedule all up to 1"))
     assert held(result) == ["done"]
@@ -126,7 +128,7 @@ def test_connections_whose_order_is_not_searched_are_told(play: Play, send: str,
     assert any(one.startswith(text) for one in result.remarks) == at_once
 
 
-def test_others_go_on_without_one_that_does_nothing(play: Play, send: str) -> None:
+def test_others_continue_without_one_that_does_nothing(play: Play, send: str) -> None:
     # the first waits for something that no server knows of, until the second has ended
     waits = '"SELECT 1" sleep:2 "SELECT 2"'
     text = sale(send, waits, "explore 1", left=20).replace("'\n-- chaos:check", "' grace 50ms\n-- chaos:check")

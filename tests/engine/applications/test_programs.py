@@ -103,7 +103,7 @@ def test_exit_statuses_can_be_allowed(play: Play, send: str) -> None:
         ("sender.py/x", "shop[1] cannot run its program: `sender.py/x` cannot be run: "),
     ],
 )
-def test_a_command_that_cannot_be_run_is_told_with_its_line(play: Play, send: str, command: str, said: str) -> None:  # noqa: ARG001 it puts the file there
+def test_a_command_that_cannot_be_run_is_reported_with_its_line(play: Play, send: str, command: str, said: str) -> None:  # noqa: ARG001 it puts the file there
     failure = only(play(stock(f"shop run '{command}'")))
     assert failure.text.startswith(said)
     assert str(failure.place) == "scenario.sql:5"
@@ -116,7 +116,7 @@ def test_a_program_that_never_connects_is_a_failure(play: Play, send: str) -> No
     assert failure.details[1:] == ("broken",)
 
 
-def test_a_program_that_sends_nothing_is_told(play: Play) -> None:
+def test_a_program_that_sends_nothing_is_reported(play: Play) -> None:
     text = 'import os, psycopg\npsycopg.connect(os.environ["DATABASE_URL"]).close()\n'
     (play.folder / "silent.py").write_text(text, encoding="utf-8")
     result = play(stock("shop run 'python silent.py'"))
@@ -125,14 +125,14 @@ def test_a_program_that_sends_nothing_is_told(play: Play) -> None:
     assert remark.startswith("shop[1] connected and sent no statement, so that it tests nothing: `")
 
 
-def test_a_mistake_that_a_program_passes_over_is_told(play: Play, send: str) -> None:
+def test_a_mistake_that_a_program_passes_over_is_reported(play: Play, send: str) -> None:
     result = play(stock(f"""shop run 'sh -c "{send} BEGIN ''UPDATE stok SET n = 1'' || true"'"""))
     assert held(result) == ["done"]
     text = "shop[1] had an error that mostly is a mistake, which failed nothing: 42P01 in step 2: relation "
     assert any(one.startswith(text) for one in result.remarks)
 
 
-def test_a_program_that_was_not_let_in_is_a_failure_that_says_why(play: Play, send: str) -> None:
+def test_a_program_that_was_refused_is_a_failure_that_says_why(play: Play, send: str) -> None:
     failure = only(play(stock(f"shop run 'env DATABASE_URL=dbname=postgres {send} \"SELECT 1\"' allow exit 1")))
     assert failure.text.startswith("shop[1] never connected to the database: `")
     assert failure.details[0].startswith('a connection was refused: database "postgres" is not the one of this run, "')
@@ -179,7 +179,7 @@ def test_a_fault_before_a_request_keeps_it_from_the_server(play: Play, send: str
     assert [record.sqlstate for record in said(result, "shop")] == ["00000", "08006"]
 
 
-def test_a_fault_that_no_request_came_to_is_told(play: Play, send: str) -> None:
+def test_a_fault_that_no_request_reached_is_reported(play: Play, send: str) -> None:
     fault = "-- chaos:fault terminate on 3rd execution of 'SELECT%'"
     failure = only(play(stock(f'shop run \'{send} "SELECT 1" "SELECT 2"\'\n{fault}')))
     assert failure.text.endswith("could not be delivered: there were only 2 requests like 'SELECT%'")

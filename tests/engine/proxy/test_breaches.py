@@ -135,7 +135,7 @@ Loop().run(main())
 """
 
 
-def test_who_cannot_be_let_in_waits_and_that_is_told() -> None:
+def test_who_cannot_connect_waits_and_that_is_reported() -> None:
     """In a process of its own, which has no descriptor left for a while: the proxy does not try without a pause."""
     done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines() == [

@@ -66,7 +66,7 @@ def connect(proxy: Proxy, host: str = "", **parameters: str) -> psycopg.Connecti
 
 @pytest.mark.parametrize("host", ["", "folder"])
 @pytest.mark.parametrize("protocol", ["3.0", "3.2"])
-def test_each_request_is_told_with_its_parameters_and_its_outcome(
+def test_each_request_is_reported_with_its_parameters_and_its_outcome(
     open_proxy: OpenProxy, host: str, protocol: str
 ) -> None:
     if protocol != "3.0" and pq.version() < 180000:
