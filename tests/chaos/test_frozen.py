@@ -1,4 +1,4 @@
-"""Tests in Python on a server that answers nothing any more: fixtures say so soon, and do not wait for ever."""
+"""Tests in Python on a server that has stopped answering: fixtures report it soon, and do not wait for ever."""
 
 from __future__ import annotations
 

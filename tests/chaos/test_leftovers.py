@@ -1,4 +1,4 @@
-"""A test that leaves something behind is told so by name, and the next test does not find it."""
+"""What a test leaves behind is reported by name and removed before the next test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is a project's own, by the name of ours: its fixtures, its markers, and what its wider fixtures hold."""
+"""A project's own fixtures and markers with the names of ours, and what its wider fixtures hold."""
 
 from __future__ import annotations
 

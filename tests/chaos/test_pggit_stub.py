@@ -1,4 +1,4 @@
-"""What passes on a pgGit that stores nothing proves nothing: of the pack in sql/pggit next to nothing passes there."""
+"""A scenario that passes on a pgGit that stores nothing proves nothing: almost none of sql/pggit pass there."""
 
 from __future__ import annotations
 

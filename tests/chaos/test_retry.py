@@ -1,4 +1,4 @@
-"""Trying again: after what, how often, how patiently, and what is told when it was in vain."""
+"""Retries: after which errors, how often, with which pauses, and the error after the last one."""
 
 from __future__ import annotations
 

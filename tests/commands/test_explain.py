@@ -1,4 +1,4 @@
-"""`pgchaos explain`: what it says of a scenario, by its text and by a server."""
+"""`pgchaos explain`: its description of a scenario, from the text and from a server."""
 
 from __future__ import annotations
 

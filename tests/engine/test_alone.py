@@ -1,4 +1,4 @@
-"""Who must be alone on a server begins when nothing is about any more of what ran there before."""
+"""A scenario that needs the server for itself begins when all earlier ones have ended completely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A statement that another session or a fault has cancelled says who did it."""
+"""The error of a cancelled statement names the session or the fault that cancelled it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is done to the wall clock, a run decides and records as if nothing had been."""
+"""Changes of the wall clock affect neither the decisions nor the records of a run."""
 
 from __future__ import annotations
 

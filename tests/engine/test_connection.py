@@ -1,4 +1,4 @@
-"""What a connection says of its own end."""
+"""How a connection reports its own end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""amcheck after a run: it finds what is corrupt, says nothing of what is whole, and leaves nothing behind."""
+"""amcheck after a run: it reports what is corrupt and nothing else, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever a fault holds up, a commit or a session, is let go whatever comes between."""
+"""A commit or a session that a fault holds is released in every case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that answers nothing any more, not even a cancel: the run ends soon after its time is over."""
+"""A server that has stopped answering, cancels too: the run ends soon after its time is over."""
 
 from __future__ import annotations
 

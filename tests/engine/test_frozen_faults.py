@@ -1,4 +1,4 @@
-"""A server, or a backend, that answers nothing any more: faults and teardown do not wait for it for long."""
+"""A server, or a backend, that has stopped answering: faults and teardown wait for it only briefly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backend of one of the run's own connections answers nothing any more: it is waited for briefly."""
+"""A backend of one of the run's own connections has stopped answering: the run waits for it only briefly."""
 
 from __future__ import annotations
 

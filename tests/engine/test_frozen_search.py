@@ -1,4 +1,4 @@
-"""A server that answers nothing any more, in the middle of a search: the search ends soon, and tells what it found."""
+"""A server that stops answering during a search: the search ends soon, and reports what it found."""
 
 from __future__ import annotations
 

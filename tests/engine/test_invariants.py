@@ -1,4 +1,4 @@
-"""Invariants: what the observer sees while sessions run."""
+"""Invariants: evaluated before, while and after sessions run."""
 
 from __future__ import annotations
 

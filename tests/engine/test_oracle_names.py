@@ -1,4 +1,4 @@
-"""Whom an oracle names: those who are not serializable with one another, and not who only was there."""
+"""Which transactions an oracle names: those that are not serializable with one another, and no others."""
 
 from __future__ import annotations
 

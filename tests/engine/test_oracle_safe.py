@@ -1,4 +1,4 @@
-"""No false alarm: what is safe is called so in all permutations, and in free runs of many seeds."""
+"""No false alarm: a safe scenario passes in all permutations, and in free runs with many seeds."""
 
 from __future__ import annotations
 

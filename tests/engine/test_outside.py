@@ -1,4 +1,4 @@
-"""What a run changes outside its schema is not there when the next one begins, of a search and of `sandbox schema`."""
+"""Changes outside a run's schema are gone when the next run begins, in a search and with `sandbox schema`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`schedule all`: every interleaving of real sessions, and one result that tells of all."""
+"""`schedule all`: every interleaving of real sessions, and one merged result."""
 
 from __future__ import annotations
 

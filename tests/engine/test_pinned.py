@@ -1,4 +1,4 @@
-"""A free run that failed is run again one step at a time, where that is worth its time."""
+"""A failed free run is repeated one step at a time, unless that takes too long."""
 
 from __future__ import annotations
 

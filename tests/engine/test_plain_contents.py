@@ -1,4 +1,4 @@
-"""A plain pgTAP file finds in its database what it finds when pg_prove runs it: pgTAP, and nothing else of ours."""
+"""The database of a plain pgTAP file has the same contents as under pg_prove: pgTAP, and nothing else of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions behind a real PgBouncer: which backend works for whom, who waits for the pool, what is left on it."""
+"""Sessions behind a real PgBouncer: their backends, waits for the pool, and state left on its connections."""
 
 from __future__ import annotations
 

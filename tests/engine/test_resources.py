@@ -1,4 +1,4 @@
-"""What runs out, and what the server says then: limits and time-outs, each with its SQLSTATE."""
+"""Exhausted resources: limits and time-outs, each with its SQLSTATE."""
 
 from __future__ import annotations
 

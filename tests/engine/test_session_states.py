@@ -1,4 +1,4 @@
-"""When a wait for a lock began and ended, by what is seen of it between two looks at the server."""
+"""When a lock wait began and ended, from snapshots of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stop and those whom it calls."""
+"""A stop and its callbacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pytest remembers of failures: --lf, --ff, --nf and --sw know our items again."""
+"""pytest's memory of failures: --lf, --ff, --nf and --sw recognise our items."""
 
 from __future__ import annotations
 

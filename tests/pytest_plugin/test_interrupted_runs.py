@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, once and more often: the run ends in order, says how far it had come, and leaves nothing."""
+"""Ctrl-C and SIGTERM, once and repeated: the run ends in order, reports its progress, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""--chaos-jobs: scenarios side by side, told in order."""
+"""--chaos-jobs: scenarios run in parallel and are reported in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes from data commands no terminal."""
+"""Control characters in data do not reach the terminal."""
 
 from __future__ import annotations
 

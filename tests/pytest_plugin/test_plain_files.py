@@ -1,4 +1,4 @@
-"""Plain pgTAP files as pg_prove would be given them: which are run, for how long, and what is said of them."""
+"""Plain pgTAP files, named as for pg_prove: which are run, for how long, and how they are reported."""
 
 from __future__ import annotations
 

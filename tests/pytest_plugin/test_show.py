@@ -1,4 +1,4 @@
-"""--chaos-show tells of passing runs what they did."""
+"""--chaos-show reports what passing runs did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rate of failures with its confidence interval, and where a run that failed parts from one that passed."""
+"""The failure rate with its confidence interval, and where a failed run first differs from one that passed."""
 
 from __future__ import annotations
 

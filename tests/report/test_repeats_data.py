@@ -1,4 +1,4 @@
-"""A repeated scenario as data: its rate, and where the two histories part."""
+"""A repeated scenario as data: its failure rate, and where the two histories first differ."""
 
 from __future__ import annotations
 

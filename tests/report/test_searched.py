@@ -1,4 +1,4 @@
-"""What a search says that found nothing."""
+"""The report of a search that found nothing."""
 
 from __future__ import annotations
 

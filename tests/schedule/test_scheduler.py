@@ -1,4 +1,4 @@
-"""Who goes on next: by the file's list, or by decisions made before."""
+"""Which session continues next: by the file's list, or by earlier decisions."""
 
 from __future__ import annotations
 

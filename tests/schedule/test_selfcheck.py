@@ -1,4 +1,4 @@
-"""Whether two runs of one schedule went the same way."""
+"""Whether two runs of one schedule were the same."""
 
 from __future__ import annotations
 

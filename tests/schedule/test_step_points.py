@@ -1,4 +1,4 @@
-"""Who stays blocked for as long as nobody is told to go on."""
+"""Which sessions stay blocked as long as no step is released."""
 
 from __future__ import annotations
 

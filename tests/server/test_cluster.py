@@ -1,4 +1,4 @@
-"""Servers of a scenario's own: what they are, that they come back, and that they go with whoever asked for them."""
+"""Servers of a scenario's own: their settings, their restart, and that they end with their scenario."""
 
 from __future__ import annotations
 

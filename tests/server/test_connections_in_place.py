@@ -1,4 +1,4 @@
-"""In place: a plain file has the connection of the file before only where it is as a new one would be."""
+"""In place: a plain file reuses the connection of the file before only if it equals a new one."""
 
 from __future__ import annotations
 

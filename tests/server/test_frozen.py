@@ -1,4 +1,4 @@
-"""A server not ours that answers nothing any more: the run gives it back soon, and says what it has left there."""
+"""A server of others that has stopped answering: the run ends soon, and reports what it has left there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However a run ends, nothing of it remains."""
+"""However a run ends, it leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a role or a database sets for sessions is for those of the scenario; a run's own do not begin with it."""
+"""Defaults that a role or a database sets apply to the scenario's sessions, not to the run's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs before the oracle: their transactions are run one after the other, and what they were told is compared."""
+"""Programs with an oracle: their transactions are run one after the other, and their results are compared."""
 
 from __future__ import annotations
 

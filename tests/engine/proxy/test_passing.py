@@ -1,4 +1,4 @@
-"""What a client says and hears through the proxy is what it would without: psycopg, and libpq's own pipeline."""
+"""Through the proxy a client sends and receives the same as without it: psycopg, and libpq's own pipeline."""
 
 from __future__ import annotations
 
