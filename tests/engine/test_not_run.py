@@ -291,9 +291,18 @@ def test_what_setup_defines_and_nothing_runs_fails_too(play: Play) -> None:
     assert failure.place.line == 3
 
 
-def test_an_assertion_that_exists_does_not_evaluate_fails(play: Play) -> None:
-    failure = only(play(EMPTY + "SELECT ok(EXISTS (SELECT is(1, 2, 'inner') FROM pg_class), 'outer');"))
-    assert failure.text == "assertion was not run: EXISTS does not evaluate what its query returns"
+INNER = {
+    "exists": "EXISTS (SELECT is(1, 2, 'inner') FROM pg_class)",
+    "or": "true OR is(1, 2, 'inner') IS NULL",
+    "case": "CASE WHEN true THEN true ELSE is(1, 2, 'inner') IS NULL END",
+    "filter": "(SELECT count(is(1, 2, 'inner')) FILTER (WHERE false)) = 0",
+}
+
+
+@pytest.mark.parametrize("argument", INNER.values(), ids=INNER.keys())
+def test_an_assertion_in_an_argument_of_another_fails(play: Play, argument: str) -> None:
+    failure = only(play(EMPTY + f"SELECT ok({argument}, 'outer');"))
+    assert failure.text == "assertion was not run where it is read: it is in an argument of another assertion"
     assert failure.details[0] == "it is 'inner'"
     assert line(failure) == LINE - 1
 

@@ -30,7 +30,7 @@ from pgchaos.tap.lines import points
 _WRITE_IT = "write it so that a missing row fails: SELECT is((SELECT …), …)"
 _NO_ROW = "assertion was not run: its part of the query returned no row"
 _NO_LINE = "assertion was not run: its column of the result holds no TAP line"
-_DROPPED = "assertion was not run: EXISTS does not evaluate what its query returns"
+_INNER = "assertion was not run where it is read: it is in an argument of another assertion"
 _UNREAD = {
     Send.PLAIN: (
         "an assertion is not read: psql prints a row as one line, and only a TAP line at its beginning counts",
@@ -144,9 +144,9 @@ def _missing(
     statement: Statement, calls: tuple[Call, ...], printed_text: str, printed: int, answer: Answer
 ) -> list[Failure]:
     """Find the assertions of a statement with several that did not run."""
-    dropped = [call for call in calls if call.dropped]
-    if dropped:
-        return [_failure(statement, _DROPPED, [call.description for call in dropped if call.description])]
+    unread = [call for call in calls if call.unread]
+    if unread:
+        return [_failure(statement, _INNER, [call.description for call in unread if call.description])]
     calls = tuple(call for call in calls if not call.inside)
     if len(calls) < 2:
         return []

@@ -76,7 +76,7 @@ class Call:
     choice: int = 0  # the number of the outermost CASE or COALESCE that contains it, from 1; 0 for none
     column: int | None = None  # the number of its expression in the SELECT list, from 0; None if that is not known
     inside: bool = False  # it is an argument of another assertion, which reads its result
-    dropped: bool = False  # it is in the SELECT list of EXISTS, which is not evaluated
+    unread: bool = False  # it is an argument of an assertion that does not read it, or may not even evaluate it
     pieces: tuple[str, ...] = ()  # the literals of a description that is concatenated or formatted, in order
 
 
@@ -215,16 +215,16 @@ def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: Func
     found: list[Call] = []
     depth = part = choice = 0
     choices: list[int] = []  # the depth of each open COALESCE; -1 for a CASE, which ends with END
-    open_calls: list[int] = []  # the depth of each assertion whose arguments are open
+    # of each assertion whose arguments are open: its depth, and whether it may read the lines of others
+    open_calls: list[tuple[int, bool]] = []
     column = 0 if _has_known_columns(tokens) else None
-    dropped = _lists_of_exists(tokens)
     for at, token in enumerate(tokens):
         if token.kind == "symbol":
             depth += (token.text == "(") - (token.text == ")")
             if token.text == ")":
                 if choices and 0 <= choices[-1] == depth:
                     choices.pop()
-                while open_calls and depth == open_calls[-1]:
+                while open_calls and depth == open_calls[-1][0]:
                     open_calls.pop()
             elif column is not None and depth == 0 and token.text == ",":
                 column += 1
@@ -248,25 +248,11 @@ def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: Func
             argument = _described(tokens, at)
             pieces = pieces_of(argument)
             text = literal_text(argument)
-            found.append(Call(token.text, text, not choices, part, *where, at in dropped, pieces))
-            open_calls.append(depth)
+            unread = bool(open_calls) and not any(reads for _, reads in open_calls)
+            found.append(Call(token.text, text, not choices, part, *where, unread, pieces))
+            name = token.text.lower()
+            open_calls.append((depth, name == "check_test" or name in asserting))
     return found
-
-
-def _lists_of_exists(tokens: Sequence[SqlToken]) -> frozenset[int]:
-    """Return the indexes of tokens in the SELECT list of an EXISTS, outside of parentheses: the server drops them."""
-    found: set[int] = set()
-    for start, token in enumerate(tokens):
-        if not (token.is_word("exists") and token_at(tokens, start + 2).is_word("select")):
-            continue
-        depth = 0
-        for at in range(start + 3, len(tokens)):
-            depth += tokens[at].is_symbol("(") - tokens[at].is_symbol(")")
-            if depth < 0 or (depth == 0 and tokens[at].is_word("from", "where", *_SET_OPERATIONS)):
-                break
-            if depth == 0:
-                found.add(at)
-    return frozenset(found)
 
 
 def _has_known_columns(tokens: Sequence[SqlToken]) -> bool:
