@@ -411,6 +411,15 @@ def test_a_check_at_commit_is_said_not_to_be_interleaved(mode: str, before: str,
     assert remark.endswith("Write SET CONSTRAINTS ALL IMMEDIATE before COMMIT: then one can")
 
 
+@pytest.mark.parametrize("sql", ["SET lock_timeout = '1h';", "BEGIN; SET LOCAL statement_timeout TO 60000; COMMIT;"])
+def test_a_search_says_that_it_does_not_wait_for_time_outs(sql: str, play: Play) -> None:
+    result = play(INSIDE.format(schedule="all", more="", sql=sql))
+    assert result.failures == []
+    (remark,) = result.remarks
+    name = "lock_timeout" if "lock" in sql else "statement_timeout"
+    assert f"`schedule all` does not wait for time-outs (line 12 sets {name}): where a statement waits" in remark
+
+
 def test_a_trigger_that_reads_is_said_not_to_be_interleaved_outside_a_block(play: Play) -> None:
     result = play(INSIDE.format(schedule="all", more=COUNTS.format(mode="IMMEDIATE"), sql=INSERT))
     assert result.failures == []
@@ -423,6 +432,7 @@ def test_a_trigger_that_reads_is_said_not_to_be_interleaved_outside_a_block(play
     [
         (COUNTS.format(mode="IMMEDIATE"), f"BEGIN; {INSERT} COMMIT;"),
         (COUNTS.format(mode="DEFERRED"), f"BEGIN; {INSERT} SET CONSTRAINTS ALL IMMEDIATE; COMMIT;"),
+        ("", "SET lock_timeout = 0; RESET statement_timeout; SET lock_timeout TO DEFAULT;"),
         ("", "SELECT double(a), random(), now() FROM t;"),
         ("", "BEGIN;\n    UPDATE t SET a = (SELECT max(a) + 1 FROM t);\n    COMMIT;"),
         ("", "UPDATE t SET a = 2 WHERE a = (SELECT a FROM t LIMIT 1 FOR UPDATE SKIP LOCKED);"),

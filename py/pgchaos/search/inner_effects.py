@@ -17,6 +17,7 @@ from pgchaos.language.transaction_statements import closes_block, opens_block
 from pgchaos.search.touched_tables import changed_tables, locks_rows, named_tables
 
 _WRITES = ("insert", "update", "delete", "merge", "copy", "truncate")
+_TIMEOUTS = ("lock_timeout", "statement_timeout", "transaction_timeout")
 _PATIENCE = 30.0  # seconds for the answer
 _SHOWN = 4  # statements in a remark
 
@@ -58,6 +59,7 @@ class InnerEffects:
         self._deferred: dict[Place, str] = {}  # the deferred trigger that a statement fires
         self._checked: set[Place] = set()  # statements of sessions that check deferred constraints before COMMIT
         self._defers = False  # whether a session defers constraints
+        self._timeouts: dict[Place, str] = {}  # the time-out that a statement sets
         self._asked = False
         self.next: DatabaseInspector | None = None
         for session in scenario.sessions:
@@ -78,6 +80,9 @@ class InnerEffects:
                 self._alone.add(place)
             if checked:
                 self._checked.add(place)
+            name = next((token.text for token in parsed.tokens if token.is_word(*_TIMEOUTS)), None)
+            if name and parsed.verb == "set" and parsed.tokens[-1].text.strip("'") not in ("0", "default"):
+                self._timeouts[place] = f"sets {name}"
             for call in function_calls(parsed.tokens):
                 self._calls[call.name].append(place)
             if any(token.is_word(*_WRITES) for token in parsed.tokens):
@@ -139,6 +144,13 @@ class InnerEffects:
             remarks.append(
                 f"{whole} {_some(self._lines(self._deferred))}, so no other session came in between its check and"
                 " the end of the transaction. Write SET CONSTRAINTS ALL IMMEDIATE before COMMIT: then one can"
+            )
+        if self._timeouts:
+            remarks.append(
+                f"{self._scenario.shown}: `schedule {self._scenario.schedule.kind}` does not wait for time-outs"
+                f" ({_some(self._lines(self._timeouts))}): where a statement waits for a lock, another session"
+                " continues at once, so a time-out strikes by chance only. An exact schedule waits for it, if the step"
+                " listed next is of the session that waits"
             )
         if self._found:
             found = [text for _, text in sorted(self._found.items())]
