@@ -176,3 +176,26 @@ def test_ctrl_c_while_a_report_is_written(project: Project, foreign_server: Fore
     assert "Traceback" not in run.stdout.str() + run.stderr.str()
     run.stdout.fnmatch_lines(["ERROR: --chaos-report: '*report.html' was not written: interrupted"])
     assert not (project.pytester.path / "report.html").exists()
+
+
+LOST = """
+import os, signal
+
+class Swallows:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+def pytest_pyfunc_call():
+    Swallows()
+"""
+"""Python ignores the KeyboardInterrupt of the signal, because it is raised in a finalizer."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_a_lost_interrupt_ends_a_search_after_its_next_run(project: Project, foreign_server: ForeignServer) -> None:
+    project.write(a=SEARCH.replace("5000", "20"))
+    project.file("conftest.py", LOST)
+    ignored = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning")
+    run = project.pytester.runpytest_subprocess(f"--chaos-dsn={foreign_server.dsn}", "--chaos-seed=7", *ignored)
+    assert run.ret == pytest.ExitCode.INTERRUPTED, run.stdout.str() + run.stderr.str()
+    run.stdout.fnmatch_lines(["sql/a.sql::a: stopped after 1 of 20 interleavings, none failed, seed 7"])

@@ -56,8 +56,12 @@ class Interrupts:
         self.check()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt again if it was lost, as in a finalizer, whose exceptions Python ignores."""
-        if self._first_at is not None and not self._ends:
+        """In the main thread, raise KeyboardInterrupt again if it was lost.
+
+        Python ignores the exceptions of finalizers and of callbacks of the garbage collector, such as hypothesis's.
+        """
+        lost = self._first_at is not None and not self._ends
+        if lost and threading.current_thread() is threading.main_thread():
             raise KeyboardInterrupt
 
     def ignore(self) -> None:

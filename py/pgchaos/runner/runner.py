@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pgchaos.engine.run_settings import RunSettings
     from pgchaos.language.model import Mutant, Scenario
     from pgchaos.language.plain_files import Contents
+    from pgchaos.results import RunResult
     from pgchaos.runner.executor import ConnectionSemaphore, JobExecutor
     from pgchaos.runner.item_progress import ItemProgress
     from pgchaos.runner.jobs import FinishedScenario, Job
@@ -60,7 +61,7 @@ class Runner:
         self._suite_files = SuiteFiles({})
         self._unfinished: dict[int, ItemProgress] = {}
         self.check_interrupt: Callable[[], None] = nothing
-        """Called while waiting for a result; raises KeyboardInterrupt if one was lost."""
+        """Called while waiting for a result, and after each run; raises KeyboardInterrupt if one was lost."""
 
     @property
     def server(self) -> Server:
@@ -235,6 +236,11 @@ class Runner:
         from pgchaos.engine.run_settings import Replay, RunSettings
 
         options, token = self._options, self._options.token
+
+        def ran(result: RunResult, limit: int) -> None:
+            progress.add(result, limit * options.repeat)
+            self.check_interrupt()
+
         # pg_prove has no limit
         plain_timeout = math.inf if options.spec_timeout is None else options.spec_timeout
         return RunSettings(
@@ -249,7 +255,7 @@ class Runner:
             found=progress.has_failed,
             key=job.fingerprint,
             draw_seed=options.draw_seed,
-            ran=lambda result, limit: progress.add(result, limit * options.repeat),
+            ran=ran,
             progress=lambda runs, limit: self._progress_line.show(name, progress.activity(runs, limit)),
             suite=self._suite_files.database(self.server) if job.in_suite and not options.server.in_place else None,
             at_once=runs_at_once(self.server, parallel=self._parallel is not None),
