@@ -732,8 +732,8 @@ AS $$
 DECLARE
     found text[];
 BEGIN
-    -- the line feed ends a comment that ends the query
-    EXECUTE format(E'SELECT array_agg(r::text ORDER BY r::text COLLATE "C") FROM (%s\n) AS r',
+    -- the line feed ends a comment that ends the query; `r` alone would be a column of that name
+    EXECUTE format(E'SELECT array_agg((r.*)::text ORDER BY (r.*)::text COLLATE "C") FROM (%s\n) AS r',
         regexp_replace(query, '[[:space:]]*;[[:space:]]*$', '')) INTO found;
     RETURN coalesce(found, '{}');
 END

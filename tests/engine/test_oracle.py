@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.problems import Place
@@ -412,6 +413,51 @@ COMMIT;"""
     failure = only(play(scenario(waits, comes, head="-- chaos:schedule free\n-- chaos:timeout 10min")))
     assert failure.kind == "error"
     assert "the transactions could not be run one after the other: the sessions did not end within 600s" in failure.text
+
+
+READS_AND_WRITES = """
+-- chaos:schedule a.1 a.2 b.1 a.3 a.4
+-- chaos:oracle serializable
+-- chaos:setup
+CREATE TABLE t (v float8);
+CREATE TABLE seen (v float8);
+INSERT INTO t VALUES (1e10);
+{more}
+-- chaos:session a
+BEGIN;
+INSERT INTO seen SELECT v FROM t;
+UPDATE t SET v = (SELECT v FROM seen) + 1;
+COMMIT;
+-- chaos:session b
+UPDATE t SET v = v + 1;
+"""
+HIDES_ITS_ROWS = """
+ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+ALTER TABLE t FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_sessions ON t USING (current_setting('chaos.session', true) IN ('a', 'b'));
+"""
+
+
+@pytest.fixture
+def rounding(foreign_server: ForeignServer, tmp_path: Path) -> Iterator[Play]:
+    """Play as a role without superuser rights whose sessions show five digits of a number."""
+    foreign_server.role("rounding", "LOGIN CREATEDB")
+    with foreign_server.connect() as conn:
+        conn.execute("ALTER ROLE rounding SET extra_float_digits = -10")
+    with open_server(ServerSettings(dsn=make_conninfo(foreign_server.dsn, user="rounding"))) as server:
+        yield Play(server, tmp_path)
+
+
+def test_numbers_are_compared_with_all_digits(rounding: Play) -> None:
+    failure = oracle(rounding(READS_AND_WRITES.format(more="")))
+    assert any("10000000002" in line and "10000000001" in line for line in failure.details)
+
+
+def test_a_table_whose_rows_a_policy_hides_is_an_error(rounding: Play) -> None:
+    failure = only(rounding(READS_AND_WRITES.format(more=HIDES_ITS_ROWS)))
+    assert failure.names[0] == "42501"
+    assert 'row-level security policy for table "t"' in failure.text
+    assert any("`state`" in line for line in failure.details)
 
 
 def test_in_place_the_file_must_say_what_is_compared(foreign_server: ForeignServer, tmp_path: Path) -> None:

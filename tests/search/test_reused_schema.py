@@ -335,6 +335,7 @@ def test_one_schedule_that_defines_something_does_not_end_it(outcomes: Callable[
         "CREATE TEMP TABLE mine (id int);",
         "DO $$ BEGIN RAISE NOTICE 'told each time'; END $$;",
         "INSERT INTO log VALUES (pg_backend_pid()::text);",
+        "CREATE TABLE two (one int, its text); INSERT INTO two VALUES (1, current_schema());",
     ],
 )
 def test_setup_that_rows_alone_do_not_bring_back_runs_each_time(outcomes: Callable[..., Outcomes], more: str) -> None:

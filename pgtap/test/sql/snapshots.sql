@@ -1,6 +1,6 @@
 -- snapshot, unchanged
 BEGIN;
-SELECT plan(29);
+SELECT plan(32);
 
 CREATE TABLE account (id int, owner text, seen timestamptz DEFAULT '2026-01-02 03:04:05+00');
 INSERT INTO account VALUES (1, 'Ann'), (2, 'Bob'), (2, 'Bob'), (3, NULL);
@@ -28,6 +28,10 @@ SELECT * FROM check_test(chaos.unchanged('accounts'), false, 'many differences',
     (SELECT string_agg(format('new: (%s,new,)', 100 + n), E'\n' ORDER BY n) FROM generate_series(1, 10) AS n)
     || E'\nnew besides: 2');
 INSERT INTO account VALUES (9, 'x');
+SELECT chaos.snapshot('named r', 'SELECT 1 AS r, count(*) AS n FROM account') \gset
+INSERT INTO account VALUES (10, 'y');
+SELECT * FROM check_test(chaos.unchanged('named r'), false, 'a column named r', 'named r is unchanged',
+    (SELECT format(E'missing: (1,%s)\nnew: (1,%s)', count(*) - 1, count(*)) FROM account));
 SELECT * FROM check_test(chaos.unchanged('none'), true, 'another one is not touched', 'none is unchanged', '');
 SELECT is(name, 'accounts', 'they are kept in chaos.snapshots') FROM chaos.snapshots WHERE query = 'TABLE account';
 

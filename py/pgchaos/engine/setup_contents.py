@@ -62,7 +62,7 @@ _REFERENCES = """
 """
 _ROWS = """
     SELECT count(*)::text,
-           pg_catalog.md5(coalesce(pg_catalog.string_agg(one.ctid::text || one::text, ' ' ORDER BY one.ctid), ''))
+           pg_catalog.md5(coalesce(pg_catalog.string_agg(one.ctid::text || (one.*)::text, ' ' ORDER BY one.ctid), ''))
       FROM ONLY {name} one
 """
 # pg_depend has an index for this query, pg_proc has none

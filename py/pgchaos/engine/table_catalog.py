@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pgchaos.engine.answer import Answer, Row
 from pgchaos.engine.connection import Connection
@@ -27,11 +27,14 @@ TRANSIENT = frozenset({26, 27, 28, 29, 2970, 3220, 5038, 5069})
 """OIDs of types (pg_type.dat) whose values the server generates: oid, tid, xid, cid, txid_snapshot, pg_lsn,
 pg_snapshot, xid8."""
 
+_NOT_PERMITTED = "42501"
+_WRITE_STATE = "write a `state` section with queries that this role may run: the oracle then compares their results"
 _SHORT_TIMEOUT = 2.0
 _PATIENCE = 30.0
 """Seconds to read the state; lock waits have less."""
 _BEGIN = """BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET LOCAL lock_timeout = '5s'; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL search_path = {};
+SET LOCAL extra_float_digits = 1;
 SELECT extract(epoch FROM pg_catalog.clock_timestamp());
 """
 _COLUMNS = """
@@ -136,12 +139,16 @@ class Catalog:
     def _tables(self, tables: dict[int, _Table], facts: Facts) -> State | Failure:
         if not tables:
             return {}
-        answer = self._ask(";".join(_select(table) for table in tables.values()))
+        # a policy that hides rows is an error
+        text = ";".join(["SET LOCAL row_security = off", *(_select(table) for table in tables.values())])
+        answer = self._ask(text)
         if answer.error is not None:
-            return error_failure(answer.error, None, "oracle: the tables")
+            failure = error_failure(answer.error, None, "oracle: the tables")
+            more = (_WRITE_STATE,) if answer.error.sqlstate == _NOT_PERMITTED else ()
+            return replace(failure, details=(*failure.details, *more))
         return {
             table.shown: _table(oid, table, list(result.rows()), facts)
-            for (oid, table), result in zip(tables.items(), answer.results, strict=True)
+            for (oid, table), result in zip(tables.items(), answer.results[1:], strict=True)
         }
 
     def _queries(self, sections: Sequence[Section], facts: Facts) -> State | Failure:

@@ -184,7 +184,8 @@ def read_contents(conn: Connection) -> StateQuery:
     for name, kind, may, _ in relations:
         ((size,),) = conn.execute("SELECT pg_catalog.pg_relation_size(%s::regclass)", [name])
         if may and int(str(size)) <= _MOST_BYTES:
-            counted = "count(*) || ' ' || coalesce(sum(pg_catalog.hashtextextended(every::text, 0)), 0)"
+            # `every` alone would be a column of that name
+            counted = "count(*) || ' ' || coalesce(sum(pg_catalog.hashtextextended((every.*)::text, 0)), 0)"
             queries.append(_state_of(str(name), str(kind), counted))
     return _state_query(conn, "\nUNION ALL ".join(queries) or "SELECT '', ''")
 
