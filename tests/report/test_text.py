@@ -239,6 +239,11 @@ def test_the_name_of_an_item_and_its_replay() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["-x.sql::-x", "@x.sql::@x"])
+def test_a_replay_line_has_a_path_that_pytest_does_not_take_for_an_option(name: str) -> None:
+    assert replay_line(name, 7) == f"pytest ./{name} --chaos-seed=7"
+
+
 def test_a_replay_by_make_survives_both_shells() -> None:
     line = replay_line("sql/a b.sql::x[l=it's $1]", 7, ["--chaos-dsn=host=/tmp dbname=x"], MAKE)
     words = dict(word.split("=", 1) for word in shlex.split(line.replace("$$", "$"))[2:])

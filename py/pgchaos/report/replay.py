@@ -50,7 +50,9 @@ def replay_line(target: str, what: int | Token | Path, options: Sequence[str] = 
         A line for a POSIX shell in the folder where the run was started.
     """
     option = f"--chaos-seed={what}" if isinstance(what, int) else f"--chaos-replay={'@' * isinstance(what, Path)}{what}"
-    words = [shlex.quote(target), *map(shlex.quote, (option, *options))]
+    # pytest takes a word that begins with one of these as an option, or as a file of arguments
+    path = f"./{target}" if target.startswith(("-", "@")) else target
+    words = [shlex.quote(path), *map(shlex.quote, (option, *options))]
     if not command.endswith(MAKE):
         return " ".join([command, *words])
     # make passes both to a shell, and expands dollars
