@@ -118,3 +118,13 @@ def test_a_server_that_freezes_after_the_login_is_reported(own_server: Server, t
         with pytest.raises(ServerError, match="the server did not answer within 2 s"):
             open_server(ServerSettings(dsn=Conninfo(dsn)))
         assert time.monotonic() - began < _SOON
+
+
+def test_a_server_that_answers_late_is_not_silent(own_server: Server) -> None:
+    with ExitStack() as stack:
+        go_on = stop(own_server)
+        stack.callback(go_on)
+        late = threading.Timer(3.0, go_on)
+        late.start()
+        stack.callback(late.join)
+        assert own_server.health.check()

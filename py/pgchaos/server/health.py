@@ -21,9 +21,11 @@ from pgchaos.server.settings import SILENT, ServerError
 from pgchaos.server.threads import start
 
 _CHECK_INTERVAL = 1.0  # seconds of waiting before, and between, two checks whether the server answers
-_CONNECT_LIMIT = 2  # seconds for one connection; libpq's minimum
+_CONNECT_AGAIN_LIMIT = 2  # seconds for a connection to a server that was silent; libpq's minimum
 _SILENT_BACKEND_LIMIT = 3.0  # seconds while one backend does not answer: DROP DATABASE waits for all backends
-ANSWERS_WITHIN = 8  # seconds for all hosts of a connection string, unless the user sets connect_timeout
+# Seconds for all hosts of a connection string, unless the user sets connect_timeout. A loaded machine needs some of
+# them, and is not silent.
+ANSWERS_WITHIN = 8
 
 AnyConnection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
@@ -43,7 +45,8 @@ class ServerHealth:
     """
 
     def __init__(self, conninfo: str) -> None:
-        self._conninfo = make_conninfo(conninfo, connect_timeout=_CONNECT_LIMIT)
+        self._conninfo = make_conninfo(conninfo, connect_timeout=ANSWERS_WITHIN)
+        self._conninfo_if_silent = make_conninfo(conninfo, connect_timeout=_CONNECT_AGAIN_LIMIT)
         self._lock = threading.Lock()
         self._check_thread: threading.Thread | None = None
         self._backend_silent = False
@@ -76,7 +79,7 @@ class ServerHealth:
         """Check now by a new connection, which needs the postmaster and a new backend."""
         with self._lock:
             try:
-                psycopg.connect(self._conninfo).close()
+                psycopg.connect(self._conninfo_if_silent if self.silent else self._conninfo).close()
             except psycopg.errors.ConnectionTimeout:
                 self.silent = True
             except psycopg.OperationalError:
