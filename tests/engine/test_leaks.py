@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
+from pgchaos.engine.connection import Connection
+from pgchaos.engine.leaked_settings import read_settings
+from pgchaos.engine.loop import run_sync
+from pgchaos.stop import Stop
 from tests.engine.playing import CHECKED, Play, held, only, stranger
 from tests.waiting import until
 
@@ -179,6 +185,7 @@ def test_leaks_are_not_judged_where_the_run_was_stopped(play: Play) -> None:
             "SELECT current_setting('default_transaction_isolation') = 'serializable' AS done \\gset\n",
             "setting default_transaction_isolation=serializable (ALTER SYSTEM)",
         ),
+        ("ALTER SYSTEM SET work_mem = '1MB';", "setting work_mem=1MB (ALTER SYSTEM)"),
     ],
 )
 def test_a_setting_of_the_whole_server_is_a_leak_and_is_taken_back(play: Play, statement: str, what: str) -> None:
@@ -190,6 +197,19 @@ def test_a_setting_of_the_whole_server_is_a_leak_and_is_taken_back(play: Play, s
     race = "-- chaos:session a\nSELECT 1;\n-- chaos:check\nSELECT is(current_setting('{}'), '{}', 'as before');\n"
     assert play(race.format("default_transaction_isolation", "read committed")).failures == []
     assert play(race.format("work_mem", "4MB")).failures == []
+
+
+def test_a_setting_that_is_taken_back_only_in_the_file_is_seen(play: Play, stop: Stop) -> None:
+    with play.server.connect() as conn, closing(run_sync(Connection.open(play.server.conninfo(), stop))) as admin:
+        try:
+            conn.execute("ALTER SYSTEM SET work_mem = '1MB'")
+            conn.execute("SELECT pg_reload_conf()")
+            until(lambda: admin.ask("SHOW work_mem").rows() == [("1MB",)], "the server has reloaded")
+            conn.execute("ALTER SYSTEM RESET work_mem")
+            assert ("ALTER SYSTEM", "work_mem=1024") in read_settings(admin)
+        finally:
+            conn.execute("ALTER SYSTEM RESET work_mem")
+            conn.execute("SELECT pg_reload_conf()")
 
 
 def test_a_setting_that_is_taken_back_or_of_a_role_that_goes_is_no_leak(play: Play) -> None:

@@ -9,7 +9,7 @@ from pgchaos.engine.admin_connection import AdminConnection
 from pgchaos.engine.created import Created, Thing
 from pgchaos.engine.database_objects import DatabaseObjects
 from pgchaos.engine.leak_messages import judge
-from pgchaos.engine.leaked_settings import SETTINGS, left_settings, may_set
+from pgchaos.engine.leaked_settings import left_settings, may_set, read_settings
 from pgchaos.engine.leaks import Leak
 from pgchaos.language.header_model import Leave
 from pgchaos.language.model import Scenario
@@ -40,12 +40,11 @@ class LeakCheck:
         queries = {"shared": leaks.SHARED}
         if self._sandbox.in_place:
             queries["here"] = leaks.LEFT
-        if may_set(self._scenario):
-            queries["settings"] = SETTINGS
         found = self._admin.ask(lambda connection: leaks.rows_of_each(connection, *queries.values()))
         by_name = dict(zip(queries, found, strict=True))
-        self.shared, self._settings = by_name["shared"], by_name.get("settings")
-        self._here = by_name.get("here", [])
+        self.shared, self._here = by_name["shared"], by_name.get("here", [])
+        if may_set(self._scenario):
+            self._settings = self._admin.ask(read_settings)
         if self._sandbox.in_place:
             self._admin.ask(self._objects.read)
 

@@ -15,17 +15,22 @@ from pgchaos.engine.text_search import mentions
 from pgchaos.language.model import Scenario
 
 _ALTERS = re.compile(r"\balter\s+(?:system|role|user)\b", re.IGNORECASE)
-SETTINGS = """
+_OF_ROLES = """
     SELECT 'ALTER ROLE ' || CASE WHEN setrole = 0 THEN 'ALL'
                                  WHEN pg_get_userbyid(setrole) = CURRENT_USER THEN 'CURRENT_USER'
                                  ELSE quote_ident(pg_get_userbyid(setrole)) END,
            pg_catalog.unnest(setconfig)
       FROM pg_catalog.pg_db_role_setting WHERE setdatabase = 0
-    UNION ALL
-    SELECT 'ALTER SYSTEM', name || '=' || setting FROM pg_catalog.pg_settings
+"""
+_IN_FORCE = """
+    SELECT 'ALTER SYSTEM', name || '=' || setting FROM pg_catalog.pg_settings s
      WHERE sourcefile ~ 'postgresql\\.auto\\.conf$'
 """
-"""Each setting, and what sets it. Only superusers and pg_read_all_settings see those of ALTER SYSTEM."""
+_IN_FILE = """
+    SELECT 'ALTER SYSTEM', name || '=' || setting FROM pg_catalog.pg_file_settings
+     WHERE sourcefile ~ 'postgresql\\.auto\\.conf$' AND name IS NOT NULL
+"""
+_RESET_ONLY_IN_FILE = "AND NOT EXISTS (SELECT FROM pg_catalog.pg_file_settings f WHERE lower(f.name) = lower(s.name))"
 _RELOADED_WITHIN = 5.0
 
 
@@ -34,9 +39,21 @@ def may_set(scenario: Scenario) -> bool:
     return scenario.sandbox != "server" and mentions(scenario, _ALTERS)
 
 
+def read_settings(connection: Connection) -> list[Thing]:
+    """Return each setting, and what sets it.
+
+    Superusers see those of ALTER SYSTEM that are in force or in its file, which the server reads only at a reload.
+    Other roles see those in force, if they are members of pg_read_all_settings.
+    """
+    of_system = [_IN_FORCE]
+    if connection.is_superuser:
+        of_system = [_IN_FORCE + _RESET_ONLY_IN_FILE, _IN_FILE]
+    return rows(connection, " UNION ALL ".join([_OF_ROLES, *of_system]))
+
+
 def left_settings(connection: Connection, before: Collection[Thing], scenario: Scenario, *, ours: bool) -> list[Leak]:
     """Find the settings that are new; on a server of ours, reset them."""
-    found = [thing for thing in rows(connection, SETTINGS) if thing not in before and _may_be_of(scenario, *thing)]
+    found = [thing for thing in read_settings(connection) if thing not in before and _may_be_of(scenario, *thing)]
     leaks = []
     for what, setting in found:
         name = setting.partition("=")[0]
@@ -44,7 +61,7 @@ def left_settings(connection: Connection, before: Collection[Thing], scenario: S
         left = _reset(connection, undo) if ours else f"it was left; to remove it: {undo}"
         leaks.append(Leak("object", f"setting {setting} ({what})", left, name))
     if ours and found:
-        _await_reload(connection, found)
+        _await_reload(connection, {setting.partition("=")[0] for what, setting in found if what == "ALTER SYSTEM"})
     return leaks
 
 
@@ -63,8 +80,8 @@ def _reset(connection: Connection, undo: str) -> str:
     return ""
 
 
-def _await_reload(connection: Connection, found: Collection[Thing]) -> None:
+def _await_reload(connection: Connection, names: Collection[str]) -> None:
     """Wait until the server has reloaded its files: earlier sessions begin with the leaked setting."""
     until = time.monotonic() + _RELOADED_WITHIN
-    while time.monotonic() < until and any(thing in found for thing in rows(connection, SETTINGS)):
+    while any(one.partition("=")[0] in names for _, one in rows(connection, _IN_FORCE)) and time.monotonic() < until:
         time.sleep(0.01)  # polled: the server does not report a reload
