@@ -15,7 +15,7 @@ from pgchaos.language.plain_files import Contents
 from pgchaos.language.reader import read
 from pgchaos.results import RunResult
 from pgchaos.search.strategy import run
-from pgchaos.server import Server, ServerSettings, open_server
+from pgchaos.server import Server, ServerError, ServerSettings, in_place, open_server
 from pgchaos.server.health import NoAnswer
 from tests.conftest import ForeignServer
 from tests.engine.playing import held
@@ -118,6 +118,28 @@ def test_what_could_not_be_removed_is_reported(shop: str, monkeypatch: pytest.Mo
         patch.setattr("pgchaos.server.in_place.remove_installed", silent)
     (line,) = server.close()  # the server answers again
     assert "what was installed in database shop" in line
+
+
+@pytest.mark.parametrize(
+    ("lock", "message"),
+    [
+        ("LOCK TABLE orders", "cannot read database shop: another session has locked one of its tables for too long"),
+        ("CREATE SCHEMA chaos", "the toolkit cannot be created: canceling statement due to lock timeout"),
+    ],
+)
+def test_another_session_s_lock_is_not_waited_for_without_end(
+    shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: str, message: str
+) -> None:
+    for name in ("LOCK_TIMEOUT", "_QUIETLY"):
+        monkeypatch.setattr(in_place, name, "SET LOCAL lock_timeout = '100ms'")
+    with psycopg.connect(shop) as conn, open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        conn.execute("CREATE TABLE orders ()")
+        conn.commit()
+        conn.execute(lock.encode())
+        with pytest.raises(ServerError, match=message):
+            play(server, tmp_path, f"-- chaos:schedule all\n-- chaos:session a x 2\nSELECT 1;\n{CHECK}")
+        conn.rollback()
+    assert names(shop) == ["public"]
 
 
 def test_a_scenario_may_set_its_search_path(shop: str, tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ _SETTING_SINCE = 170000  # the first version with the setting event_triggers
 
 PGTAP_SCHEMA = "chaos_pgtap"
 SANDBOX_SCHEMA = "chaos_sandbox"
-_QUIETLY = "SET LOCAL client_min_messages = 'warning'; SET LOCAL lock_timeout = '10s'"
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"  # for locks of other sessions
+_QUIETLY = f"SET LOCAL client_min_messages = 'warning'; {LOCK_TIMEOUT}"
 _SCHEMAS = ("chaos", PGTAP_SCHEMA, SANDBOX_SCHEMA)
 TEST_SCHEMA = "chaos_test_"  # of a test in Python; the run's id and a number follow
 REMOVAL_STATEMENT = f"DROP SCHEMA IF EXISTS {', '.join(_SCHEMAS)} CASCADE"  # does not drop extensions
@@ -146,7 +147,7 @@ def installed(
 def _install(
     conn: Connection, run: RunId, extensions: tuple[str, ...], pgtap_from: Path | None, contents: Contents
 ) -> str:
-    conn.execute("SET LOCAL client_min_messages = 'warning'")
+    conn.execute(_QUIETLY)
     before = _extensions(conn)
     disable_event_triggers(conn)
     pgtap_schema = _install_pgtap(conn, pgtap_from, contents)

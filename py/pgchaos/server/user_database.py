@@ -149,22 +149,34 @@ class UserDatabase:
         Raises:
             ServerError: they cannot be read.
         """
-        server = self._server
+        database = self._server.database
         try:
-            with server.connect() as conn, server.health.shutdown_if_silent(conn):
+            with self._transaction() as conn:
                 state_query = read_contents(conn)
+        except psycopg.errors.LockNotAvailable as error:
+            raise ServerError(
+                f"cannot read database {database}: another session has locked one of its tables for too long"
+            ) from error
         except psycopg.Error as error:
-            raise ServerError(f"cannot read database {server.database}: {str(error).strip()}") from error
+            raise ServerError(f"cannot read database {database}: {str(error).strip()}") from error
 
         def changed() -> list[str]:
             try:
-                with server.connect() as conn, server.health.shutdown_if_silent(conn):
+                with self._transaction() as conn:
                     rows = conn.execute(state_query.query.encode()).fetchall()
             except psycopg.Error as error:
                 return [f"what can no longer be read ({str(error).strip()})"]
             return state_query.changed(rows)
 
         return changed
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """Begin a transaction in the database that does not wait for long for a lock of another session."""
+        server = self._server
+        with server.connect() as conn, server.health.shutdown_if_silent(conn), conn.transaction():
+            conn.execute(in_place.LOCK_TIMEOUT)
+            yield conn
 
     def _check_settings(self, settings: Mapping[str, str]) -> None:
         """Check, before anything is created, that sessions start with the requested settings.
