@@ -21,7 +21,8 @@ from tests.waiting import until
 def shared(private_server: Server) -> Iterator[SharedDatabase]:
     """Schemas in a database of the test's own."""
     with private_server.sandbox() as sandbox:
-        database = SharedDatabase(sandbox.database, sandbox.conninfo, sandbox.conninfo, private_server.health)
+        name, conninfo = sandbox.database, sandbox.conninfo
+        database = SharedDatabase(name, conninfo, conninfo, conninfo, private_server.health)
         yield database
         database.close()
 
@@ -113,7 +114,8 @@ def test_after_a_crash_of_the_server_schemas_are_made_again(own_server: Server) 
 
 
 def test_a_dropped_database_is_reported(private_server: Server) -> None:
-    shared = SharedDatabase("nowhere", private_server.conninfo("nowhere"), "", private_server.health)
+    nowhere = private_server.conninfo("nowhere")
+    shared = SharedDatabase("nowhere", nowhere, nowhere, "", private_server.health)
     try:
         for _ in range(2):
             with pytest.raises(ServerError, match=r'cannot create a schema: .*database "nowhere" does not exist'):

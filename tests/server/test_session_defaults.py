@@ -107,6 +107,10 @@ def test_a_short_time_out_of_transactions_does_not_end_the_run(foreign_server: F
             conn.execute("ALTER ROLE short_timeout SET transaction_timeout = '20ms'")
             with server.connect() as own:
                 own.execute("SELECT pg_sleep(0.1)")
+            with server.sandbox(schema=True):
+                (shared,) = server._sandboxes._shared.values()
+                assert shared._conn is not None
+                assert shared._conn.execute("SHOW transaction_timeout").fetchone() == ("0",)
 
 
 def test_a_server_that_refuses_a_question_is_named(theirs: Server) -> None:

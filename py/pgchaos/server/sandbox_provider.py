@@ -306,7 +306,8 @@ class SandboxProvider:
     def _shared_database(self, name: str) -> SharedDatabase:
         parameters = {"search_path": f"{SCHEMA_PLACEHOLDER}, public", "chaos.run": SCHEMA_PLACEHOLDER}
         server = self._server
-        return SharedDatabase(name, server.conninfo(name), server.conninfo_with(parameters, name), server.health)
+        inside = server.conninfo_with(parameters, name)
+        return SharedDatabase(name, server.conninfo(name), server.administrative(name), inside, server.health)
 
     @contextmanager
     def _schema_in(self, shared: SharedDatabase) -> Iterator[Sandbox]:

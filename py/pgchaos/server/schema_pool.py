@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from pgchaos.server.connection_cache import ConnectionCache
-from pgchaos.server.conninfo import ADMIN_SETTINGS, Connection, with_settings
+from pgchaos.server.conninfo import Connection
 from pgchaos.server.database_factory import connect_for_long
 from pgchaos.server.health import ServerHealth
 from pgchaos.server.settings import ServerError
@@ -40,13 +40,14 @@ class SharedDatabase:
     Args:
         name: the database. Its creator drops it, with the schemas that could not be dropped here.
         conninfo: how to connect to it.
+        administrative: how to connect to it to create and drop schemas.
         inside: connection string for sessions of a scenario, with SCHEMA_PLACEHOLDER for its schema.
         health: of its server.
     """
 
-    def __init__(self, name: str, conninfo: str, inside: str, health: ServerHealth) -> None:
+    def __init__(self, name: str, conninfo: str, administrative: str, inside: str, health: ServerHealth) -> None:
         self.name, self._health = name, health
-        self._inside = inside
+        self._administrative, self._inside = administrative, inside
         self.outside_changes: tuple[str, ...] = ()  # what a run found changed outside its schemas
         self.searches = 0  # that have used it
         self.connection_cache = ConnectionCache(conninfo)
@@ -247,9 +248,7 @@ class SharedDatabase:
 
     def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            self._conn = connect_for_long(
-                with_settings(self.connection_cache.conninfo, ADMIN_SETTINGS), "pgchaos schemas"
-            )
+            self._conn = connect_for_long(self._administrative, "pgchaos schemas")
             self._conn.execute("SET lock_timeout = '200ms'; SET client_min_messages = 'warning'")
         return self._conn
 
