@@ -60,6 +60,16 @@ def test_a_service_that_names_no_database(services: Path) -> None:
     assert "no database is named, nor in the service, so libpq took the name of the role" in text
 
 
+def test_a_server_without_the_database_postgres(foreign_server: ForeignServer) -> None:
+    with foreign_server.connect(dbname="template1") as conn:
+        conn.execute("ALTER DATABASE postgres RENAME TO aside")
+        try:
+            text = refusal(make_conninfo(foreign_server.dsn, dbname=""))
+        finally:
+            conn.execute("ALTER DATABASE aside RENAME TO postgres")
+    assert "no database is named, so pgchaos connects to postgres: name one with dbname=… in --chaos-dsn" in text
+
+
 def test_in_place_a_service_must_name_the_database(services: Path) -> None:
     assert services.exists()
     text = refusal("service=same", in_place=True)

@@ -108,7 +108,13 @@ def connection_advice(conninfo: str, choice: ServerChoice, message: str, environ
         return (
             f"the server runs, but has no such role: name another with {role}, or create it: createuser {found['name']}"
         )
+    # postgres, which every server has at first
+    other = (
+        "" if choice.database else f"; no database is named, so pgchaos connects to postgres: name one with {database}"
+    )
     if found := _NO_DATABASE.search(message):
+        if other:
+            return f"the server runs, but has no such database{other}"
         if not _is_named(choice.conninfo or "", environ):
             return (
                 "the server runs, but no database is named, nor in the service, so libpq took the name of the role: "
@@ -118,9 +124,8 @@ def connection_advice(conninfo: str, choice: ServerChoice, message: str, environ
         return f"the server runs, but has no such database: name another with {database}, or create it: createdb {name}"
     if pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK:
         if _NO_ACCESS.search(message):
-            return (
-                f"the server runs, but refuses this connection: check the role ({role}), its password and pg_hba.conf"
-            )
+            what = f"the role ({role}), its password and pg_hba.conf"
+            return f"the server runs, but refuses this connection: check {what}{other}"
         return "the server runs, but refuses this connection, for the reason above"
     return f"start the server, or remove {source} to use a private server"
 
