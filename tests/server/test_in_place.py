@@ -17,6 +17,7 @@ from pgchaos.results import RunResult
 from pgchaos.search.strategy import run
 from pgchaos.server import Server, ServerError, ServerSettings, in_place, open_server
 from pgchaos.server.health import NoAnswer
+from pgchaos.server.settings import Conninfo
 from tests.conftest import ForeignServer
 from tests.engine.playing import held
 
@@ -140,6 +141,20 @@ def test_another_session_s_lock_is_not_waited_for_without_end(
             play(server, tmp_path, f"-- chaos:schedule all\n-- chaos:session a x 2\nSELECT 1;\n{CHECK}")
         conn.rollback()
     assert names(shop) == ["public"]
+
+
+def test_what_was_never_installed_is_not_reported(foreign_server: ForeignServer, shop: str) -> None:
+    foreign_server.role("guest", "LOGIN")
+    with psycopg.connect(shop, autocommit=True) as conn:
+        server = open_server(ServerSettings(dsn=Conninfo(make_conninfo(shop, user="guest")), in_place=True))
+        with pytest.raises(ServerError, match="needs a role that can create schemas"), server.sandbox():
+            pass
+        conn.execute("CREATE SCHEMA chaos")
+        with pytest.raises(ServerError, match="has a schema chaos that is not ours"), server.sandbox():
+            pass
+    # else the statement that drops the schema would be advised
+    assert server._user_database.clean
+    assert server.close() == []
 
 
 def test_a_scenario_may_set_its_search_path(shop: str, tmp_path: Path) -> None:

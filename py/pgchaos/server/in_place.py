@@ -16,7 +16,7 @@ from pgchaos.server.conninfo import Connection
 from pgchaos.server.health import NoAnswer, ServerHealth
 from pgchaos.server.run_id import RunId, is_over, record
 from pgchaos.server.sandbox import create_extensions, install_pgtap, install_toolkit
-from pgchaos.server.settings import ServerError, nothing
+from pgchaos.server.settings import ServerError
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -104,12 +104,12 @@ def installed(
     extensions: tuple[str, ...],
     pgtap_from: Path | None,
     contents: Contents = Contents.TOOLKIT,
-    on_clean: Callable[[], None] = nothing,
+    note_clean: Callable[[bool], object] = bool,
 ) -> Iterator[str | None]:
     """Install what a file needs in a database while the context lasts.
 
     Yields the schema of pgTAP if that is not on the search path, else ''; None if nothing had to be installed. Calls
-    `on_clean` when the database has nothing of the run, also if an exception (Ctrl-C) ends the context.
+    `note_clean` with whether the database has nothing of the run, also if an exception (Ctrl-C) ends the context.
 
     Everything is installed in one transaction with the record of its owner: a run that is killed at any moment leaves
     either nothing, or what `remove_installed` finds.
@@ -122,13 +122,13 @@ def installed(
             )
     except (NoAnswer, psycopg.Error) as error:
         raise ServerError(f"cannot work in database {conn.info.dbname}: {str(error).strip()}") from error
+    note_clean(True)
     if has_all:
         # nothing to install, to record or to remove
-        on_clean()
         yield None
         return
     try:
-        with health.shutdown_if_silent(conn), conn.transaction():
+        with health.shutdown_if_silent(conn), _noting(conn, note_clean), conn.transaction():
             pgtap_schema = _install(conn, run, extensions, pgtap_from, contents)
     except psycopg.errors.InsufficientPrivilege as error:
         raise ServerError(
@@ -141,7 +141,18 @@ def installed(
         yield pgtap_schema
     finally:
         if _remove(conn, health, run):
-            on_clean()
+            note_clean(True)
+
+
+@contextmanager
+def _noting(conn: Connection, note_clean: Callable[[bool], object]) -> Iterator[None]:
+    """Note that the database may have something of the run, unless the server rolled it back."""
+    note_clean(False)
+    try:
+        yield
+    except BaseException:  # Ctrl-C too
+        note_clean(not conn.closed)
+        raise
 
 
 def _install(

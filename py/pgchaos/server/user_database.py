@@ -99,7 +99,6 @@ class UserDatabase:
         with server.health.shutdown_if_silent(conn):
             (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
         self._check_settings({"search_path": ", ".join(filter(None, (schema, str(path)))), **mark})
-        self.clean = False
         installed = in_place.installed(
             conn, server.health, server.run, extensions, server.settings.pgtap, contents, self._note_clean
         )
@@ -110,8 +109,8 @@ class UserDatabase:
                 previous.close()
         return str(path), pgtap_schema
 
-    def _note_clean(self) -> None:
-        self.clean = True
+    def _note_clean(self, clean: bool) -> None:
+        self.clean = clean
 
     def _end(self, conn: Connection) -> None:
         """Close the connection of a file, unless the next file uses it."""
