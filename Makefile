@@ -241,6 +241,7 @@ define install_failed
 { cat $(LOG) >&2; echo "pgchaos: $(1) could not be installed (the output above is in $(LOG))" >&2; exit 1; }
 endef
 
+# One that was interrupted while it was made has no pip.
 # Debian's python3 comes without ensurepip, which venv needs: then uv or virtualenv, else the user must act.
 $(INSTALLED): pyproject.toml $(SERVER_PIN)
 	@$(refuse_other_folder)
@@ -252,7 +253,8 @@ $(INSTALLED): pyproject.toml $(SERVER_PIN)
 		echo "pgchaos: Python 3.10 or newer is needed, and none of these is: $(PYTHONS); install one, or name it: make PYTHON=/path/to/python3" >&2; \
 		exit 1; \
 	fi; \
-	if $(VENV)/bin/python -c '' 2>/dev/null && { [ ! -e $(PLACE) ] || [ "$$(cat $(PLACE))" = "$(CURDIR)" ]; }; \
+	if $(VENV)/bin/python -c '' 2>/dev/null && { [ ! -e $(PLACE) ] || [ "$$(cat $(PLACE))" = "$(CURDIR)" ]; } && \
+		{ $(VENV)/bin/python -m pip --version >/dev/null 2>&1 || command -v uv >/dev/null 2>&1; }; \
 	then :; \
 	else \
 		echo "pgchaos: setting up $(VENV) with $$("$$python" --version)"; \

@@ -60,6 +60,17 @@ def test_python_without_venv_is_refused(clone: Path) -> None:
     assert not (clone / ".venv").exists()
 
 
+def test_an_environment_that_was_interrupted_while_it_was_made_is_made_anew(clone: Path) -> None:
+    (clone / ".venv/bin").mkdir(parents=True)
+    half_made = clone / ".venv/bin/python"
+    half_made.write_text('#!/bin/sh\n[ "$*" = "-c " ]\n')
+    half_made.chmod(0o755)
+    script = 'case "$2" in *version_info*) exit 0;; esac; exit 1'
+    done = make(clone, "installcheck-chaos", python(clone, script), "PATH=/usr/bin:/bin")
+    assert "setting up .venv" in done.stdout, done.stderr
+    assert not half_made.exists()
+
+
 @pytest.mark.parametrize("target", ["installcheck-chaos", "clean"])
 def test_a_folder_of_the_user_is_not_removed(clone: Path, target: str) -> None:
     (clone / "mine").mkdir()
