@@ -29,7 +29,7 @@ def test_it(db_config, sync_conn):
 """
 
 
-DEAD = RunId("0badcafe", "elsewhere", 1, 0.0)
+DEAD = RunId("0badcafe", "elsewhere", 1)
 STATE = """
     SELECT oid, datdba, datallowconn, datacl, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s
 """

@@ -26,7 +26,7 @@ from tests.server.killed_runs import maker_run
 from tests.waiting import until
 
 NAME = "pgchaos_0badcafe_1"
-ELSEWHERE = RunId("0badcafe", "elsewhere", 1, 0.0, "f" * 12, 1)
+ELSEWHERE = RunId("0badcafe", "elsewhere", 1, "f" * 12, 1)
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_run_that_is_connected_lives_whatever_its_record_says(foreign_server: Fo
 @pytest.mark.parametrize(
     "record",
     [
-        '{"id": "0badcafe", "host": "elsewhere", "pid": 1, "started": 0.0}',
-        RunId("deadbeef", "elsewhere", 1, 0.0, "f" * 12, 1, 1).dumps(),
+        '{"id": "0badcafe", "host": "elsewhere", "pid": 1}',
+        RunId("deadbeef", "elsewhere", 1, "f" * 12, 1, 1).dumps(),
         "ours, keep it",
         '[{"id": "0badcafe"}]',
     ],
@@ -120,7 +120,7 @@ def test_name_of_a_database_that_is_being_made_says_whose_it_is(
     foreign_server: ForeignServer, now: int, ended: RunId
 ) -> None:
     name = name_while_created(ended.at(now), NAME)
-    assert run_of_database(name, "None") == replace(ended.at(now), host="", started=0.0)
+    assert run_of_database(name, "None") == replace(ended.at(now), host="")
     assert len(name_while_created(replace(ended, pid=4194304, start=10**11).at(4 * 10**9), f"{NAME}23456")) <= 63
     assert stays(foreign_server, "", name) == (False, [])
     assert stays(foreign_server, "", name_while_created(RunId.new().at(now), NAME))[0]

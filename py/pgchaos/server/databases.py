@@ -85,7 +85,7 @@ def run_of_database(name: str, comment: str) -> RunId | None:
         return None
     pid, start, renewed = (int(text, 36) for text in unrecorded.groups()[2:])
     system = "" if unrecorded[2] == _UNKNOWN else unrecorded[2]
-    return RunId(unrecorded[1], "", pid, 0.0, system, start, renewed)
+    return RunId(unrecorded[1], "", pid, system, start, renewed)
 
 
 def siblings(database: str) -> str:

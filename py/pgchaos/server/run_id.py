@@ -17,9 +17,11 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import psutil
-
 from pgchaos.server.conninfo import Connection
+
+if sys.platform != "linux":
+    # it takes long to import, and Linux has /proc
+    import psutil
 
 _PROC = Path("/proc")
 _BOOT = _PROC / "sys/kernel/random/boot_id"
@@ -116,7 +118,6 @@ class RunId:
     id: str  # eight hexadecimal digits, part of the names of its databases
     host: str
     pid: int
-    started: float  # the start in seconds since the epoch, by a clock that can be set: only earlier versions read it
     system: str = ""  # from `system_id`
     start: int = 0  # from `start_time`
     renewed: int = 0  # the last sign of life, in seconds since the epoch by the server's clock; 0 for unknown
@@ -125,8 +126,7 @@ class RunId:
     def new(cls) -> RunId:
         """Make the id of a new run of this process."""
         pid = os.getpid()
-        started = psutil.Process().create_time()
-        return cls(secrets.token_hex(4), socket.gethostname(), pid, started, system_id(), start_time(pid))
+        return cls(secrets.token_hex(4), socket.gethostname(), pid, system_id(), start_time(pid))
 
     def at(self, now: int) -> RunId:
         """Return the same run with a sign of life at `now`, in seconds since the epoch by the server's clock."""
@@ -138,14 +138,13 @@ class RunId:
 
     @classmethod
     def loads(cls, text: str) -> RunId | None:
-        """Read what `dumps` of this or an earlier version wrote; None for any other text."""
+        """Read what `dumps` wrote; None for any other text."""
         try:
             values = json.loads(text)
             return cls(
                 str(values["id"]),
                 str(values["host"]),
                 int(values["pid"]),
-                float(values["started"]),
                 str(values.get("system", "")),
                 int(values.get("start", 0)),
                 int(values.get("renewed", 0)),
