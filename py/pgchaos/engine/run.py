@@ -165,7 +165,7 @@ class Run:
                     self._inspector.after(self._admin.connection())
                 if self._states is not None:
                     self._states.read_before_sessions()
-                complete = self._run_sessions(setup)
+                complete = self._run_alone() if self._scenario.plain else self._run_sessions(setup)
                 self._parts.corruption = self._find_corruption()
         finally:
             try:
@@ -231,6 +231,14 @@ class Run:
                 if complete:
                     self._leaks.find_sessions()
                 self._parts.leaks = self._leaks.judge((), complete=complete)
+
+    def _run_alone(self) -> bool:
+        """Run the statements of a plain file, which has no sessions; return whether they ran to their end."""
+        check = self._check()
+        try:
+            return not check.items or self._run_check(check)
+        finally:
+            check.close()
 
     def _run_check(self, check: Check) -> bool:
         try:
@@ -302,9 +310,6 @@ class Run:
             self._parts.sessions = sessions.result()
 
     def _fill_history(self) -> Failure | None:
-        # a plain file has no sessions, and mostly no toolkit
-        if self._scenario.plain:
-            return None
         # it is unknown what a check in Python reads
         if self._settings.python.check is None and not mentions(self._scenario, history_tables.RECORDED):
             return None

@@ -29,18 +29,19 @@ _ALL = (
     "psycopg.errors",
 )
 
-# What scenarios of every kind need.
+# What scenarios and plain files need.
 _SCENARIO = (
     "pgchaos.runner.repeats",
     "pgchaos.search.strategy",
     "pgchaos.search.reproduce",
-    "pgchaos.engine.concurrent_run",
     "pgchaos.results",
     "pgchaos.language.mutation",
     "pgchaos.language.reader",
     "pgchaos.language.header_model",
     "pgchaos.verdict",
 )
+
+_SESSIONS = ("pgchaos.engine.concurrent_run",)  # plain files have none
 
 _PARTS: dict[Part, tuple[str, ...]] = {
     "drawing": (
@@ -80,8 +81,10 @@ def preload(jobs: Iterable[Job]) -> None:
     if not jobs:
         return
     parts = {part for job in jobs for part in job.parts}
-    scenarios = () if all(job.parts == ("spec",) for job in jobs) else _SCENARIO
-    for name in (*_ALL, *scenarios, *(name for part in sorted(parts) for name in _PARTS[part])):
+    scenarios = [job for job in jobs if job.parts != ("spec",)]
+    runs = _SCENARIO if scenarios else ()
+    sessions = () if all(job.plain for job in scenarios) else _SESSIONS
+    for name in (*_ALL, *runs, *sessions, *(name for part in sorted(parts) for name in _PARTS[part])):
         import_module(name)
     if not parts.isdisjoint({"drawing", "searching"}):
         from pgchaos.search.optional_hypothesis import no_hypothesis
