@@ -259,6 +259,28 @@ def test_an_advisory_lock_that_a_session_leaves_is_reported_in_each_run(outcomes
     assert ["a[1] holds (7)" in str(run) for run in again.runs] == [True] * _RUNS
 
 
+def test_a_signal_that_a_session_has_given_is_not_given_in_later_runs(outcomes: Callable[..., Outcomes]) -> None:
+    given = "FROM pg_locks WHERE locktype = 'advisory' AND classid = chaos._class() AND database = d.oid"
+    text = f"""\
+-- Signals
+-- chaos:sandbox schema
+-- chaos:schedule all
+-- chaos:setup
+CREATE TABLE seen (signals int);
+-- chaos:session a
+SELECT chaos.signal('go');
+SELECT 1;
+-- chaos:session b
+INSERT INTO seen SELECT (SELECT count(*) {given}) FROM pg_database d WHERE datname = current_database();
+SELECT 2;
+-- chaos:check
+SELECT pass(signals::text) FROM seen;
+"""
+    again = outcomes(text)
+    assert again.kept
+    assert again.runs == outcomes(text, anew=True).runs
+
+
 @pytest.mark.parametrize("setup", [SETUP, WITHOUT_FUNCTIONS])
 def test_plans_are_kept_where_no_function_is_there_to_be_planned_otherwise(
     outcomes: Callable[..., Outcomes], setup: str

@@ -22,7 +22,6 @@ from pgchaos.engine.loop import Loop, Task, begin, run_sync
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.other_backends import pid_text
 from pgchaos.engine.run_context import RunContext
-from pgchaos.engine.session_connection import SessionConnection
 from pgchaos.engine.session_log import SessionLog, SessionsResult
 from pgchaos.engine.session_makers import coordinator_of, programs_of, runners_of, session_network, session_pool
 from pgchaos.engine.step_scheduler import StepScheduler
@@ -281,11 +280,6 @@ class ConcurrentRun:
         """Record the notifications that the sessions have not read yet."""
         for runner in self._runners:
             self._after(runner.connection.take_last_notifications())
-
-    def connections(self) -> list[Connection | None]:
-        """List the connection of each session; None if it has none, or is a program."""
-        clients = (runner.connection for runner in self._runners)
-        return [client.current if isinstance(client, SessionConnection) else None for client in clients]
 
     def pids(self) -> dict[int, str]:
         """Name the open connections, by the pids of their backends."""

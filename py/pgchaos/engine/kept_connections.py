@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 from pgchaos.engine.connection import PATIENCE
 from pgchaos.engine.loop import run_sync
-from pgchaos.engine.notices import SESSION
 from pgchaos.engine.pooled_connection import IS_PRISTINE, RESET_MOST, UNLOCK, PooledConnection, settings_text
 from pgchaos.engine.row_reset import SEND_COUNTERS, is_true
 from pgchaos.server.connection_cache import ConnectionCache
@@ -51,8 +50,8 @@ class KeptConnections:
         self._kept: dict[str, tuple[PooledConnection, Mapping[str, str]]] = {}
         self.plans_last = False
         """Keep plans: the schema has no function whose plan might depend on the number of its calls."""
-        self.keep_locks = False
-        """Keep advisory locks of sessions: the query after the run lists them (`RowReset.read_changes`)."""
+        self.no_locks = False
+        """No session can hold an advisory lock: none is listed or released."""
         self.silent = False
         """A backend has not answered: waits for the others are short."""
 
@@ -133,7 +132,7 @@ class _Slot:
         """Write the statements that reset the connection and set its settings."""
         temporary = _PLAN_AGAIN if connection.planned else f"DISCARD TEMP; {IS_PRISTINE}"
         plans = "" if self._kept.plans_last else "DISCARD PLANS; "
-        locks = "" if self._kept.keep_locks and SESSION in self._settings else f"{UNLOCK}; "
+        locks = "" if self._kept.no_locks else f"{UNLOCK}; "
         return f"{RESET_MOST}; {plans}{locks}{temporary}; {settings_text(self._settings)}; {SEND_COUNTERS}"
 
     def put(self, connection: PooledConnection) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from pgchaos.engine.admin_connection import AdminConnection
 from pgchaos.engine.check_section import Check
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.kept_connections import KeptConnections
 from pgchaos.engine.notices import NoticeCollector
-from pgchaos.engine.pooled_connection import IS_PRISTINE, PooledConnection
+from pgchaos.engine.pooled_connection import IS_PRISTINE
 from pgchaos.engine.reused_schema import ReusedSandbox
 from pgchaos.engine.row_reset import is_true
 from pgchaos.engine.section import Section
@@ -62,14 +62,10 @@ class ReuseInRun:
         check.learn_plan()
         self._schema.learn(admin.connection(), self._sandbox.schema)
 
-    def finds_locks(self, connections: Iterable[Connection | None]) -> bool:
-        """Whether `keep` finds the advisory locks of sessions, which the kept connections still hold then.
-
-        Args:
-            connections: of the sessions.
-        """
-        kept = self.connections is not None and self.connections.keep_locks
-        return kept and all(isinstance(one, PooledConnection) and one.stays for one in connections)
+    @property
+    def no_locks(self) -> bool:
+        """No session can hold an advisory lock."""
+        return self.connections is not None and self.connections.no_locks
 
     def keep(self, admin: AdminConnection, backends: Collection[int], *, complete: bool) -> bool:
         """Keep the schema for the next run, if possible; see `ReusedSchema.end`."""

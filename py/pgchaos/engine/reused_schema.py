@@ -26,7 +26,7 @@ from pgchaos.engine.row_reset import SEND_COUNTERS, RowReset
 from pgchaos.engine.setup_contents import COUNTERS, SetupContents, is_repeatable, query_rows, read_contents
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.model import Scenario, cached_on_scenario
-from pgchaos.language.section_items import CHOICE, Fault, Meta, Statement
+from pgchaos.language.section_items import CHOICE, Fault, Meta, Send, Statement
 from pgchaos.server import Sandbox
 from pgchaos.server.outside_schemas import StateQuery
 from pgchaos.server.schema_pool import SENDS_COUNTERS
@@ -34,6 +34,10 @@ from pgchaos.stop import Stop
 
 _UNCOUNTED = re.compile(r"\b(?:vacuum|analy[sz]e|checkpoint)\b|\balter\s+system\b|\bpg_replication_", re.IGNORECASE)
 """Statements that may change the whole database or server, without a counter that shows it."""
+_MAY_LOCK = re.compile(
+    r"advisory|\b(?:signal|barrier)\b|execute|dblink|xml|\bts_(?:stat|rewrite)\b|(?<!:):[\"'\w]", re.IGNORECASE
+)
+"""Functions that take advisory locks, what runs text that a statement has composed, and variables of psql."""
 _MOST_IN_VAIN = 3
 """Consecutive schemas that could not be restored, after which none is kept any more."""
 
@@ -68,7 +72,7 @@ class ReusedSchema:
         self._new_schema, self._stack = new_schema, ExitStack()
         given_up = like is not None and like._off
         self._off: bool = version < SENDS_COUNTERS or not _may_be_kept(scenario) or given_up
-        self._fills = mentions(scenario, RECORDED)
+        self._fills, self._no_locks = mentions(scenario, RECORDED), not _may_lock(scenario)
         self._failures, self._closing = 0, False
         self._expected: dict[Key, SetupContents] = {} if like is None else dict(like._expected)
         self._key: Key = ()
@@ -141,7 +145,7 @@ class ReusedSchema:
                 self._reset.copy()
                 if self.connections is not None:
                     self.connections.plans_last = not contents.functions
-                    self.connections.keep_locks = True
+                    self.connections.no_locks = self._no_locks
                 self._off = self._reset.has_outside_sequences
         except ConnectionLost:
             self._reset, self._off = None, True
@@ -213,9 +217,6 @@ class ReusedSchema:
         if not changes.same_definitions or reset.has_outside_sequences:
             self._count_failures()
             return False
-        if not changes.locking.isdisjoint(backends):
-            # the holders must be queried before their sessions end
-            return False
         self._begun = reset.begin(changes.changed)
         self._dirty, self._failures = False, 0
         return True
@@ -252,7 +253,7 @@ class ReusedSchema:
         """Drop the schema."""
         reset, self._reset, self._proven = self._reset, None, False
         if self.connections is not None:
-            self.connections.keep_locks = False
+            self.connections.no_locks = False
         begun, self._begun = self._begun, None
         if reset is not None:
             if begun is not None:
@@ -303,6 +304,13 @@ def _reused(sandbox: Sandbox, reuse: ReusedSchema, is_set_up: bool) -> ReusedSan
 def may_share_database(scenario: Scenario) -> bool:
     """Whether, by the scenario's text, its search can share a database with other searches."""
     return _may_be_kept(scenario) and not mentions(scenario, _UNCOUNTED)
+
+
+@cached_on_scenario
+def _may_lock(scenario: Scenario) -> bool:
+    """Whether, by its text, a session may take an advisory lock; the SQL of programs is not in it."""
+    composed = any(item.send is Send.GEXEC for item in scenario.statements())
+    return scenario.runs_programs or composed or mentions(scenario, _MAY_LOCK)
 
 
 @cached_on_scenario

@@ -66,7 +66,6 @@ class RunChanges:
 
     same_definitions: bool  # it changed only rows of the schema's tables
     changed: frozenset[int]  # the numbers of the tables whose rows it changed
-    locking: frozenset[int]  # backends that hold advisory locks
 
 
 class RowReset:
@@ -109,25 +108,24 @@ class RowReset:
         return _counters(answer.results)
 
     def read_changes(self) -> RunChanges:
-        """Read the counters and the advisory locks, and restore the tables that the run before this one changed.
+        """Read the counters, and restore the tables that the run before this one changed.
 
         Most runs of a search change the same tables, and one message takes half the time of two.
 
         Raises:
             ConnectionLost: the server refused; nothing is restored.
         """
-        begun = self.connection.begin(f"EXECUTE locks; EXECUTE counted; {self._text_of(self._last)}", rows_only=True)
+        begun = self.connection.begin(f"EXECUTE counted; {self._text_of(self._last)}", rows_only=True)
         answer = run_sync(self.connection.finish(begun, time.monotonic() + PATIENCE))
         if answer.error is not None or answer.interrupted:
             raise ConnectionLost(
                 answer.error or ServerError(NOT_CONNECTED, "the query took too long", from_server=False)
             )
-        locks, counted = answer.results[:2]
-        before, now = self.expected, _counters([counted])
-        self.expected = now.with_(_counters(answer.results[2:])) if self._last else now
+        before, now = self.expected, _counters(answer.results[:1])
+        self.expected = now.with_(_counters(answer.results[1:])) if self._last else now
         pairs = enumerate(zip(before.tables, now.tables, strict=True))
         changed = frozenset(number for number, (one, other) in pairs if one != other)
-        return RunChanges(_same_definitions(before, now), changed, frozenset(int(pid or 0) for pid, _ in locks.rows()))
+        return RunChanges(_same_definitions(before, now), changed)
 
     def copy(self) -> None:
         """Copy the rows as they are now to temporary tables."""

@@ -99,7 +99,6 @@ class Run:
         if settings.stop is not None:
             settings.stop.add_callback(self._set_cleanup_stop)
         self._pids: set[int] = set()
-        self._holders: dict[int, str] = {}  # sessions whose advisory locks are checked at the end
         common = self._factory, self._cleanup_stop, self._pids, self._log.records
         self._admin = AdminConnection(*common, self._reuse.admin(self._cleanup_stop))
         self._leaks = LeakCheck(scenario, sandbox, self._admin, created, self._pids)
@@ -190,8 +189,6 @@ class Run:
         elif not self._sandbox.shared:
             self._leaks.remove()
         elif not self._reuse.keep(self._admin, self._pids, complete=complete):
-            if self._holders:
-                self._leaks.find_locks(self._holders)
             self._leaks.find_in_schema()
             self._parts.outside = self._admin.ask(
                 lambda connection: changed_outside(connection, self._scenario, self._sandbox)
@@ -299,9 +296,7 @@ class Run:
                 failure = self._settings.python.check(self._sandbox.conninfo)
                 self._parts.check.failures += [failure] if failure is not None else []
             self._leaks.add(sessions.open_transactions())
-            if self._reuse.finds_locks(sessions.connections()):
-                self._holders = sessions.pids()
-            else:
+            if not self._reuse.no_locks:
                 self._leaks.find_locks(sessions.pids())
             return done
         finally:

@@ -90,11 +90,6 @@ class SessionConnection:
         return self._connection is not None and self._connection.in_block
 
     @property
-    def current(self) -> Connection | None:
-        """The connection, if there is one."""
-        return self._connection
-
-    @property
     def pid(self) -> int | None:
         """The pid of the backend; None if there is no connection."""
         return self._connection.pid if self._connection is not None and self._connection.alive else None
