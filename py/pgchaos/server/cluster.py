@@ -26,7 +26,6 @@ DISK = "disk"  # a server's folder with a small file system, for a tablespace
 TABLESPACE = "chaos_disk"
 _CHECKPOINTER_LIMIT = 30.0
 _SETTINGS = {
-    "shared_buffers": "32MB",
     # many servers run at the same time, and a scenario ends before autovacuum has work
     "autovacuum_naptime": "1h",
 }

@@ -23,6 +23,7 @@ _SETTINGS = {
     "unix_socket_permissions": "0700",
     "port": "5432",
     "fsync": "off",
+    "shared_buffers": "32MB",  # the server searches all of it for each TRUNCATE and DROP
     "max_wal_size": "512MB",  # it may have to fit into memory
     "lc_messages": "C",
     "max_connections": str(MOST_CONNECTIONS),
