@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pgchaos.engine.connection import PATIENCE
 from pgchaos.engine.loop import run_sync
-from pgchaos.engine.pooled_connection import IS_PRISTINE, RESET_MOST, UNLOCK, PooledConnection, settings_text
+from pgchaos.engine.pooled_connection import RESET_MOST, UNLOCK, PooledConnection, settings_text
 from pgchaos.engine.row_reset import SEND_COUNTERS, is_true
 from pgchaos.server.connection_cache import ConnectionCache
 
@@ -28,9 +28,10 @@ _PLAN_AGAIN = """
     DELETE FROM pg_temp.__tcache__;
     INSERT INTO pg_temp.__tcache__ (id, label, value, note) VALUES (1, 'plan', 0, ''), (2, 'failed', 0, '');
     SELECT pg_catalog.setval('pg_temp.__tcache___id_seq', 2),
-           pg_catalog.setval('pg_temp.__tresults___numb_seq', 1, false);
-    SELECT current_user = session_user AS pristine
+           pg_catalog.setval('pg_temp.__tresults___numb_seq', 1, false)
 """
+_IS_PRISTINE = "SELECT current_user = session_user AS pristine"
+"""Without the search for temporary tables of `IS_PRISTINE`: it follows their reset in the same message."""
 
 
 def learn_plan(connection: PooledConnection) -> None:
@@ -130,7 +131,7 @@ class _Slot:
 
     def again(self, connection: PooledConnection) -> str:
         """Write the statements that reset the connection and set its settings."""
-        temporary = _PLAN_AGAIN if connection.planned else f"DISCARD TEMP; {IS_PRISTINE}"
+        temporary = f"{_PLAN_AGAIN if connection.planned else 'DISCARD TEMP'}; {_IS_PRISTINE}"
         plans = "" if self._kept.plans_last else "DISCARD PLANS; "
         locks = "" if self._kept.no_locks else f"{UNLOCK}; "
         return f"{RESET_MOST}; {plans}{locks}{temporary}; {settings_text(self._settings)}; {SEND_COUNTERS}"
