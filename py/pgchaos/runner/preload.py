@@ -56,7 +56,7 @@ _PARTS: dict[Part, tuple[str, ...]] = {
         "pgchaos.engine.transaction_log",
         "pgchaos.search.serial_oracle",
     ),
-    "own server": ("pgchaos.server.cluster",),
+    "own server": ("pgchaos.server.cluster", "psutil"),
     "pooler": ("pgchaos.engine.session_pool",),
     "programs": ("pgchaos.engine.applications.setup", "pgchaos.engine.applications.functions"),
     "searching": (

@@ -25,8 +25,6 @@ DATA = "data"
 SOCKET = "socket"
 _SOCKET = f"{SOCKET}/.s.PGSQL.5432"
 _MEMORY = Path("/dev/shm")
-_MEMINFO = Path("/proc/meminfo")
-_AVAILABLE = re.compile(r"^MemAvailable: *([0-9]+) kB$", re.MULTILINE)
 _ROOM = 2 << 30
 _SPARE = 4 << 30
 
@@ -50,16 +48,9 @@ def has_room(parent: str) -> bool:
     """Return whether there is room for a server; a folder in memory needs much free memory."""
     if parent != str(_MEMORY):
         return True
-    return shutil.disk_usage(parent).free >= _ROOM and _available_memory() >= _SPARE
+    import psutil  # it takes long to import
 
-
-def _available_memory() -> int:
-    """Return the bytes of memory that processes can get without swapping (proc_meminfo(5)); 0 if unknown."""
-    try:
-        found = _AVAILABLE.search(_MEMINFO.read_text(encoding="ascii"))
-    except OSError:
-        return 0
-    return 1024 * int(found[1]) if found else 0
+    return shutil.disk_usage(parent).free >= _ROOM and psutil.virtual_memory().available >= _SPARE
 
 
 def make_folder(account: Account, programs: bool = False) -> Path:
