@@ -278,6 +278,19 @@ def test_what_a_check_defines_and_never_runs_fails(play: Play, statement: str) -
     assert line(failure) == LINE + statement.startswith("BEGIN")
 
 
+def test_a_function_in_a_condition_is_no_assertion(play: Play) -> None:
+    body = "(name) RETURNS bool LANGUAGE sql AS $$SELECT true$$"
+    setup = f"""\
+CREATE SCHEMA auth;
+SELECT 'CREATE FUNCTION auth.has_' || 'role{body}' \\gexec
+SET search_path = auth, public;
+CREATE TABLE public.t (a int CHECK (NOT has_role('x') OR has_role('y')));
+CREATE POLICY p ON t USING (has_role(current_user) AND a > 0);
+-- chaos:session"""
+    result = play(EMPTY.replace("-- chaos:session", setup))
+    assert not result.failures
+
+
 def test_of_functions_that_only_call_each_other_none_is_used(play: Play) -> None:
     ask = "CREATE FUNCTION ask() RETURNS text LANGUAGE sql AS 'SELECT told()';"
     failures = not_run(play(EMPTY + "\n" + TOLD + ask).failures)

@@ -31,6 +31,7 @@ from pgchaos.language.sql_tokens import (
     SqlToken,
     all_statements,
     call_arguments,
+    depths,
     function_calls,
     token_at,
     tokenize,
@@ -165,8 +166,21 @@ def defines_unread(item: Statement, asserting: frozenset[str], names: FunctionNa
     if item.verb not in ("CREATE", "ALTER") or (_ALL | asserting).isdisjoint(words_of(item.text)):
         return False
     tokens = tokenize(item.text)
-    called = any(_is_assertion(call, asserting, names) for call in function_calls(tokens))
+    called = any(
+        _is_assertion(call, asserting, names) and not _is_condition(tokens, call) for call in function_calls(tokens)
+    )
     return called and not (runs_calls(tokens) or defined_names(item))
+
+
+def _is_condition(tokens: Sequence[SqlToken], call: FunctionCall) -> bool:
+    """Whether a call is a condition, as in `USING (has_role('x'))`: not of an assertion, which returns text."""
+    before = token_at(tokens, call.at - (3 if call.schema else 1))
+    levels = list(depths(tokens))
+    end = next((at for at in range(call.at + 2, len(tokens)) if levels[at] == levels[call.at]), len(tokens))
+    after = token_at(tokens, end + 1)
+    return (before.is_symbol("(") or before.is_word("and", "or", "not")) and (
+        after.is_symbol(")") or after.is_word("and", "or")
+    )
 
 
 def tap_calls(statement: Statement, asserting: frozenset[str], names: FunctionNames) -> tuple[Call, ...]:
