@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parents[1] / "py"
 ROOMS = (
     "clock",
     "randomness",
+    "server_text",
     "safe_output",
     "stop",
     "posix",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import unicodedata
 from urllib.parse import quote
 
+from pgchaos.server_text import escaped
+
 _LEAST = 4  # shorter passwords are not hidden: parts of words would disappear from messages
 # such a password is no secret, and hiding these words would make messages unreadable
 _WORDS = frozenset({"postgres", "postgresql", "password", "localhost", "public", "test", "user", "root"})
@@ -55,9 +57,9 @@ def printable(text: str) -> str:
 
     Returns:
         The text with asterisks instead of passwords, and with escapes such as `\x1b` or `\u202e` instead of control
-        characters, direction marks, invisible characters and surrogates. Line feeds and tabs stay.
+        characters, direction marks, invisible characters and bytes that are not UTF-8. Line feeds and tabs stay.
     """
-    text = without_secrets(text)
+    text = escaped(without_secrets(text))
     if text.isprintable():
         return text
     return "".join(_escaped(character) for character in text)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from pgchaos.isolation.grammar import is_spec, read
-from pgchaos.isolation.model import Blocker, encoded
+from pgchaos.isolation.model import Blocker
 from pgchaos.language.problems import ScenarioError
+from pgchaos.server_text import encoded
 
 SESSIONS = 'session a step a1 { A } step a2 { B } session b step b1 { C } step "b 2" { D }\n'
 WRONG = {

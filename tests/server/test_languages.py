@@ -19,7 +19,7 @@ from psycopg.sql import SQL
 from pgchaos.engine.answer import ServerError
 from pgchaos.engine.connect import ConnectionLost, is_recovering, open_pgconn
 from pgchaos.engine.loop import run_sync
-from pgchaos.server import ServerSettings, binaries, open_server
+from pgchaos.server import Server, ServerSettings, binaries, open_server
 from pgchaos.server.database_factory import connect_for_long
 from pgchaos.stop import Stop
 from tests.conftest import ForeignServer
@@ -245,3 +245,54 @@ def test_read_only_pgoptions_apply_to_sessions_only(tmp_path: Path, monkeypatch:
             """
         )
     assert not result.failures
+
+
+@pytest.fixture(scope="module")
+def any_bytes() -> Iterator[Server]:
+    """A server whose databases store any bytes."""
+    with (
+        started(binaries.embedded_bindir(), "", "-E", "SQL_ASCII", "--locale=C") as dsn,
+        open_server(ServerSettings(dsn=dsn)) as server,
+    ):
+        yield server
+
+
+def test_values_that_differ_in_bytes_that_are_not_utf8_differ_for_the_oracle(any_bytes: Server, tmp_path: Path) -> None:
+    result = Play(any_bytes, tmp_path)(
+        r"""
+        -- chaos:schedule all
+        -- chaos:oracle serializable
+        -- chaos:setup
+        CREATE TABLE t (k int PRIMARY KEY, v text);
+        INSERT INTO t VALUES (1, convert_from('\xe8', 'SQL_ASCII')), (2, convert_from('\xe9', 'SQL_ASCII'));
+        -- chaos:session one
+        BEGIN;
+        UPDATE t SET v = (SELECT v FROM t WHERE k = 2) WHERE k = 1;
+        COMMIT;
+        -- chaos:session two
+        BEGIN;
+        UPDATE t SET v = (SELECT v FROM t WHERE k = 1) WHERE k = 2;
+        COMMIT;
+        """
+    )
+    assert "not serializable" in only(result).text
+
+
+def test_gset_sends_bytes_back_that_are_not_utf8(any_bytes: Server, tmp_path: Path) -> None:
+    result = Play(any_bytes, tmp_path)(
+        r"""
+        -- chaos:setup
+        CREATE TABLE t (v text);
+        -- chaos:session one
+        SET client_encoding = 'SQL_ASCII';
+        SELECT convert_from('\xc3a920ff', 'SQL_ASCII') AS v \gset
+        INSERT INTO t VALUES (:'v');
+        LISTEN done;
+        NOTIFY done, :'v';
+        -- chaos:check
+        SELECT is((SELECT convert_to(v, 'SQL_ASCII') FROM t), '\xc3a920ff'::bytea, 'the same bytes');
+        SELECT is((SELECT variables ->> 'v' FROM chaos.acknowledged WHERE step = '3'), 'é \xff', 'a variable');
+        SELECT is((SELECT payload FROM chaos.notifications), 'é \xff', 'a notification');
+        """
+    )
+    assert held(result) == ["the same bytes", "a variable", "a notification"]

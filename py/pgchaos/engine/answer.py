@@ -10,6 +10,8 @@ from itertools import islice
 
 from psycopg import pq
 
+from pgchaos.server_text import decoded
+
 SUCCESS = "00000"
 LOST = "08006"
 """connection_failure: the connection was lost and the server gave no SQLSTATE."""
@@ -71,7 +73,7 @@ class Result:
 
     def columns(self) -> tuple[str, ...]:
         """Return the names of its columns."""
-        return tuple((self._raw.fname(i) or b"").decode("utf-8", "replace") for i in range(self._raw.nfields))
+        return tuple(decoded(self._raw.fname(i) or b"") for i in range(self._raw.nfields))
 
     def types(self) -> tuple[int, ...]:
         """Return the OIDs of their types."""
@@ -86,7 +88,7 @@ class Result:
         raw, width = self._raw, self._raw.nfields
         for number in range(raw.ntuples):
             cells = (raw.get_value(number, i) for i in range(width))
-            yield tuple(None if cell is None else cell.decode("utf-8", "replace") for cell in cells)
+            yield tuple(None if cell is None else decoded(cell) for cell in cells)
 
     def first_rows(self) -> tuple[Row, ...]:
         """Return the names of its first columns, then its first rows, for a report; long values are cut."""
@@ -121,7 +123,7 @@ def server_error(raw: pq.abc.PGresult, lost: bool) -> ServerError:
 
     def diagnostic(which: pq.DiagnosticField) -> str:
         value = raw.error_field(which)
-        return value.decode("utf-8", "replace") if value else ""
+        return decoded(value) if value else ""
 
     state = diagnostic(pq.DiagnosticField.SQLSTATE)
     message = diagnostic(pq.DiagnosticField.MESSAGE_PRIMARY) or raw.get_error_message().strip()

@@ -23,6 +23,7 @@ from pgchaos.engine.created import Created, Refused, note_created
 from pgchaos.engine.loop import run_sync
 from pgchaos.engine.query_exchange import READ, WRITE, QueryExchange
 from pgchaos.engine.waits import READY, Wait, WakeReason, has_ended
+from pgchaos.server_text import decoded
 from pgchaos.stop import Stop
 
 __all__ = ["PATIENCE", "Connection", "ConnectionLost"]
@@ -119,7 +120,7 @@ class Connection(QueryExchange):
             "SERVER_VERSION_NAME": pg.parameter_status(b"server_version") or b"",
         }
         number = {"SERVER_VERSION_NUM": str(pg.server_version)}
-        return number | {name: value.decode("utf-8", "replace") for name, value in parameters.items()}
+        return number | {name: decoded(value) for name, value in parameters.items()}
 
     def within(self, seconds: float) -> float:
         """Return the deadline of a query of the engine, which takes no longer than the scenario may."""
@@ -332,7 +333,7 @@ class Connection(QueryExchange):
     def notifications(self) -> list[tuple[str, str]]:
         """Return the received notifications: channel and payload of each."""
         notes = self._notifies()
-        return [(note.relname.decode("utf-8", "replace"), note.extra.decode("utf-8", "replace")) for note in notes]
+        return [(decoded(note.relname), decoded(note.extra)) for note in notes]
 
     def _notifies(self) -> list[PGnotify]:
         received = []

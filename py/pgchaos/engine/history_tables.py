@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.error_messages import error_failure
 from pgchaos.engine.session_log import SessionLog
 from pgchaos.results import Failure, Record, Transaction
+from pgchaos.server_text import escaped
 
 Cell = object
 RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
@@ -80,8 +81,13 @@ def _acknowledged(transactions: Iterable[Transaction], writer: _Writer) -> Itera
     """List the acknowledged commits, in the order of acknowledgement."""
     committed = (t for t in transactions if t.outcome == "committed")
     for number, t in enumerate(committed, 1):
-        cells = (t.session, t.worker, t.iteration, t.attempt, t.step, json.dumps(t.variables))
+        cells = (t.session, t.worker, t.iteration, t.attempt, t.step, _json(t.variables))
         yield str(number), *map(writer.cell, cells), writer.time(t.ended_at)
+
+
+def _json(variables: Mapping[str, str]) -> str:
+    # unescaped, as the server cannot convert \u00e9 if the encoding of the database is SQL_ASCII
+    return json.dumps({name: escaped(value) for name, value in variables.items()}, ensure_ascii=False)
 
 
 class _Writer:
@@ -109,7 +115,7 @@ class _Cells(dict[Cell, str]):
         if value is None:
             text = r"\N"
         elif isinstance(value, str):
-            text = value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+            text = escaped(value).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
         else:
             text = str(value)
         self[value] = text

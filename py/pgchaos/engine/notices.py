@@ -12,6 +12,7 @@ from pgchaos.language.problems import Place
 from pgchaos.language.written_assertions import Evaluated
 from pgchaos.results import Assertion
 from pgchaos.server.conninfo import with_settings
+from pgchaos.server_text import decoded, escaped
 
 ASSERT = "CH001"
 """The SQLSTATE of the INFO that chaos.assert raises (toolkit.sql)."""
@@ -35,7 +36,8 @@ def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:
 
 def vars_literal(variables: Mapping[str, str]) -> str:
     """Write variables as the literal that chaos.var reads (toolkit.sql)."""
-    return " E'" + json.dumps(dict(variables)).replace("\\", "\\\\").replace("'", "''") + "'"
+    text = json.dumps({name: escaped(value) for name, value in variables.items()})
+    return " E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class NoticeCollector:
         """Add a notice of the server."""
 
         def diagnostic(which: pq.DiagnosticField) -> str:
-            return (raw.error_field(which) or b"").decode("utf-8", "replace")
+            return decoded(raw.error_field(which) or b"")
 
         message = diagnostic(pq.DiagnosticField.MESSAGE_PRIMARY)
         if diagnostic(pq.DiagnosticField.SQLSTATE) == ASSERT:

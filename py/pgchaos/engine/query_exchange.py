@@ -18,6 +18,7 @@ from psycopg import pq
 from psycopg.errors import OperationalError
 
 from pgchaos.engine.answer import BLOCK, Answer, Result, server_error
+from pgchaos.server_text import decoded, encoded
 
 _CHUNK = 65536
 """Bytes of a COPY that are passed to libpq at a time."""
@@ -68,8 +69,7 @@ class QueryExchange:
         Raises:
             psycopg.OperationalError: the connection is lost.
         """
-        # bytes of a spec that are not UTF-8 are sent unchanged
-        self._pg.send_query(query.encode("utf-8", "surrogateescape"))
+        self._pg.send_query(encoded(query))
         self._copy, self._copies, self.busy = copy, 0, True
         self._unsent = bool(self._pg.flush())
 
@@ -140,7 +140,7 @@ class QueryExchange:
         return over
 
     def _copied(self, line: bytes) -> None:
-        self._answer.copied.append(line.decode("utf-8", "replace").rstrip("\n"))
+        self._answer.copied.append(decoded(line).rstrip("\n"))
 
     def abort(self) -> None:
         """Shut the socket down, even during a wait on it."""
@@ -154,5 +154,5 @@ class QueryExchange:
 
 
 def _chunks(copy: str | None) -> Iterator[bytes]:
-    data = (copy or "").encode()
+    data = encoded(copy or "")
     return (data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK))

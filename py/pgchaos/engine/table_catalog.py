@@ -35,6 +35,8 @@ _PATIENCE = 30.0
 _BEGIN = """BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET LOCAL lock_timeout = '5s'; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL search_path = {};
 SET LOCAL extra_float_digits = 1;
+SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', true)
+ WHERE current_setting('server_encoding') = 'SQL_ASCII';  -- else it refuses to send bytes that are not UTF-8
 SELECT extract(epoch FROM pg_catalog.clock_timestamp());
 """
 _COLUMNS = """

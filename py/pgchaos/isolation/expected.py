@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgchaos.isolation.model import decoded, encoded
+from pgchaos.server_text import decoded, encoded
 
 _STARTING = "starting permutation:"
 _CONTEXT = 3

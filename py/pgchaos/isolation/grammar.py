@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from pgchaos.isolation.model import Blocker, Permutation, Session, Spec, Step, Turn, decoded
+from pgchaos.isolation.model import Blocker, Permutation, Session, Spec, Step, Turn
 from pgchaos.language.file_text import LARGEST
 from pgchaos.language.problems import Place, Problem, ScenarioError
+from pgchaos.server_text import decoded
 
 _KEYWORDS = frozenset({"notices", "permutation", "session", "setup", "step", "teardown"})
 _TOKEN = re.compile(

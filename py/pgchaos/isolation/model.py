@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgchaos.server_text import encoded
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -102,13 +104,3 @@ def _interleaved(piles: list[tuple[Turn, ...]]) -> Iterator[Permutation]:
         greater = next(i for i in range(len(choices) - 1, at - 1, -1) if choices[i] > choices[at - 1])
         choices[at - 1], choices[greater] = choices[greater], choices[at - 1]
         choices[at:] = reversed(choices[at:])
-
-
-def encoded(text: str) -> bytes:
-    """Encode a text to the bytes of the file."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-def decoded(raw: bytes) -> str:
-    """Decode bytes so that `encoded` restores them."""
-    return raw.decode("utf-8", "surrogateescape")

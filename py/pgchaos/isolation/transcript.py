@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pgchaos.isolation.model import Permutation, Spec, Step, encoded
+from pgchaos.isolation.model import Permutation, Spec, Step
+from pgchaos.server_text import encoded
 
 _NUMERIC = frozenset("0123456789.Ee -")
 _DIGITS = frozenset("0123456789")

@@ -146,7 +146,7 @@ def _run_without_reset(
 
 def spec_text(done: FinishedSpec, *, everything: bool = False) -> str:
     """Write the report of a failed spec, the first cause first; with `everything`, all differences."""
-    from pgchaos.isolation.model import encoded
+    from pgchaos.server_text import encoded
 
     blocks = [
         _causes(done),

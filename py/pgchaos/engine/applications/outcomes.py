@@ -9,6 +9,7 @@ from psycopg import pq
 from pgchaos.engine.answer import LOST, SUCCESS, Answer, Result, Row, ServerError
 from pgchaos.engine.proxy.rows import ResultRows
 from pgchaos.engine.proxy.tracker import Outcome
+from pgchaos.server_text import encoded
 
 _STATUS = {"I": pq.TransactionStatus.IDLE, "T": pq.TransactionStatus.INTRANS, "E": pq.TransactionStatus.INERROR}
 _HINTS = (("DETAIL", "D"), ("HINT", "H"), ("QUERY", "q"), ("CONTEXT", "W"))
@@ -94,4 +95,4 @@ class NoticeFields:
     def error_field(self, which: int) -> bytes | None:
         """Return a field by its number in libpq, which is the code of its letter."""
         value = self._fields.get(chr(which))
-        return None if value is None else value.encode()
+        return None if value is None else encoded(value)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from struct import Struct
 
+from pgchaos.server_text import decoded
+
 _HEADER = Struct("!BI")
 _LENGTH = Struct("!I")
 HEADER = _HEADER.size
@@ -144,7 +146,7 @@ def error_message(sqlstate: str, text: str, severity: str = "FATAL") -> bytes:
 def error_fields(raw: bytes) -> dict[str, str]:
     """Read the fields of an ErrorResponse or a NoticeResponse by their letters: C is the SQLSTATE, M the message."""
     parts = raw[HEADER:].split(b"\0")
-    return {chr(part[0]): part[1:].decode("utf-8", "replace") for part in parts if part}
+    return {chr(part[0]): decoded(part[1:]) for part in parts if part}
 
 
 def text_at(raw: bytes, at: int) -> tuple[bytes, int]:

@@ -30,6 +30,7 @@ from pgchaos.engine.waits import STOPPED, Wait, sleep
 from pgchaos.safe_output import forget, hide
 from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.settings import Conninfo
+from pgchaos.server_text import encoded
 from pgchaos.stop import Stop
 
 _BACKLOG = 128
@@ -304,7 +305,7 @@ def _welcome(connection: ProxyConnection) -> bytes:
     """Build the messages that complete a client's connection."""
     reported = {name: value for name in _REPORTED if (value := connection.server.parameter(name)) is not None}
     connection.tracker.parameters |= reported
-    statuses = [message(b"S", f"{name}\0{value}\0".encode()) for name, value in reported.items()]
+    statuses = [message(b"S", encoded(f"{name}\0{value}\0")) for name, value in reported.items()]
     key = message(b"K", _PID.pack(connection.pid) + connection.key)
     return b"".join((AUTHENTICATED, *statuses, key, message(b"Z", b"I")))
 

@@ -68,7 +68,7 @@ class Request:
     def sql(self) -> str:
         """Its SQL, with $1 for parameters; '' for a function call."""
         text = self.portal.statement.sql if self.portal is not None else self.text
-        return text.decode(self.encoding, "replace")
+        return text.decode(self.encoding, "surrogateescape")
 
     @property
     def parameters(self) -> tuple[str | None, ...]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pgchaos.engine.proxy.messages import HEADER, ROW, ROWS, text_at
 from pgchaos.engine.proxy.requests import Portal, Statement
 from pgchaos.engine.proxy.values import shown
+from pgchaos.server_text import decoded
 
 _INT16, _INT32 = Struct("!h"), Struct("!i")
 _COLUMN = Struct("!IhIhih")
@@ -43,7 +44,7 @@ class ResultRows(NamedTuple):
             name, at = text_at(self.description, at)
             table, number, kind, _, _, form = _COLUMN.unpack_from(self.description, at)
             at += _COLUMN.size
-            found.append(Column(name.decode("utf-8", "replace"), table, number, kind, binary=form == 1))
+            found.append(Column(decoded(name), table, number, kind, binary=form == 1))
         return tuple(found)
 
     def rows(self, columns: tuple[Column, ...]) -> Iterator[tuple[str | None, ...]]:

@@ -32,6 +32,7 @@ from pgchaos.engine.proxy.messages import (
 )
 from pgchaos.engine.proxy.requests import Request, RequestAssembler, Unit
 from pgchaos.engine.proxy.rows import PartialResult, ResultRows
+from pgchaos.server_text import decoded
 
 SKIPPED = "25P02"
 """in_failed_sql_transaction, for requests that the server skips in a pipeline without an answer."""
@@ -148,7 +149,7 @@ class RequestTracker:
             if self._streams and kind not in _ANY_TIME:
                 self._in_stream(kind, raw)
             elif kind == COMPLETE:
-                self._complete(raw[HEADER:-1].decode("utf-8", "replace"), ended)
+                self._complete(decoded(raw[HEADER:-1]), ended)
             elif kind == READY:
                 self._ready(chr(raw[HEADER]) if len(raw) > HEADER else "I", ended)
             elif kind in _HANDLED:
@@ -213,11 +214,11 @@ class RequestTracker:
         elif kind == STATUS:
             name, at = text_at(raw, HEADER)
             value, _ = text_at(raw, at)
-            self._set_parameter(name.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
+            self._set_parameter(decoded(name), decoded(value))
         elif kind == NOTIFICATION:
             channel, at = text_at(raw, HEADER + 4)
             payload, _ = text_at(raw, at)
-            self.notifications.append((channel.decode("utf-8", "replace"), payload.decode("utf-8", "replace")))
+            self.notifications.append((decoded(channel), decoded(payload)))
         elif kind == NOTICE:
             self.notices.append(error_fields(raw))
         else:

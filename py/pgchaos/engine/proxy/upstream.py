@@ -13,6 +13,7 @@ from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.proxy.startup import Startup
 from pgchaos.engine.waits import sleep
 from pgchaos.server.conninfo import make_conninfo, read_conninfo
+from pgchaos.server_text import decoded
 from pgchaos.stop import Stop
 
 _ENCRYPTED = ServerError(
@@ -51,7 +52,7 @@ class ServerConnection(Connection):
     def parameter(self, name: str) -> str | None:
         """Return a setting that the server reported on connecting, or None."""
         value = self._pg.parameter_status(name.encode())
-        return None if value is None else value.decode("utf-8", "replace")
+        return None if value is None else decoded(value)
 
     async def cancel_until(self, is_over: Callable[[], bool], takes_data: Callable[[], bool]) -> None:
         """Cancel a request that was just sent, repeatedly: a backend ignores a cancel before it reads the request.

@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from struct import Struct, error
 
+from pgchaos.server_text import decoded
+
 _INT16, _INT32, _INT64, _FLOAT4, _FLOAT8 = map(Struct, ("!h", "!i", "!q", "!f", "!d"))
 _NUMERIC, _ARRAY = Struct("!HhHH"), Struct("!iiI")
 _EPOCH = datetime(2000, 1, 1)  # of timestamps, without a time zone
@@ -32,7 +34,7 @@ def shown(value: bytes, oid: int, encoding: str = "utf-8", *, binary: bool) -> s
         binary: it was sent in the binary format.
     """
     if not binary or oid in _TEXTS:
-        return value.decode(encoding, "replace")
+        return value.decode(encoding, "surrogateescape")
     try:
         if oid in _ELEMENTS:
             return _array(value, _ELEMENTS[oid], encoding)
@@ -105,6 +107,6 @@ _READ: Mapping[int, Callable[[bytes], str]] = {
     TIMESTAMP: _timestamp,
     TIMESTAMPTZ: _timestamptz,
     UUID: lambda value: str(uuid.UUID(bytes=value)),
-    JSONB: lambda value: value[1:].decode("utf-8", "replace"),
+    JSONB: lambda value: decoded(value[1:]),
     BYTEA: _hex,
 }

@@ -15,7 +15,7 @@ from psycopg.errors import OperationalError
 
 from pgchaos.engine.specs.spec_connection import Interrupted, SpecConnection
 from pgchaos.isolation.blocked import SeenSession
-from pgchaos.isolation.model import decoded
+from pgchaos.server_text import decoded
 from pgchaos.stop import Stop
 
 _PATIENCE = 10.0

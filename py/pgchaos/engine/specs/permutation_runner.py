@@ -15,9 +15,10 @@ from pgchaos.engine.specs.spec_connection import Interrupted, SpecConnection
 from pgchaos.engine.specs.step_waiter import StepWaiter, TooLong
 from pgchaos.engine.specs.transcript import Transcript
 from pgchaos.isolation import transcript
-from pgchaos.isolation.model import Permutation, Spec, Step, decoded
+from pgchaos.isolation.model import Permutation, Spec, Step
 from pgchaos.isolation.permutation import Act, AwaitEvent, AwaitStep, Launch, PermutationOrder, Report, Stalled
 from pgchaos.isolation.reuse import set_up_together
+from pgchaos.server_text import decoded
 
 _AGAIN = 0.002
 """Seconds between polls while reports of steps wait for each other."""

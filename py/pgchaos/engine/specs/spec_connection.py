@@ -15,7 +15,7 @@ from psycopg.errors import OperationalError
 
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.loop import run_sync
-from pgchaos.isolation.model import decoded
+from pgchaos.server_text import decoded
 from pgchaos.stop import Stop
 
 Event: TypeAlias = "str | pq.abc.PGresult"

@@ -7,8 +7,8 @@ import re
 from psycopg import pq
 
 from pgchaos.isolation import transcript
-from pgchaos.isolation.model import decoded
 from pgchaos.server.spec_databases import REGRESSION
+from pgchaos.server_text import decoded
 
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY)
 
