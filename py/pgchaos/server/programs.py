@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 
 from pgchaos.language.header_model import Requirement
 from pgchaos.server.binaries import copy_environment
+from pgchaos.server.settings import ServerError
 
 _LIMIT = 60.0  # seconds for the import of a library
+_DOES_NOT_RUN = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC})  # others: the machine is at a limit
 _PYTHON = "import importlib, sys; importlib.import_module(sys.argv[1])"
 _NODE = "require(process.argv[1])"
 _TRIES = {"python": ("-c", _PYTHON), "python3": ("-c", _PYTHON), "node": ("-e", _NODE)}
@@ -28,7 +31,7 @@ def program_path(environ: Mapping[str, str]) -> str:
 
 
 def missing_program(requirement: Requirement) -> str:
-    """Explain why a program, or a library of it, is missing; '' if it is there."""
+    """Explain why a program, or a library of it, is missing; '' if it is there; ServerError if that is not known."""
     environ = copy_environment()
     found = shutil.which(requirement.name, path=program_path(environ))
     if found is None:
@@ -46,5 +49,11 @@ def missing_program(requirement: Requirement) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{wanted}, and {found} does not run: {error}"
+        if isinstance(error, OSError) and error.errno in _DOES_NOT_RUN:
+            return f"{wanted}, and {found} does not run: {error}"
+        raise ServerError(f"{wanted}, and it is not known whether it is there: {error}") from None
+    if done.returncode < 0:
+        raise ServerError(
+            f"{wanted}, and it is not known whether it is there: {found} was ended by signal {-done.returncode}"
+        )
     return "" if done.returncode == 0 else f"{wanted}, and {found} finds no {requirement.function}: install it for that"
