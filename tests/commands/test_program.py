@@ -101,6 +101,28 @@ def test_ctrl_c_ends_it_in_one_line(call: Call, monkeypatch: pytest.MonkeyPatch)
     assert call("lint") == (INTERRUPTED, "", "pgchaos lint: interrupted\n")
 
 
+INTERRUPTED_WITH_ITS_READER = """
+import os
+from pgchaos.commands import explain, program
+reader, writer = os.pipe()
+os.dup2(writer, 1)
+os.close(writer)
+def ended(_):
+    print("a line that is not sent yet")
+    os.close(reader)
+    raise KeyboardInterrupt
+explain.explain = ended
+raise SystemExit(program.main(["explain", "a.sql"]))
+"""
+
+
+def test_ctrl_c_that_also_ends_the_reader_of_its_output_ends_it_in_one_line() -> None:
+    command = (sys.executable, "-c", INTERRUPTED_WITH_ITS_READER)
+    environ = {**os.environ, "PYTHONUNBUFFERED": ""}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    assert (done.returncode, done.stderr) == (INTERRUPTED, "pgchaos explain: interrupted\n")
+
+
 @pytest.mark.parametrize("words", [["directives"], ["examples", "lost_update", "--copy", "copies"]])
 def test_output_that_nobody_reads_is_no_error(words: list[str], folder: Path) -> None:
     # the reader is gone before the first line

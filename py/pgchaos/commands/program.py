@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"pgchaos {name}: {error}", file=sys.stderr)
         return WRONG_CALL
     except KeyboardInterrupt:
+        _discard_output()  # Ctrl-C may have ended its reader too
         print(f"pgchaos {name}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
