@@ -91,9 +91,13 @@ def test_an_empty_answer_takes_the_default_and_a_wrong_one_writes_nothing(
 def test_it_replaces_no_file_and_says_what_is_wrong(call: Call, folder: Path) -> None:
     path = folder / "sql" / "mine.sql"
     path.write_text("mine", encoding="utf-8")
+    (folder / "sql" / "link.sql").symlink_to(folder / "nowhere.sql")
     for arguments, text in {
         ("mine",): "sql/mine.sql exists already: name another file",
         ("mine.sql/below",): "sql/mine.sql/below.sql cannot be written: File exists",
+        ("x/../../y",): "`x/../../y` leaves its folder: name it without `..`, or give a path that ends in .sql",
+        ("sql/../y",): "`sql/../y` leaves its folder",
+        ("sql/link.sql",): "sql/link.sql exists already",
         (" ",): "the name is empty: name the scenario, such as bank/double_charge",
         (
             "x",
@@ -109,4 +113,4 @@ def test_it_replaces_no_file_and_says_what_is_wrong(call: Call, folder: Path) ->
         assert (ended.code, ended.out) == (2, "")
         assert ended.err.startswith(f"pgchaos new: {text}")
     assert path.read_text(encoding="utf-8") == "mine"
-    assert [str(one.relative_to(folder)) for one in folder.rglob("*.sql")] == ["sql/mine.sql"]
+    assert [str(one.relative_to(folder)) for one in folder.rglob("*.sql") if one.is_file()] == ["sql/mine.sql"]

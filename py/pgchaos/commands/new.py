@@ -20,7 +20,7 @@ _TAG = re.compile(r"[a-z][a-z0-9_]*")
 def new(options: argparse.Namespace) -> int:
     """Ask for what no option specifies, and write the file."""
     path = _path(options.name)
-    if path.exists():
+    if path.exists() or path.is_symlink():
         raise CommandError(f"{path} exists already: name another file")
     asks = sys.stdin.isatty() and sys.stdout.isatty() and not options.no_questions
     title = options.title or _asked(asks, "What does it show?", _title(path))
@@ -44,6 +44,8 @@ def _path(name: str) -> Path:
     path = Path(name)
     if path.suffix == ".sql":
         return path
+    if ".." in path.parts:
+        raise CommandError(f"`{name}` leaves its folder: name it without `..`, or give a path that ends in .sql")
     folder = project_of(Path.cwd()).paths[0]
     beside = path if path.is_absolute() or path.is_relative_to(folder) else folder / path
     return beside.with_name(f"{beside.name}.sql")
@@ -105,6 +107,7 @@ def _filled(template: str, title: str, connections: int, tags: str) -> str:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with path.open("x", encoding="utf-8") as file:  # never overwrites
+            file.write(text)
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}") from None
