@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,13 @@ def test_the_extension_of_the_page_is_the_one_that_the_tests_install() -> None:
     (scenario,) = blocks(PAGES["sql/EXTENSIONS.md"], "sql")
     assert makefile == (TALLY / "Makefile").read_text(encoding="utf-8")
     assert scenario == (TALLY / "sql" / "nothing_is_lost.sql").read_text(encoding="utf-8")
+
+
+def test_the_page_on_extensions_finds_the_pg_config_of_the_embedded_server() -> None:
+    found = re.search(r"PG_CONFIG=\$\(\.venv/bin/python -c '(.*?)'\)(/\w+)`", PAGES["sql/EXTENSIONS.md"])
+    assert found
+    folder = subprocess.run([sys.executable, "-c", found[1]], capture_output=True, text=True, check=True).stdout.strip()
+    assert Path(folder + found[2]).is_file()
 
 
 @pytest.mark.parametrize("text", WORKFLOWS, ids=range(len(WORKFLOWS)))

@@ -5,6 +5,7 @@
 SELECT tally_add('a');
 
 -- chaos:session counter x 2
+-- chaos:barrier both
 SELECT tally_add('a');
 
 -- chaos:check
