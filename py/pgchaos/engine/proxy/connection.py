@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import select
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
-from random import Random
 from socket import SHUT_RDWR
 from socket import socket as Socket  # bound here: pytest-socket may replace socket.socket
 from typing import Any
@@ -25,6 +25,8 @@ from pgchaos.stop import Stop
 
 _CHUNK = 65536
 _CLIENT_ENDED = "the client ended it"
+_KEY, _LONG_KEY = 4, 32
+"""Bytes of the key for cancel requests, in 3.0 and 3.2."""
 _FLUSH, _TERMINATE = message(b"H"), message(b"X")
 _HUNG_UP = select.POLLRDHUP if hasattr(select, "POLLRDHUP") else select.POLLHUP
 
@@ -34,35 +36,32 @@ class ProxyConnection(ClientConnection):
 
     Args:
         number: of the proxy, from 1.
-        client: its socket, non-blocking.
+        link: to the client, by a non-blocking socket.
         server: connected and idle; this takes over its socket.
         startup: of the client.
-        key: of the client's cancel requests.
         observer: of the proxy.
         broken: called with a description of a violation of the protocol.
         first: data that the client has sent already.
-        seed: of jitter.
     """
 
     def __init__(
         self,
         number: int,
-        client: Socket,
+        link: Link,
         server: ServerConnection,
         startup: Startup,
-        key: bytes,
         observer: Observer | None,
         broken: Callable[[str], None],
         first: bytes = b"",
-        seed: str = "",
     ) -> None:
         super().__init__(number, server.pid, startup)
-        self.key = key
+        self.key = secrets.token_bytes(_LONG_KEY if startup.minor >= 2 else _KEY)
+        """The key of the client's cancel requests."""
         self.assembler = RequestAssembler()
         self.tracker = RequestTracker(self.assembler)
         self.tracker.keeps_rows = observer is not None and observer.keeps_rows
         self.server = server
-        self.client = client
+        self.link, self.client = link, link.client
         self._observer, self._broken, self._first = observer, broken, first
         self._socket = Socket(fileno=server.take_socket())
         self._from_client, self._from_server = Splitter(FRONTEND), Splitter(BACKEND)
@@ -75,8 +74,6 @@ class ProxyConnection(ClientConnection):
         self._unreported: list[Ended] = []
         self.was_answered = True
         """The server had answered all requests when it ended."""
-        self.link = Link(client, Random(f"{seed}/{number}"))
-        """The network between the client and the proxy."""
 
     def tasks(self, stop: Stop) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
         """Return the coroutines of both directions; they end with the connection, or when the stop is set."""

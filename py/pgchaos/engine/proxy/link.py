@@ -53,7 +53,7 @@ class Link:
     """
 
     def __init__(self, client: Socket, random: Random) -> None:
-        self._client, self._random = client, random
+        self.client, self._random = client, random
         self._changed = Condition()
         self._to_stall, self._stalled_until = 0.0, 0.0
         self._drops = self._had_effect = False
@@ -86,7 +86,7 @@ class Link:
         Raises:
             NotHalfOpen: packets would still be acknowledged; nothing has changed.
         """
-        if seconds is None and self._client.family == AF_INET:
+        if seconds is None and self.client.family == AF_INET:
             self._drop_all()
         # a shorter stall does not end a longer one
         self._to_stall = max(self._to_stall, math.inf if seconds is None else seconds)
@@ -96,12 +96,12 @@ class Link:
     def _drop_all(self) -> None:
         if sys.platform != "linux":
             raise NotHalfOpen("only Linux can leave the packets of a client unacknowledged: give the stall a time")
-        if self._client.getsockopt(IPPROTO_IP, IP_TTL) >= _HIGHEST_TTL:
+        if self.client.getsockopt(IPPROTO_IP, IP_TTL) >= _HIGHEST_TTL:
             raise NotHalfOpen(
                 "its packets would be acknowledged, as they have the highest TTL: set net.ipv4.ip_default_ttl to 64"
             )
         try:
-            self._client.setsockopt(IPPROTO_IP, _MIN_TTL, _HIGHEST_TTL)
+            self.client.setsockopt(IPPROTO_IP, _MIN_TTL, _HIGHEST_TTL)
         except OSError as error:
             raise NotHalfOpen(f"the system does not drop its packets (IP_MINTTL): {error}") from None
         self._drops = True
@@ -121,13 +121,13 @@ class Link:
     def _stop_dropping(self) -> None:
         if self._drops:
             self._had_effect = self.had_effect
-            self._client.setsockopt(IPPROTO_IP, _MIN_TTL, 0)
+            self.client.setsockopt(IPPROTO_IP, _MIN_TTL, 0)
             self._drops = False
 
     def _was_dropped(self) -> bool:
         """Whether data of the client beyond a Terminate was dropped, or the client has closed the connection."""
         try:
-            waiting = unacknowledged(self._client.getpeername()[1], self._client.getsockname()[1])
+            waiting = unacknowledged(self.client.getpeername()[1], self.client.getsockname()[1])
         except OSError:
             return True
         return waiting is None or waiting > _TERMINATE_SIZE
@@ -216,7 +216,7 @@ class Link:
             descriptors: all of the client's socket. They stay open for the loop, redirected to /dev/null.
         """
         self._stop_dropping()
-        self._client.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        self.client.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
         null = os.open(os.devnull, os.O_RDWR)
         try:
             for descriptor in descriptors:

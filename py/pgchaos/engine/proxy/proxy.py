@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from socket import AF_INET, AF_UNIX, IPPROTO_TCP, TCP_NODELAY, AddressFamily
 from socket import socket as Socket  # bound here: pytest-socket may replace socket.socket
 from struct import Struct
@@ -21,6 +22,7 @@ from pgchaos.engine.connection import ConnectionLost
 from pgchaos.engine.loop import Task, begin
 from pgchaos.engine.proxy.connection import ProxyConnection
 from pgchaos.engine.proxy.handshake import AUTHENTICATED, Denied, Gone, Handshake
+from pgchaos.engine.proxy.link import Link
 from pgchaos.engine.proxy.messages import ProtocolError, error_message, message
 from pgchaos.engine.proxy.observer import Observer
 from pgchaos.engine.proxy.scram import Secret
@@ -49,8 +51,6 @@ _LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors of the system when it has no resources for another connection."""
 _LATER = 0.05
 """Seconds until the next attempt."""
-_KEY, _LONG_KEY = 4, 32
-"""Bytes of the key for cancel requests, in 3.0 and 3.2."""
 
 Upstream = Callable[[Startup], Awaitable[ServerConnection]]
 """Opens a connection to the run's server for a client; raises ConnectionLost."""
@@ -248,18 +248,8 @@ class Proxy:
         except ConnectionLost as refused:
             raise _denied(refused.error) from None
         self._number += 1
-        key = secrets.token_bytes(_LONG_KEY if packet.minor >= 2 else _KEY)
-        connection = ProxyConnection(
-            self._number,
-            client,
-            server,
-            packet,
-            key,
-            self._observer,
-            self._note,
-            handshake.rest,
-            self._seed,
-        )
+        link = Link(client, Random(f"{self._seed}/{self._number}"))
+        connection = ProxyConnection(self._number, link, server, packet, self._observer, self._note, handshake.rest)
         self.connections.append(connection)
         if self._observer is not None:
             self._observer.opened(connection)
