@@ -88,3 +88,9 @@ def test_other_files_are_called_spec_too() -> None:
     assert is_spec('session "a"\nsetup { BEGIN; }\nstep "a1"\n{ SELECT; }\n')
     assert not is_spec("Name: app\nVersion: 1\n%description\nA session step by step.\n")
     assert not is_spec("a = Analysis(['app.py'])\npyz = PYZ(a.pure)\n")
+    assert not is_spec("%setup\nsession managers are in step\n")
+
+
+def test_a_broken_or_empty_spec_is_a_spec() -> None:
+    for text in ("", "# nothing yet\n", "setup { SELECT 1; }\n", "session a\n", "permutation a\n", "step a {}"):
+        assert is_spec(text)

@@ -57,6 +57,20 @@ def test_what_is_no_isolation_spec_is_left_alone(project: Project) -> None:
     project.look("app.spec", "--chaos-pgtap").assert_outcomes()
 
 
+@pytest.mark.parametrize("named", [["sql/empty.spec", "sql/half.spec"], ["--chaos-pgtap"]], ids=["named", "folder"])
+def test_a_spec_without_a_step_is_an_error_with_its_line(project: Project, named: list[str]) -> None:
+    project.file("sql/empty.spec", "# to do\n")
+    project.file("sql/half.spec", "setup { SELECT 1; }\nsession a\n")
+    result = project.run(*named)
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*sql/empty.spec:2: expected a session, found the end of the file*",
+            "*sql/half.spec:3: expected a step of the session, found the end of the file*",
+        ]
+    )
+
+
 def test_a_spec_as_expected_passes(project: Project) -> None:
     project.file("specs/sum.spec", SPEC)
     project.file("expected/sum.out", "something else\n")

@@ -24,12 +24,17 @@ _TOKEN = re.compile(
 )
 _SESSION = re.compile(r'^[ \t]*session[ \t]+["A-Za-z_\u0080-\U0010ffff]', re.MULTILINE)
 _STEP = re.compile(r"(?:^[ \t]*|[ \t])step[ \t]+[^\s{]+\s*\{", re.MULTILINE)
+_PART = re.compile(r"^[ \t]*(?:(?:setup|teardown)\s*\{|(?:session|step|permutation)[ \t]+\S)", re.MULTILINE)
+_RPM = re.compile(r"^(?:%|Name:|Version:)", re.MULTILINE)
+_BLANK = re.compile(r"(?:\s|\#[^\n\r]*)*")
 
 
 def is_spec(text: str) -> bool:
-    """Whether a text looks like an isolation spec, because other files have the extension `.spec` too."""
+    """Whether a text looks like an isolation spec, perhaps a broken one: other files have the extension `.spec` too."""
     session = _SESSION.search(text)
-    return session is not None and _STEP.search(text, session.end()) is not None
+    if session is not None and _STEP.search(text, session.end()) is not None:
+        return True
+    return _BLANK.fullmatch(text) is not None or (_PART.search(text) is not None and _RPM.search(text) is None)
 
 
 def read(path: Path, shown: str | None = None) -> Spec:

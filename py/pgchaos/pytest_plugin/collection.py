@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -159,8 +160,8 @@ def scenario_file(path: Path, parent: pytest.Collector, *, others: bool, pytest_
 def spec_file(path: Path, parent: pytest.Collector) -> SpecFile | None:
     """Return the collector of an isolation spec, or None if the file is not collected.
 
-    A spec is collected if it is named itself, and with --chaos-pgtap wherever a scenario would be. A `.spec` file that
-    is not an isolation spec (such as RPM's and PyInstaller's) is never collected.
+    A spec is collected if it is named itself, and with --chaos-pgtap wherever a scenario would be; a broken or empty
+    one too. A `.spec` file of another kind (such as RPM's and PyInstaller's) is never collected.
     """
     from pgchaos.isolation.grammar import is_spec
 
@@ -169,11 +170,9 @@ def spec_file(path: Path, parent: pytest.Collector) -> SpecFile | None:
         found = _is_below(path, parent.config) or (options.has_paths and _is_in_named_folder(path, parent.session))
         if not (options.pgtap_files and found):
             return None
-    try:
+    with contextlib.suppress(OSError):  # reading it reports the error
         if not is_spec(_decoded(path.read_bytes())):
             return None
-    except OSError:
-        return None
     file: SpecFile = SpecFile.from_parent(parent, path=path)
     file.run, file.shown = run_of(parent.config), shown_path(path, parent.config)
     file.obj = ModuleType(path.stem)
