@@ -12,7 +12,8 @@ from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
 from pgchaos.report.formatting import PLAIN
 from pgchaos.report.latency import latencies, latency_data, latency_lines
-from pgchaos.report.text import ReportedRun, run_text
+from pgchaos.report.text import run_text
+from pgchaos.report.timeline import ReportedRun
 from pgchaos.results import Record, RunResult
 
 START = 1000.0

@@ -15,7 +15,8 @@ from pgchaos.language.reader import read
 from pgchaos.report.export.document import SCHEMA, RunData, document, dumps
 from pgchaos.report.export.scenario_data import ItemData, scenario_data
 from pgchaos.report.scenario_text import settings_of, settings_text
-from pgchaos.report.text import ReportedRun, failure_text
+from pgchaos.report.text import failure_text
+from pgchaos.report.timeline import ReportedRun
 from pgchaos.results import Failure, RunResult
 from pgchaos.verdict import judge
 

@@ -12,7 +12,8 @@ from pgchaos.language.problems import Place
 from pgchaos.report.formatting import BOXES
 from pgchaos.report.replay import MAKE, item_name, replay_line
 from pgchaos.report.statement_list import shorten, statement_list
-from pgchaos.report.text import ReportedRun, failure_text, run_text
+from pgchaos.report.text import failure_text, run_text
+from pgchaos.report.timeline import ReportedRun
 from pgchaos.results import (
     STOPPED,
     Assertion,

@@ -17,7 +17,7 @@ from pgchaos.report.export.timeline_data import timeline_data
 from pgchaos.report.formatting import BOXES, PLAIN, Symbols
 from pgchaos.report.important_sessions import written_tables
 from pgchaos.report.lanes import lanes_of
-from pgchaos.report.timeline import timeline
+from pgchaos.report.timeline import ReportedRun, timeline
 from pgchaos.results import Failure, Launch, Record, RunResult
 from tests.report.runs import START, row
 
@@ -38,8 +38,8 @@ def table(
     checks = (Section(Place(FILE, 19), (Statement(Place(FILE, 20), check, (), "SELECT", "1"),)),) if check else ()
     scenario = Scenario(Path(FILE), FILE, "x", "", "", sessions=sessions, checks=checks)
     result = RunResult(1, START, records=records, failures=list(failures), order=list(order))
-    everything, summary = how.get("everything", False), how.get("summary", False)
-    return timeline(scenario, result, failures, width, symbols, everything=everything, summary=summary)
+    run = ReportedRun(scenario, {}, result, width, symbols, how.get("everything", False))
+    return timeline(run, failures, summary=how.get("summary", False))
 
 
 def waits(who: str, at: float, on: str, took: float, **more: object) -> Record:

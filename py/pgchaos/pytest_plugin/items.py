@@ -21,7 +21,7 @@ from pgchaos.server.settings import ServerError
 # projects without scenarios do not load the code that judges and reports them
 if TYPE_CHECKING:
     from pgchaos.language.model import Mutant
-    from pgchaos.report.text import ReportedRun
+    from pgchaos.report.timeline import ReportedRun
     from pgchaos.results import Assertion
     from pgchaos.runner.jobs import FinishedScenario
     from pgchaos.runner.specs import FinishedSpec
@@ -245,7 +245,7 @@ def show_run(item: ScenarioItem, done: FinishedScenario, options: Options) -> No
 
 
 def _reported(item: ScenarioItem, done: FinishedScenario, options: Options) -> ReportedRun:
-    from pgchaos.report.text import ReportedRun
+    from pgchaos.report.timeline import ReportedRun
 
     everything = item.config.get_verbosity() > 0
     width = report_width(options)

@@ -6,21 +6,20 @@ import re
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from typing import NamedTuple
 
-from pgchaos.language.model import Mutant, Scenario
+from pgchaos.language.model import Mutant
 from pgchaos.report.cells import folded
 from pgchaos.report.flakes import Repeats, flake_lines
-from pgchaos.report.formatting import PLAIN, Symbols
+from pgchaos.report.formatting import Symbols
 from pgchaos.report.latency import latency_lines
 from pgchaos.report.permutation import none_failed, permutation
 from pgchaos.report.replay import may_differ, ways_to_run_again, what_is_replayed
 from pgchaos.report.scenario_text import check_statement, settings_of, settings_text
 from pgchaos.report.statement_list import shorten
-from pgchaos.report.timeline import timeline
+from pgchaos.report.timeline import ReportedRun, timeline
 from pgchaos.report.wrapping import fitted
 from pgchaos.results import Failure, RunResult, StoppedSession
 from pgchaos.safe_output import one_line
@@ -44,17 +43,6 @@ _LOG_LINES = 3  # of a message
 _LEAST_LOG = 24  # columns
 
 
-class ReportedRun(NamedTuple):
-    """A run of a scenario, and how it is shown."""
-
-    scenario: Scenario
-    variables: Mapping[str, str]  # the values of its matrix, and drawn values
-    result: RunResult  # for a search without a failure, that of its first run
-    width: int = 80  # of the terminal in columns
-    symbols: Symbols = PLAIN
-    everything: bool = False  # show all statements, untruncated
-
-
 def failure_text(
     run: ReportedRun, verdict: Verdict, *, again: str = "", token: str = "", repeats: Repeats | None = None
 ) -> str:
@@ -76,7 +64,7 @@ def failure_text(
         permutation(run.scenario, result, width),
         _titled("Output of diag():", result.diagnostics),
         _titled("State of the sessions when the run was stopped:", _session_states(result)),
-        [] if none_failed(result) else _timeline(run, failures),
+        [] if none_failed(result) else timeline(run, failures),
         _titled("End of its server's log:", _server_log(run)),
         _notes(run),
         _again(run, again, token) if may_differ(failures) else [],
@@ -102,24 +90,11 @@ def run_text(run: ReportedRun, *, output: bool = True, mutant: Mutant | None = N
         permutation(run.scenario, result, run.width),
         _titled("Output:", result.output if output else []),
         _titled("Output of diag():", result.diagnostics),
-        _timeline(shown, shown.result.failures, which=which, summary=True),
+        timeline(shown, shown.result.failures, which=which, summary=True),
         _latencies(run),
         _notes(run),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
-
-
-def _timeline(run: ReportedRun, failures: Sequence[Failure], *, which: str = "", summary: bool = False) -> list[str]:
-    return timeline(
-        run.scenario,
-        run.result,
-        failures,
-        run.width,
-        run.symbols,
-        which=which,
-        everything=run.everything,
-        summary=summary,
-    )
 
 
 def _caught(mutant: Mutant, width: int) -> list[str]:

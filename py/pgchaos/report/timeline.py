@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from pgchaos.language.model import Scenario
 from pgchaos.report.columns import columns, room_for
-from pgchaos.report.formatting import Symbols
+from pgchaos.report.formatting import PLAIN, Symbols
 from pgchaos.report.important_rows import shown_rows
 from pgchaos.report.important_sessions import (
     MOST,
@@ -27,37 +28,37 @@ _SHORT_WAITS = "(waits for locks shorter than about 5 ms are not seen)"
 _FAILURES = 3  # that are repeated below the columns
 
 
+class ReportedRun(NamedTuple):
+    """A run of a scenario, and how it is shown."""
+
+    scenario: Scenario
+    variables: Mapping[str, str]  # the values of its matrix, and drawn values
+    result: RunResult  # for a search without a failure, that of its first run
+    width: int = 80  # of the terminal in columns
+    symbols: Symbols = PLAIN
+    everything: bool = False  # show all statements, untruncated
+
+
 def timeline(
-    scenario: Scenario,
-    result: RunResult,
-    failures: Sequence[Failure],
-    width: int,
-    symbols: Symbols,
-    *,
-    which: str = "",
-    everything: bool = False,
-    summary: bool = False,
+    reported: ReportedRun, failures: Sequence[Failure], *, which: str = "", summary: bool = False
 ) -> list[str]:
     """Write what the sessions did, under a title.
 
     Args:
-        scenario: that was run.
-        result: of the run.
+        reported: the run.
         failures: that count for the verdict.
-        width: of the terminal in columns.
-        symbols: its characters.
         which: the run, for the title.
-        everything: all statements of all sessions as a list, untruncated.
         summary: add a line for each session; always added if statements are hidden.
 
     Returns:
         The lines; none if no session did anything.
     """
+    scenario, result, width, symbols = reported.scenario, reported.result, reported.width, reported.symbols
     run = lanes_of(result, [session.name for session in scenario.sessions])
     if not run.events:
         return []
     title = f"Timeline of {scenario.shown}{which}"
-    shown, beside = _shown(run, names_read_by(scenario, failures), width, everything=everything)
+    shown, beside = _shown(run, names_read_by(scenario, failures), width, everything=reported.everything)
     others = hidden_summary(run, shown)
     more = textwrap.wrap(f"{others} (-v shows all)", width - len(_INDENT)) if others else []
     if not beside:
@@ -66,7 +67,7 @@ def timeline(
             records,
             result.started_at,
             width=width - len(_INDENT),
-            everything=everything,
+            everything=reported.everything,
             summary=summary or bool(others),
             symbols=symbols,
         )
