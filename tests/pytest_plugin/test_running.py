@@ -414,12 +414,18 @@ def test_a_missing_requirement_of_one_scenario_does_not_stop_the_others(project:
             {"CHAOS_MAKE": "1"},
             "    make installcheck-chaos CHAOS_TESTS=sql/bad.sql::bad CHAOS_OPTS='--chaos-seed=*",
         ),
+        (
+            "pytest",
+            {"CHAOS_MAKE": "1", "PG_CONFIG": "/x/pg_config", "CHAOS_PYTHON": "uv run python"},
+            "    make installcheck-chaos PG_CONFIG=/x/pg_config CHAOS_PYTHON='uv run python' CHAOS_TESTS=sql/bad.sql*",
+        ),
     ],
 )
 def test_the_line_that_runs_it_again_begins_as_pytest_was_called(
     project: Project, monkeypatch: pytest.MonkeyPatch, argv: str, environ: dict[str, str], output: str
 ) -> None:
-    monkeypatch.delenv("PG_BINDIR", raising=False)
+    for name in ("PG_BINDIR", "PG_CONFIG", "CHAOS_PYTHON"):
+        monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.argv", [argv])

@@ -329,7 +329,10 @@ def _called_as() -> str:
     """Return how the user called pytest: by make, which sets CHAOS_MAKE, by path, or by name."""
     if "CHAOS_MAKE" in os.environ:
         bindir = os.environ.get("PG_BINDIR")
-        return f"PG_BINDIR={shlex.quote(bindir)} {MAKE}" if bindir else MAKE
+        # make exports what its command line sets
+        named = [(name, os.environ.get(name)) for name in ("PG_CONFIG", "CHAOS_PYTHON")]
+        words = [f"{name}={shlex.quote(value.replace('$', '$$'))}" for name, value in named if value]
+        return " ".join([*([f"PG_BINDIR={shlex.quote(bindir)}"] if bindir else []), MAKE, *words])
     program = Path(sys.argv[0])
     if program.name == "__main__.py":
         return "python -m pgchaos run" if program.parent.name == "pgchaos" else "python -m pytest"

@@ -44,7 +44,7 @@ def replay_line(target: str, what: int | Token | Path, options: Sequence[str] = 
         target: the id of the item.
         what: the seed of the run, the token of an interleaving, or a file that holds the token.
         options: further options of the run that a replay needs.
-        command: how pytest was called; it ends in MAKE if that was `make installcheck-chaos`.
+        command: how pytest was called; it contains MAKE if that was `make installcheck-chaos`.
 
     Returns:
         A line for a POSIX shell in the folder where the run was started.
@@ -53,7 +53,7 @@ def replay_line(target: str, what: int | Token | Path, options: Sequence[str] = 
     # pytest takes a word that begins with one of these as an option, or as a file of arguments
     path = f"./{target}" if target.startswith(("-", "@")) else target
     words = [shlex.quote(path), *map(shlex.quote, (option, *options))]
-    if not command.endswith(MAKE):
+    if MAKE not in command:
         return " ".join([command, *words])
     # make passes both to a shell, and expands dollars
     tests, opts = (shlex.quote(text).replace("$", "$$") for text in (words[0], " ".join(words[1:])))
