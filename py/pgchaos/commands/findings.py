@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pgchaos.language.problems import LANGUAGE, SNAPSHOT_WAIT, UNKNOWN_TAG, UNUSED_MATRIX, Place
+from pgchaos.language.problems import LANGUAGE, SNAPSHOT_WAIT, UNKNOWN_TAG, UNREAD_DIRECTIVE, UNUSED_MATRIX, Place
 
 SLEEP, CANNOT_FAIL, FREE_RACE, NO_MUTANT = "sleep", "cannot-fail", "free-race", "no-mutant"
 UNSET_VARIABLE = "unset-variable"
@@ -32,6 +32,9 @@ RULES = {
     UNSET_VARIABLE: Rule("a variable in a `run` that nothing sets, and whose name is nearly that of one that is set"),
     NO_MUTANT: Rule("no mutant, so that nothing shows that the scenario can fail"),
     SNAPSHOT_WAIT: Rule("a wait by a function of the toolkit that takes the snapshot of its transaction"),
+    UNREAD_DIRECTIVE: Rule(
+        "a line in the form of a directive that is inside quotes, a block comment or COPY data", may_be_allowed=False
+    ),
     SUPPRESSION: Rule("`-- lint: allow` without a reason, or of no rule", is_error=True, may_be_allowed=False),
     NEEDLESS_SUPPRESSION: Rule("`-- lint: allow` where the rule finds nothing", may_be_allowed=False),
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 LANGUAGE, UNKNOWN_TAG, UNUSED_MATRIX, SNAPSHOT_WAIT = "language", "unknown-tag", "unused-matrix", "snapshot-wait"
+UNREAD_DIRECTIVE = "unread-directive"
 """The rules that the reader checks, by their names in `pgchaos lint`."""
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pgchaos.language.assembly import build_scenario, title_of
@@ -14,12 +15,13 @@ from pgchaos.language.header_model import combinations
 from pgchaos.language.lexemes import Command, Comment, Lexeme, Mistake, Sql
 from pgchaos.language.model import Scenario
 from pgchaos.language.parser import Parser
-from pgchaos.language.problems import Place, Problem, ScenarioError
+from pgchaos.language.problems import UNREAD_DIRECTIVE, Place, Problem, ScenarioError
 from pgchaos.language.psql_scanner import scan
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.source import Source
 
 _COMMENT = re.compile(r"--[^\n\r]*")
+_DIRECTIVE = re.compile(r"^[ \t]*-- chaos:[^\n\r]*", re.MULTILINE)
 # commands that include another file, which may contain the directives
 _INCLUDES = re.compile(r"^[ \t]*\\(?:i|ir|include|include_relative)\b", re.MULTILINE)
 _CODE_LINE = re.compile(r"^[ \t\r\ufeff]*(?!--)[^ \t\r\n\ufeff]", re.MULTILINE)
@@ -69,7 +71,8 @@ def read(
     if problems:
         # sorted() keeps the order within a line: a misspelt directive comes before its consequences
         raise ScenarioError(tuple(sorted(dict.fromkeys(problems), key=lambda one: (one.whole, one.place))))
-    return scenario
+    unread = tuple(_unread_directives(source))
+    return replace(scenario, notes=(*scenario.notes, *unread)) if unread else scenario
 
 
 def is_scenario(text: str, path: Path | None = None) -> bool:
@@ -86,6 +89,20 @@ def is_scenario(text: str, path: Path | None = None) -> bool:
     source = Source(lambda _place, _what: None)
     source.add(path, str(path), text)
     return _has_directive(source.lexemes)
+
+
+def _unread_directives(source: Source) -> Iterator[Problem]:
+    """Note lines that have the form of a directive, and are no comments."""
+    comments = {lexeme.place for lexeme in source.lexemes if type(lexeme) is Comment}
+    for shown, text in source.texts.items():
+        at, line = 0, 1
+        for match in _DIRECTIVE.finditer(text):
+            at, line = match.start(), line + text.count("\n", at, match.start())
+            found = find_directive(match[0].strip())
+            if Place(shown, line) not in comments and found is not None and not found.mistake:
+                where = "it is inside quotes, dollar quotes, a block comment or COPY data, or below \\quit"
+                note = f"`-- chaos:{found.word}` is not read as a directive: {where}"
+                yield Problem(Place(shown, line), note, rule=UNREAD_DIRECTIVE)
 
 
 def _has_directive(lexemes: Iterable[Lexeme]) -> bool:
