@@ -19,6 +19,7 @@ from psycopg.sql import SQL
 from pgchaos.engine.answer import ServerError
 from pgchaos.engine.connect import ConnectionLost, is_recovering, open_pgconn
 from pgchaos.engine.loop import run_sync
+from pgchaos.language.encodings import characters_of
 from pgchaos.server import Server, ServerSettings, binaries, open_server
 from pgchaos.server.database_factory import connect_for_long
 from pgchaos.stop import Stop
@@ -245,6 +246,42 @@ def test_read_only_pgoptions_apply_to_sessions_only(tmp_path: Path, monkeypatch:
             """
         )
     assert not result.failures
+
+
+SERVER_ENCODINGS = (
+    *(f"LATIN{number}" for number in range(1, 11)),
+    *(f"ISO_8859_{number}" for number in range(5, 9)),
+    *(f"WIN{number}" for number in (866, 874, *range(1250, 1259))),
+    *("KOI8R", "KOI8U", "EUC_JP", "EUC_JIS_2004", "EUC_KR", "EUC_CN", "EUC_TW"),
+)
+
+
+def test_every_character_that_is_drawn_for_an_encoding_can_be_stored_in_it(foreign_server: ForeignServer) -> None:
+    query = "SELECT convert_from(convert_to(%(text)s, %(encoding)s), %(encoding)s)"
+    with foreign_server.connect(client_encoding="UTF8") as conn:
+        for encoding in SERVER_ENCODINGS:
+            every = characters_of(encoding)
+            assert every is not None
+            assert conn.execute(query, {"text": every, "encoding": encoding}).fetchone() == (every,), encoding
+
+
+def test_given_draws_what_the_database_can_store(tmp_path: Path) -> None:
+    with (
+        started(binaries.embedded_bindir(), "", "-E", "EUC_JP", "--locale=C") as dsn,
+        open_server(ServerSettings(dsn=dsn)) as server,
+    ):
+        result = Play(server, tmp_path)(
+            """
+            -- chaos:given word in text 0..20
+            -- chaos:given words in list 0..3 of text
+            -- chaos:session one
+            SELECT :'word', :'words'::text[];
+            -- chaos:check
+            SELECT is(octet_length(:'word'), length(:'word'), 'only ASCII');
+            """
+        )
+    assert only(result).text == "only ASCII"
+    assert len(result.values["word"].encode("euc_jp")) == 2
 
 
 @pytest.fixture(scope="module")

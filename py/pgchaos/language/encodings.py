@@ -36,6 +36,8 @@ _CODECS = {
     "SJIS": "cp932",
     "SHIFT_JIS_2004": "shift_jis_2004",
 }
+_MAPPED_DIFFERENTLY = frozenset("¢£¬‖\u2212〜￣―￥⦅⦆")
+"""Python's codecs and the server map them to different codes of EUC_JP or EUC_JIS_2004."""
 _OTHER_NAMES = {
     "UNICODE": UTF8,
     "ISO88591": "LATIN1",
@@ -73,3 +75,27 @@ def encoding_named(name: str) -> str | None:
 def codec_of(encoding: str) -> str:
     """Return Python's codec for an encoding, from its PostgreSQL name."""
     return _CODECS[encoding]
+
+
+def characters_of(encoding: str) -> str | None:
+    """List characters that a database can store, except NUL.
+
+    Args:
+        encoding: the PostgreSQL name of the database's encoding.
+
+    Returns:
+        All of an encoding with one byte a character, and those of up to two bytes of others, in the order of their
+        codes. ASCII if Python has no codec for it. None: all characters of Unicode.
+    """
+    if encoding in (UTF8, "SQL_ASCII"):
+        return None
+    codec, high = _CODECS.get(encoding, "ascii"), range(0x80, 0x100)
+    codes = [*(bytes([code]) for code in range(1, 0x100)), *(bytes([lead, code]) for lead in high for code in high)]
+    decoded = ((code, code.decode(codec, "ignore")) for code in codes)
+    return "".join(
+        text for code, text in decoded if len(text) == 1 and text not in _MAPPED_DIFFERENTLY and _is(text, code, codec)
+    )
+
+
+def _is(text: str, code: bytes, codec: str) -> bool:
+    return text.encode(codec, "ignore") == code

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 from hypothesis.database import ExampleDatabase
 
+from pgchaos.language.encodings import UTF8, characters_of
 from pgchaos.language.header_model import Given
 
 Values = Mapping[str, str]
@@ -31,6 +32,7 @@ def draw(
     key: str = "",
     examples: int | None = None,
     exactly: bool = False,
+    encoding: str = UTF8,
 ) -> Values | None:
     """Find the smallest values that fail.
 
@@ -41,6 +43,7 @@ def draw(
         key: of its database, where it stores values that failed; '' to store none.
         examples: values to try at most; None for the number in hypothesis's profile.
         exactly: the user chose the number of examples: it overrides the profile.
+        encoding: the PostgreSQL name of the database's encoding: other characters are not drawn.
 
     Returns:
         The smallest values found that fail, or None.
@@ -67,7 +70,8 @@ def draw(
         print_blob=False,
         phases=(Phase.reuse, Phase.generate, Phase.shrink),
     )
-    drawn = st.fixed_dictionaries({given.name: _strategy(given) for given in givens})
+    letters = _letters(encoding)
+    drawn = st.fixed_dictionaries({given.name: _strategy(given, letters) for given in givens})
     test = hypothesis.seed(seed)(configured(hypothesis.given(drawn)(trial)))
     try:
         test()
@@ -105,7 +109,16 @@ class _OneOf(ExampleDatabase):
         self._base.delete(self._key + key, value)
 
 
-def _strategy(given: Given) -> st.SearchStrategy[str]:
+def _letters(encoding: str) -> st.SearchStrategy[str]:
+    """Make a strategy for the characters that a database can store."""
+    characters = characters_of(encoding)
+    if characters is None:
+        # the server's text holds no NUL
+        return st.characters(codec="utf-8", exclude_characters="\0")
+    return st.characters(categories=(), include_characters=characters)
+
+
+def _strategy(given: Given, letters: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """Make a strategy for values as psql takes them: text."""
     low, high = given.low, given.high
     if given.kind == "integer":
@@ -122,11 +135,9 @@ def _strategy(given: Given) -> st.SearchStrategy[str]:
         return st.datetimes(first, last).map(lambda value: value.isoformat(" "))
     least, most = int(low or 0), None if high is None else int(high)
     if given.kind == "text":
-        # the server's text holds no NUL
-        letters = st.characters(codec="utf-8", exclude_characters="\0")
         return st.text(letters, min_size=least, max_size=most)
     assert given.element is not None, "of a list"
-    return st.lists(_strategy(given.element), min_size=least, max_size=most).map(_array)
+    return st.lists(_strategy(given.element, letters), min_size=least, max_size=most).map(_array)
 
 
 def _number(value: float) -> str:

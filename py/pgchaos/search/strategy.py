@@ -326,6 +326,7 @@ class _Runs:
             key=settings.key,
             examples=examples,
             exactly=schedule.values is not None,
+            encoding=factory.server.encoding,
         )
         result = trials.result(values)
         if values is None or not result.order or schedule.kind != "explore":

@@ -61,6 +61,7 @@ class ServerInfo:
         version_text: 18.6.
         superuser: whether our role is a superuser.
         role: the name of our role.
+        encoding: of the databases in which scenarios run, by PostgreSQL's name.
         in_place: whether scenarios work in the database that the user named.
         health: whether the server still answers.
 
@@ -76,7 +77,7 @@ class ServerInfo:
         found = self._properties = inspect_server(base, choice, private is not None, settings.in_place)
         self.address, self.database, self.role = found.address, found.database, found.role
         self.version, self.version_text = found.version, found.version_text
-        self.superuser = found.superuser
+        self.superuser, self.encoding = found.superuser, found.encoding
         self.in_place = settings.in_place
         self.health = ServerHealth(self.administrative())
 

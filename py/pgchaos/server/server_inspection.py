@@ -23,7 +23,9 @@ _QUICK_REFUSAL = 2.0  # seconds: slower refusals are not examined, as each furth
 
 _QUESTION = """
     SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('is_superuser') = 'on',
-           r.rolcreatedb, r.rolname, SESSION_USER, pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid()
+           r.rolcreatedb, r.rolname, SESSION_USER, pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid(),
+           (SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database
+             WHERE datname = CASE WHEN %s THEN pg_catalog.current_database() ELSE 'template0' END)
     FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER
 """
 
@@ -39,6 +41,7 @@ class ServerProperties:
     role: str
     database: str  # that the connection string leads to
     address: str  # host and port, or the socket's folder and port
+    encoding: str  # of the databases in which scenarios run
     embedded: bool  # a private server with the embedded programs
     firing_event_triggers: tuple[str, ...] = ()  # in place: those that cannot be disabled
 
@@ -51,7 +54,7 @@ def inspect_server(base: str, choice: ServerChoice, ours: bool, in_place: bool) 
     began = time.monotonic()
     try:
         with psycopg.connect(conninfo, autocommit=True) as conn, within(_answer_limit(conn), conn):
-            row = conn.execute(_QUESTION).fetchone()
+            row = conn.execute(_QUESTION, [in_place]).fetchone()
             info = conn.info
             if in_place and not names_database(choice.conninfo or "", os.environ):
                 raise ServerError(
@@ -60,7 +63,7 @@ def inspect_server(base: str, choice: ServerChoice, ours: bool, in_place: bool) 
                 )
             hide(info.password or "", frozenset({info.user, info.dbname, info.host}))
             assert row is not None
-            version_text, superuser, createdb, role, authenticated, standby, backend = row
+            version_text, superuser, createdb, role, authenticated, standby, backend, encoding = row
             _refuse_pooler(conninfo, info.backend_pid, backend)
             _refuse_other_role(str(role), str(authenticated))
             address = f"{info.host or info.hostaddr}:{info.port}"
@@ -86,6 +89,7 @@ def inspect_server(base: str, choice: ServerChoice, ours: bool, in_place: bool) 
         str(role),
         database,
         address,
+        str(encoding),
         ours and choice.bindir is None,
         firing_event_triggers,
     )
