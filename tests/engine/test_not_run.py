@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgchaos.results import Failure
-from tests.engine.playing import Play, held, line, only
+from tests.engine.playing import CHECKED, Play, held, line, only
 
 EMPTY = """-- chaos:setup
 CREATE TABLE job (id int PRIMARY KEY, state text);
@@ -557,3 +557,33 @@ def test_what_held_is_not_called_skipped_by_data(play: Play) -> None:
         DATA + "-- chaos:check\nSELECT skip('not here');\nSELECT is(1, 1, name) FROM t WHERE name LIKE 'eve%';"
     )
     assert [(a.name, a.directive) for a in result.assertions] == [("", "skip"), ("eve # SKIP", "")]
+
+
+TABLE = "-- chaos:setup\nCREATE TABLE t (n int);\n"
+BREAKING = {  # what calls it, what it does not strike, what it strikes
+    "inject_error": (
+        "SELECT chaos.inject_error('t', 'INSERT', 'disk_full');\n-- chaos:session s allow 53100\n{}",
+        "UPDATE t SET n = 1;",
+        "INSERT INTO t VALUES (1);",
+    ),
+    "fail_nth": ("\n-- chaos:session s repeat 3 retry 40001\nSELECT chaos.fail_nth({}, '40001');", "5", "2"),
+    "terminate": (
+        "-- chaos:session s\nSELECT 1;\n-- chaos:signal done\n{}\n-- chaos:session killer\n-- chaos:wait for done\n"
+        "SELECT chaos.terminate('s');",
+        "",
+        "-- chaos:allow 57P01 08006\nSELECT pg_sleep(60);",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKING)
+def test_a_function_that_was_to_break_a_statement_and_broke_none_is_noted(play: Play, name: str) -> None:
+    text, beside, struck = BREAKING[name]
+    result = play(TABLE + text.format(beside) + CHECKED)
+    (noted,) = (one for one in result.remarks if f"chaos.{name}()" in one)
+    assert result.failures == []
+    assert noted.startswith("scenario.sql:")
+    assert noted.endswith(f": chaos.{name}() is called, and no statement of a session failed by it")
+    result = play(TABLE + text.format(struck) + CHECKED)
+    assert result.failures == []
+    assert not [one for one in result.remarks if f"chaos.{name}()" in one]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pgchaos.engine.run import DatabaseInspector
 from pgchaos.engine.run_once import OpenSandbox, run_once
 from pgchaos.engine.run_settings import RunSettings
+from pgchaos.engine.toolkit_effects import broken_by
 from pgchaos.language.model import Scenario
 from pgchaos.language.schedules import MOST, interleavings
 from pgchaos.language.search_choices import drawn_variables
@@ -63,6 +64,7 @@ class RunFactory:
         self.delivered: set[Fault] = set()
         self.without_effect: dict[Fault, list[str]] = {}
         self.evaluated: set[Evaluated] = set()  # assertions that some run has evaluated
+        self.broken: set[str] = set()  # functions of the toolkit that broke a statement of some run
         self.silent = False  # a run failed on a server that did not answer
         self.complete = False  # a run reached its end
         self.oracle: Oracle | None = None
@@ -151,6 +153,7 @@ class RunFactory:
     def _add_counts(self, result: RunResult) -> None:
         self.delivered |= result.delivered
         self.evaluated |= result.evaluated
+        self.broken |= broken_by(self.scenario, result.records)
         self.complete = self.complete or result.complete
         # if nothing failed, the server has answered in the end
         self.silent = self.silent or (result.silent and bool(result.failures))

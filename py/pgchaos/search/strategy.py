@@ -146,6 +146,7 @@ class _Runs:
         """Return failures for assertions and faults that no run reached, if all runs were made, and remarks."""
         from pgchaos.engine.faults.fault_counter import never_delivered
         from pgchaos.engine.not_run import not_run
+        from pgchaos.engine.toolkit_effects import without_effect
 
         factory, settings = self._factory, self._settings
         if self._scenario.plain or settings.replay is not None or factory.stopped() or not factory.complete:
@@ -157,12 +158,13 @@ class _Runs:
             *not_run(self._scenario, factory.matrix, frozenset(factory.evaluated)),
             *never_delivered(self._scenario, factory.matrix, factory.delivered, factory.without_effect),
         ]
+        remarks = without_effect(self._scenario, factory.broken)
         if factory.oracle is None or result.failures:
-            return failures, []
+            return failures, remarks
         failure = factory.oracle.coverage.failure(factory.oracle.place)
         if failure is not None:
-            return [*failures, failure], []
-        return failures, factory.oracle.coverage.remark(factory.oracle.place)
+            return [*failures, failure], remarks
+        return failures, [*remarks, *factory.oracle.coverage.remark(factory.oracle.place)]
 
     @contextmanager
     def _shared_database(self) -> Iterator[None]:
