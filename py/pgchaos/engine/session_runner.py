@@ -226,7 +226,7 @@ class SessionRunner:
 
     async def _send_with_faults(self, item: Statement, pending: PendingDirectives, faults: tuple[Fault, ...]) -> Answer:
         """Send a statement with its faults."""
-        self._context.coordinator.states.idle(self.actor, item.place, "is struck by a fault")
+        self._context.coordinator.states.idle(self.actor, item.place, "waits until its fault is delivered")
         injected = StatementFaults(self._context.injector, faults, self.actor, self.connection, self._act)
         await injected.before(item)
         self._last = None

@@ -80,7 +80,7 @@ def test_a_request_that_is_stalled_does_not_reach_the_server(play: Play, send: s
 
 
 def test_a_backend_that_is_not_seen_to_end_is_reported(play: Play, send: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program_connection, "_GONE_WITHIN", 0.0)
+    monkeypatch.setattr(program_connection, "_BACKEND_LIMIT", 0.0)
     shop = f"shop allow exit 1 run '{send} \"SELECT pg_sleep(60)\"'"
     result = play(stock(f"{shop}\n-- chaos:fault cut during after 1ms on 1st execution"))
     assert held(result) == ["done"]

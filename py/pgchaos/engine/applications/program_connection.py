@@ -28,13 +28,13 @@ from pgchaos.schedule.step_points import StepPoint
 from pgchaos.schedule.transactions import EndedTransaction, TransactionAnswer, TransactionTracker, transaction_row
 
 _WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
-_LOCAL = frozenset({"SET", "RESET", "SHOW", "LISTEN", "UNLISTEN", "DEALLOCATE", "PREPARE", "DISCARD", "LOAD"})
-_OUT = frozenset({"40001", "40P01"})  # a program repeats a transaction that failed with one of these
-_GONE_WITHIN = 5.0
-_LOOK, _LONGEST_LOOK = 0.001, 0.02
+_OF_THE_SESSION = frozenset({"SET", "RESET", "SHOW", "LISTEN", "UNLISTEN", "DEALLOCATE", "PREPARE", "DISCARD", "LOAD"})
+_REPEATED = frozenset({"40001", "40P01"})  # a program repeats a transaction that failed with one of these
+_BACKEND_LIMIT = 5.0  # seconds for the backend of a closed connection to end
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.02  # seconds between two checks whether it has ended
 _SHOWN = 100  # characters of a parameter
-_LOOKS = "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = "
-_ENDS = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid = "
+_FIND = "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = "
+_TERMINATE = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid = "
 
 
 class ProgramConnection:
@@ -112,7 +112,7 @@ class ProgramConnection:
             self._context.network.note_sending(str(self._worker.actor), self._connection)
         faults = self._worker.faults_at(item.text)
         if faults:
-            self._context.coordinator.states.idle(self.lane, item.place, "is struck by a fault")
+            self._context.coordinator.states.idle(self.lane, item.place, "waits until its fault is delivered")
             self._faults = StatementFaults(self._context.injector, faults, self._worker.actor, self, self._worker.act)
             await self._faults.before(item)
             while self._connection.is_cut_off and not self._connection.ended:
@@ -205,11 +205,15 @@ class ProgramConnection:
     # transactions
 
     def _numbered(self, item: Statement) -> int:
+        """Return the number of the statement's transaction; a local one has the number of the next transaction."""
         if not self.in_block:
-            local = _is_local(item)
-            again = None if local else self._worker.begin_again(self.lane)
-            self._number = self._worker.next_transaction(take=not local) if again is None else again.number
-            self._attempt = 1 if again is None else again.attempts + 1
+            worker, local = self._worker, _is_local(item)
+            again = None if local else worker.begin_again(self.lane)
+            self._number, self._attempt = worker.transactions, 1
+            if again is not None:
+                self._number, self._attempt = again.number, again.attempts + 1
+            elif not local:
+                worker.transactions += 1
         return self._number
 
     def _end_transaction(self, item: Statement, record: Record, answer: Answer, outcome: Outcome) -> None:
@@ -235,7 +239,7 @@ class ProgramConnection:
         self._context.log.transactions.append(row)
         if self._context.transaction_log is not None:
             self._context.transaction_log.end(self.lane, row)
-        if ended.outcome == "rolled back" and ended.sqlstate in _OUT:
+        if ended.outcome == "rolled back" and ended.sqlstate in _REPEATED:
             self._worker.fail(self.lane, FailedTransaction(self._number, self._attempt))
 
     def _reconcile(self) -> None:
@@ -278,18 +282,18 @@ class ProgramConnection:
         self._worker.coordinator.disconnected(self.lane)
 
     async def _await_backend(self) -> None:
-        pid, waited, pause = self._connection.pid, 0.0, _LOOK
-        asks = _LOOKS + str(pid)
-        why = f"within {_GONE_WITHIN:g} s"
+        pid, waited, pause = self._connection.pid, 0.0, _FIRST_PAUSE
+        query = _FIND + str(pid)
+        why = f"within {_BACKEND_LIMIT:g} s"
         try:
-            while await self._context.injector.fault_connection.ask(asks):
-                if waited >= _GONE_WITHIN:
+            while await self._context.injector.fault_connection.ask(query):
+                if waited >= _BACKEND_LIMIT:
                     break
                 await sleep(pause)
-                waited, pause = waited + pause, min(2 * pause, _LONGEST_LOOK)
-                if pause == _LONGEST_LOOK:
+                waited, pause = waited + pause, min(2 * pause, _LONGEST_PAUSE)
+                if pause == _LONGEST_PAUSE:
                     # a backend notices the end of its client only when it next reads
-                    asks = _ENDS + str(pid)
+                    query = _TERMINATE + str(pid)
             else:
                 return
         except NotDelivered as refused:
@@ -307,7 +311,7 @@ class ProgramConnection:
 
 def _is_local(item: Statement) -> bool:
     """Whether a statement outside a block concerns its session only."""
-    return item.verb in _LOCAL and ";" not in item.text
+    return item.verb in _OF_THE_SESSION and ";" not in item.text
 
 
 def _shown(parameters: tuple[str | None, ...]) -> list[str]:

@@ -24,13 +24,13 @@ from pgchaos.results import Failure
 from pgchaos.schedule.programs import Grace
 from pgchaos.server.conninfo import role_of
 
-_EARLY = "10ms"
+_SHORT_DEADLOCK_TIMEOUT = "10ms"
 """deadlock_timeout of programs in a stepped run; step_scheduler.py waits three times as long."""
-_HOW = "a program must connect by DATABASE_URL, or by PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD"
-_HOW_IN_PYTHON = "a function must connect by the connection string that it is called with"
+_HOW_TO_CONNECT = "a program must connect by DATABASE_URL, or by PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD"
+_HOW_TO_CONNECT_IN_PYTHON = "a function must connect by the connection string that it is called with"
 _MISTAKES = frozenset({"42601", "42P01", "42703", "42883"})
 """A syntax error, and a missing table, column or function."""
-_LOOK = 0.02
+_CHECK_INTERVAL = 0.02
 """Seconds between checks of a program that computes."""
 
 
@@ -77,7 +77,7 @@ class ProgramRunner:
     def _check_connected(self) -> None:
         if not self._observer.opened_in_all and not self._was_refused:
             text = f"{self._who} never connected to the database: `{self._launcher.command}` ended without it"
-            details = (_HOW if self._worker.program.function is None else _HOW_IN_PYTHON,)
+            details = (_HOW_TO_CONNECT if self._worker.program.function is None else _HOW_TO_CONNECT_IN_PYTHON,)
             why = dict.fromkeys((*self._proxy.broken, *self._proxy.denied)) if self._proxy is not None else ()
             raise SessionFailed(self._failure(text, (*why, *details, *self._worker.errors)))
         if self._observer.opened_in_all and not self._observer.has_sent:
@@ -129,7 +129,7 @@ class ProgramRunner:
         seconds, actor = self._worker.program.grace, self.actor
         grace, requests = Grace(seconds), 0
         while not self._over:
-            self._tick.until = time.monotonic() + _LOOK
+            self._tick.until = time.monotonic() + _CHECK_INTERVAL
             if await self._tick is not LATE:
                 continue
             if requests != self._worker.requests or not self._worker.coordinator.is_computing(actor):
@@ -157,7 +157,7 @@ class ProgramRunner:
         }
         if self._context.sets_deadlock_timeout:
             self._worker.coordinator.check_deadlocks_early()
-            settings["deadlock_timeout"] = _EARLY
+            settings["deadlock_timeout"] = _SHORT_DEADLOCK_TIMEOUT
         sandbox = self._context.factory.sandbox
         opener = ServerOpener(self._context.factory, self._who, self._context.stop, settings)
         seed = f"{self._context.seed}/{self._who}/{iteration}"

@@ -46,7 +46,7 @@ class Worker:
         self._faults = [item for item in session.items if isinstance(item, Fault) and in_force(item, context.variables)]
         self.errors: tuple[str, ...] = ()
         """The shown lines of standard error of the last ended program."""
-        self.requests = self._transactions = 0
+        self.requests = self.transactions = 0
         self._busy: set[Lane] = set()
         self.overlaps = False
         """Several connections have had a transaction or a request at the same time."""
@@ -54,7 +54,7 @@ class Worker:
 
     def begin_iteration(self, iteration: int) -> None:
         """Reset the counters."""
-        self.iteration, self.requests, self._transactions = iteration, 0, 0
+        self.iteration, self.requests, self.transactions = iteration, 0, 0
         self._failed.clear()
 
     def set_busy(self, lane: Lane) -> None:
@@ -70,16 +70,6 @@ class Worker:
         """Return the name of the step of the next request."""
         self.requests += 1
         return str(self.requests)
-
-    def next_transaction(self, *, take: bool) -> int:
-        """Return the number of the transaction that a statement begins.
-
-        Args:
-            take: count it; otherwise the next one gets the same number.
-        """
-        number = self._transactions
-        self._transactions += take
-        return number
 
     def fail(self, lane: Lane, failed: FailedTransaction) -> None:
         """Record a transaction that the program is expected to repeat."""
