@@ -9,11 +9,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
 
 from pgchaos.results import RunResult
 from pgchaos.server import Server, ServerSettings, open_server
 from pgchaos.server.outside_schemas import read_outside_state
-from tests.engine.playing import CHECKED, Play, interleavings, only
+from tests.engine.playing import CHECKED, Play, held, interleavings, only
 
 MOTEL = r"""
 CREATE TABLE booking (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, room int NOT NULL);
@@ -293,3 +295,34 @@ SELECT pass('checked');
         assert result.failures == []
     else:
         assert "would not begin as the first did: guests changed, and in place" in only(result).text
+
+
+def test_in_place_a_note_names_the_tables_that_cannot_be_checked(server: Server, tmp_path: Path) -> None:
+    with server.sandbox() as sandbox:
+        with psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
+            conn.execute("DROP SCHEMA chaos CASCADE; CREATE ROLE clerk LOGIN; GRANT ALL ON SCHEMA public TO clerk")
+            conn.execute(SQL("GRANT ALL ON DATABASE {} TO clerk").format(Identifier(conn.info.dbname)))
+            conn.execute("CREATE TABLE public.open (n int); GRANT ALL ON public.open TO clerk")
+            conn.execute("CREATE TABLE public.hidden (n int); GRANT INSERT ON public.hidden TO clerk")
+            conn.execute("CREATE TABLE public.secured (n int); ALTER TABLE public.secured ENABLE ROW LEVEL SECURITY")
+            conn.execute("GRANT ALL ON public.secured TO clerk")
+        try:
+            dsn = make_conninfo(sandbox.conninfo, user="clerk", options="")
+            with open_server(ServerSettings(dsn=dsn, in_place=True)) as place:
+                result = Play(place, tmp_path)(
+                    """
+                    -- chaos:schedule all
+                    -- chaos:session one
+                    INSERT INTO public.hidden VALUES (1);
+                    -- chaos:session two
+                    SELECT 1;
+                    -- chaos:check
+                    SELECT pass('checked');
+                    """
+                )
+        finally:
+            with psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
+                conn.execute("DROP OWNED BY clerk; DROP ROLE clerk")
+    assert held(result) == ["checked"]
+    (remark,) = result.remarks
+    assert "whether a run changes hidden, secured is not checked" in remark

@@ -55,19 +55,30 @@ def _changed(connection: Connection, state_query: StateQuery) -> list[str]:
         return [f"what can no longer be read ({refused.error})"]
 
 
+def unreadable_remarks(scenario: Scenario, names: tuple[str, ...]) -> list[str]:
+    """Write the remark that a search in place does not check some tables and sequences; none without names."""
+    if not names:
+        return []
+    why = "the role may not read them, or not all of their rows (row security)"
+    return [f"{scenario.shown}: whether a run changes {_listed(names)} is not checked: {why}"]
+
+
 def outside_remark(outside: tuple[str, ...]) -> str:
     """Write the remark that names what changed and its consequence."""
-    names = ", ".join(outside[:5]) + (f" and {len(outside) - 5} more" if len(outside) > 5 else "")
     return (
-        f"outside the schema of a run, {names} changed, so that the next run would not begin as the first did:"
-        " each run has a new database, which takes longer"
+        f"outside the schema of a run, {_listed(outside)} changed, so that the next run would not begin as the first"
+        " did: each run has a new database, which takes longer"
     )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def outside_failure(outside: tuple[str, ...]) -> str:
     """Write the failure of a search that cannot continue in a user's database."""
     return (
-        f"the next run of this search would not begin as the first did: {', '.join(outside[:5])} changed, and in place"
+        f"the next run of this search would not begin as the first did: {_listed(outside)} changed, and in place"
         " nothing is put back: put it back in teardown (a sequence by setval), make it in setup, or run without"
         " --chaos-in-place"
     )

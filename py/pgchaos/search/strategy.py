@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgchaos import clock
-from pgchaos.engine.changed_outside import outside_failure, outside_remark
+from pgchaos.engine.changed_outside import outside_failure, outside_remark, unreadable_remarks
 from pgchaos.engine.connection_limit import too_many
 from pgchaos.engine.reused_schema import ReusedSchema, may_share_database
 from pgchaos.engine.run_settings import Replay, RunSettings
@@ -119,6 +119,7 @@ class _Runs:
         self.oracle = factory.oracle  # of the reported run
         self._inner_effects: InnerEffects | None = None
         self._speculative: SpeculativeRuns | None = None
+        self._remarks: list[str] = []
 
     @property
     def outside(self) -> tuple[str, ...]:
@@ -140,7 +141,7 @@ class _Runs:
             self._factory.check_outside()
             if self._inner_effects is not None and not result.failures:
                 result = result.joined(remarks=self._inner_effects.remarks())
-            return result
+            return result.joined(remarks=self._remarks)
 
     def not_evaluated(self, result: RunResult) -> tuple[list[Failure], list[str]]:
         """Return failures for assertions and faults that no run reached, if all runs were made, and remarks."""
@@ -190,7 +191,8 @@ class _Runs:
                     self._speculative = None
         else:
             if many and server.in_place:
-                factory.changed = server.track_contents()
+                factory.changed, unreadable = server.track_contents()
+                self._remarks = unreadable_remarks(scenario, unreadable)
             yield
 
     def _fits_schema(self) -> bool:

@@ -173,11 +173,14 @@ def read_outside_state(conn: Connection) -> OutsideState:
     )
 
 
-def read_contents(conn: Connection) -> StateQuery:
+def read_contents(conn: Connection) -> tuple[StateQuery, tuple[str, ...]]:
     """Read the tables and sequences of the user's database.
 
     Compares contents, because a teardown may restore them. Tables above `_MOST_BYTES` are omitted: reading them after
     each run takes too long.
+
+    Returns:
+        Their contents, and the names of those that our role cannot read, or not in full because of row security.
     """
     relations = conn.execute(_RELATIONS, [_OURS]).fetchall()
     queries = []
@@ -187,7 +190,8 @@ def read_contents(conn: Connection) -> StateQuery:
             # `every` alone would be a column of that name
             counted = "count(*) || ' ' || coalesce(sum(pg_catalog.hashtextextended((every.*)::text, 0)), 0)"
             queries.append(_state_of(str(name), str(kind), counted))
-    return _state_query(conn, "\nUNION ALL ".join(queries) or "SELECT '', ''")
+    unreadable = tuple(str(name) for name, _, may, _ in relations if not may)
+    return _state_query(conn, "\nUNION ALL ".join(queries) or "SELECT '', ''"), unreadable
 
 
 def _state_of(name: str, kind: str, counted: str) -> str:

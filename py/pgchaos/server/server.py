@@ -200,7 +200,7 @@ class Server(ServerInfo):
         self.ensure_cleanup()
         return self._sandboxes.search_schema(tuple(sorted(set(extensions))))
 
-    def track_contents(self) -> Callable[[], list[str]]:
+    def track_contents(self) -> tuple[Callable[[], list[str]], tuple[str, ...]]:
         """Read the named database before the runs of a search; see `UserDatabase.track_contents`."""
         return self._user_database.track_contents()
 

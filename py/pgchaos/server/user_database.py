@@ -139,11 +139,11 @@ class UserDatabase:
         if connection is not None:
             connection.close()
 
-    def track_contents(self) -> Callable[[], list[str]]:
+    def track_contents(self) -> tuple[Callable[[], list[str]], tuple[str, ...]]:
         """Read the tables and sequences of the database, before the runs of a search.
 
         Returns:
-            A function that lists those whose contents have changed.
+            A function that lists those whose contents have changed; and the names of those that cannot be read.
 
         Raises:
             ServerError: they cannot be read.
@@ -151,7 +151,7 @@ class UserDatabase:
         database = self._server.database
         try:
             with self._transaction() as conn:
-                state_query = read_contents(conn)
+                state_query, unreadable = read_contents(conn)
         except psycopg.errors.LockNotAvailable as error:
             raise ServerError(
                 f"cannot read database {database}: another session has locked one of its tables for too long"
@@ -167,7 +167,7 @@ class UserDatabase:
                 return [f"what can no longer be read ({str(error).strip()})"]
             return state_query.changed(rows)
 
-        return changed
+        return changed, unreadable
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
