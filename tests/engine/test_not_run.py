@@ -263,6 +263,11 @@ UNUSED |= {
     "\nCREATE TRIGGER told BEFORE INSERT ON job EXECUTE FUNCTION told();",
     "named in a comment": TOLD + "SELECT pass('it'); -- told() is for later\n",
     "named in a comment of a body": TOLD + "DO $$BEGIN PERFORM 1; -- told()\nEND$$;",
+    "an alias": TOLD + "SELECT pass('it') AS told;",
+    "in a description": TOLD + "SELECT pass('it is told here');",
+    "in a string": TOLD + "SELECT pass('told by nobody');",
+    "in a cast": "CREATE FUNCTION told(job) RETURNS text LANGUAGE sql AS $$SELECT is(1, 2)$$;\n"
+    "CREATE CAST (job AS text) WITH FUNCTION told(job);",
     "commented on": TOLD + "COMMENT ON FUNCTION told() IS 'told';",
     "granted": TOLD + "GRANT EXECUTE ON FUNCTION told() TO PUBLIC;",
     "dropped": TOLD + "DROP FUNCTION told();",
@@ -334,6 +339,9 @@ FINE = {
     "called by another name": "CREATE FUNCTION made() RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
     "CREATE FUNCTION calls() RETURNS text LANGUAGE plpgsql AS"
     " $$DECLARE line text; BEGIN EXECUTE 'SELECT made()' INTO line; RETURN line; END$$;\nSELECT calls();",
+    "read by a string": "CREATE VIEW made AS SELECT is(1, 1) AS line;\n"
+    "CREATE FUNCTION calls() RETURNS text LANGUAGE plpgsql AS $$DECLARE line text; BEGIN"
+    " EXECUTE 'SELECT m.line FROM pg_am a, made m LIMIT 1' INTO line; RETURN line; END$$;\nSELECT calls();",
     "found in the catalog": "CREATE FUNCTION made() RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
     "SELECT format('SELECT %I()', proname) FROM pg_proc WHERE proname LIKE 'mad_' \\gexec",
     "called by an operator": "CREATE FUNCTION made(int, int) RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"

@@ -12,6 +12,7 @@ from pgchaos.language.sql_tokens import token_at, tokenize
 
 # functions of pgTAP that find or call functions by a pattern, and the catalog in which a query finds them
 _FINDS_BY_PATTERN = frozenset({"runtests", "do_tap", "findfuncs", "pg_proc"})
+_BEFORE_NAME = ("call", "execute", "fetch", "from", "in", "join", "open", "perform", "select", "table")
 # first words of statements that name a definition and do not run it
 _NAMES_ONLY = frozenset({"DROP", "ALTER", "COMMENT", "GRANT", "REVOKE", "DEALLOCATE", "CLOSE", "MOVE"})
 
@@ -19,7 +20,7 @@ _NAMES_ONLY = frozenset({"DROP", "ALTER", "COMMENT", "GRANT", "REVOKE", "DEALLOC
 def unused_definitions(scenario: Scenario, asserting: Collection[str]) -> frozenset[str]:
     """Find the asserting definitions that no statement runs, directly or through other definitions.
 
-    A trigger does not count as a use: the TAP that its function prints is not read.
+    A trigger or cast does not count as a use: the TAP that its function prints is not read.
 
     Args:
         scenario: the file.
@@ -71,11 +72,21 @@ def _called_later(item: Statement) -> str | None:
 
 def _only_names(item: Statement) -> bool:
     return item.verb in _NAMES_ONLY or (
-        item.verb == "CREATE" and any(token.is_word("trigger") for token in tokenize(item.text)[1:5])
+        item.verb == "CREATE" and any(token.is_word("trigger", "cast") for token in tokenize(item.text)[1:5])
     )
 
 
-def _words(text: str) -> Iterator[str]:
-    """Yield the words of SQL, including those in strings, without those in comments."""
-    for token in tokenize(text):
-        yield from _words(token.text) if token.kind == "string" else words_of(token.text)
+def _words(text: str, *, is_string: bool = False) -> Iterator[str]:
+    """Yield the words of SQL, including those in strings, without those in comments, aliases and prose."""
+    tokens = tokenize(text)
+    for at, token in enumerate(tokens):
+        if token.kind == "string":
+            yield from _words(token.text, is_string=True)
+            continue
+        before, after = token_at(tokens, at - 1), token_at(tokens, at + 1)
+        is_alias = before.is_word("as") and not after.is_symbol("(", ".")
+        # in a string that is SQL, a name is beside a symbol or behind one of these words
+        follows = (before.kind == "symbol" and at > 0) or before.is_word(*_BEFORE_NAME)
+        is_prose = is_string and after.is_identifier and not follows
+        if not (is_alias or is_prose):
+            yield from words_of(token.text)
