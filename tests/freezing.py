@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -58,6 +60,30 @@ def stopped(pid: int) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGCONT)
+
+
+TRACER = """
+import ctypes, sys
+seize, interrupt = 0x4206, 0x4207
+for request in (seize, interrupt):
+    if ctypes.CDLL(None, use_errno=True).ptrace(request, int(sys.argv[1]), None, None):
+        sys.exit(f"ptrace: {ctypes.get_errno()}")
+print("traced", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def traced(pid: int) -> Iterator[None]:
+    """Stop a process by a debugger meanwhile: after SIGKILL, it is a zombie that its parent cannot wait for."""
+    command = [sys.executable, "-c", TRACER, str(pid)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as tracer:
+        assert tracer.stdout is not None
+        if tracer.stdout.readline() != "traced\n":
+            pytest.skip(f"cannot trace a process: {tracer.communicate()[1]}")
+        yield
 
 
 @contextmanager

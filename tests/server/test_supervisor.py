@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 
+import psutil
 import pytest
 
-from pgchaos.server import ServerError
+from pgchaos.posix.postmaster import remove_server
+from pgchaos.server import ServerError, supervisor_client
 from pgchaos.server.private import start_private
+from pgchaos.server.starts import Starts
 from pgchaos.server.supervisor_client import SupervisorClient
-from tests.freezing import stopped
+from tests.freezing import stopped, traced
 from tests.server.conftest import alive, living_in
+from tests.waiting import until
 
 
 def test_late_answer_is_not_taken_for_that_of_the_next_order() -> None:
@@ -69,6 +74,59 @@ def test_supervisor_that_cannot_answer_ends_and_its_server_with_it(how: signal.S
     assert not alive(server.pid)
     assert not folder.exists()
     assert living_in(folder) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ptrace as on Linux")
+def test_a_supervisor_that_does_not_end_when_killed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("_SILENT_LIMIT", "_KILL_LIMIT"):
+        monkeypatch.setattr(supervisor_client, limit, 0.2)
+    starts = Starts()
+    server = start_private(starts=starts)
+    assert starts.folders == [server.folder]
+    with ThreadPoolExecutor(1) as pool, traced(server.supervisor):
+        with pytest.raises(ServerError, match="did not answer `status`"):
+            server._supervisor.request("status", 0.2)
+        pool.submit(server.close).result(15)
+        assert starts.left() == [f"left: private server in {server.folder}; the next run removes it"]
+    remove_server(str(server.folder))
+    assert starts.left() == []
+
+
+@pytest.mark.usefixtures("made_by_initdb")
+def test_a_start_that_waits_is_cancelled_and_leaves_nothing() -> None:
+    starts = Starts()
+
+    def initdb() -> psutil.Process | None:
+        found = psutil.Process().children(recursive=True)
+        return next((process for process in found if is_initdb(process)), None)
+
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(start_private, starts=starts)
+        process = until(initdb, "initdb runs", 60)
+        assert process is not None
+        process.suspend()
+        try:
+            began = time.monotonic()
+            starts.cancelled.set()
+            with pytest.raises(ServerError, match="`start` was cancelled, because the run ends"):
+                starting.result(60)
+            assert time.monotonic() - began < 2.5, "the supervisor ends by itself"
+        finally:
+            with suppress(psutil.NoSuchProcess):  # it was killed
+                process.resume()
+    assert starts.folders
+    assert starts.left() == []
+    assert living_in(starts.folders[0]) == []
+    until(lambda: not process.is_running(), "initdb ended")
+    with pytest.raises(ServerError, match="no private server is started, because the run ends"):
+        start_private(starts=starts)
+
+
+def is_initdb(process: psutil.Process) -> bool:
+    try:
+        return process.name() == "initdb" and "-D" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_several_threads_ask_at_once() -> None:

@@ -11,13 +11,18 @@ _LIMIT = 60  # seconds
 _MAX_ERROR = 2000  # bytes
 
 
-def run_as(account: Mapping[str, Any], work: Callable[[], None]) -> str:
+def _nothing(_file: int) -> None:
+    pass
+
+
+def run_as(account: Mapping[str, Any], work: Callable[[], None], wait: Callable[[int], None] = _nothing) -> str:
     """Call a function in a child process that belongs to an account. For a process with one thread.
 
     Args:
         account: as subprocess.Popen takes it; empty for the user of this process.
         work: called with the rights of the account and the open files of this process. It must not import
             anything: the account may not be able to read Python's library.
+        wait: waits until a file can be read; what it raises ends the child process.
 
     Returns:
         The error, or ''.
@@ -27,8 +32,14 @@ def run_as(account: Mapping[str, Any], work: Callable[[], None]) -> str:
     if not child:
         _work(account, work, writer)
     os.close(writer)
-    with os.fdopen(reader, encoding="utf-8", errors="replace") as pipe:
-        text = pipe.read(_MAX_ERROR)
+    try:
+        with os.fdopen(reader, encoding="utf-8", errors="replace") as pipe:
+            wait(reader)
+            text = pipe.read(_MAX_ERROR)
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     return text or (f"the process that did it ended with {code}" if code else "")

@@ -219,7 +219,8 @@ class Runner:
             if settings.stop is None or not settings.stop.is_set():
                 self._unfinished.pop(id(progress), None)
         except ServerError:
-            self._unfinished.pop(id(progress), None)
+            if settings.stop is None or not settings.stop.is_set():
+                self._unfinished.pop(id(progress), None)
             # a server that lacks an extension may still run other scenarios
             self._refused += not scenario.extensions and scenario.sandbox != "server"
             raise
@@ -296,6 +297,8 @@ class Runner:
         parallel, lock = self._parallel, self._server_lock
         if parallel is not None:
             parallel.stop.set()
+            if self._server is not None:
+                self._server.cancel_starts()
         if lock is not None:
             lock.stop()
         # close both after the jobs that use them have ended

@@ -125,7 +125,11 @@ class ClusterFactory:
         with self._lock:
             self._started += 1
             next_server, self._next = self._next, None
-        server = next_server.take() if next_server is not None else None
+        try:
+            server = next_server.take() if next_server is not None else None
+        except KeyboardInterrupt:
+            self._next = next_server  # `close` removes it
+            raise
         self._begin_next()
         if server is not None:
             # if it does not start any more, start another one and report its error
@@ -165,14 +169,23 @@ class ClusterFactory:
                 return requirements.missing_extension(conn, requirement, True, self._pgtap_from)
             return requirements.missing_capability(conn, requirement)
 
+    def cancel_starts(self) -> None:
+        """Start no more servers: starts that are in progress end soon with ServerError."""
+        self._prepared.starts.cancelled.set()
+
     def close(self) -> None:
         """Remove a prepared data directory that could not be cached; may be called twice."""
+        self.cancel_starts()
         with self._lock:
             self._closed = True
             next_server, self._next = self._next, None
         if next_server is not None:
             next_server.close()
         self._prepared.close()
+
+    def left(self) -> list[str]:
+        """Return what could not be removed of servers that were closed, a line each."""
+        return self._prepared.starts.left()
 
 
 def _await_checkpointer(server: PrivateServer) -> str:

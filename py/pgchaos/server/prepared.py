@@ -33,6 +33,7 @@ from pgchaos.server.private import (
 )
 from pgchaos.server.sandbox import read_toolkit, set_up_database
 from pgchaos.server.settings import ServerError, nothing
+from pgchaos.server.starts import Starts
 
 DATABASE = "pgchaos_own"
 """The database with pgTAP and the toolkit in a prepared data directory."""
@@ -52,6 +53,7 @@ class PreparedData:
 
     Attributes:
         note: why no data directory is cached, or ''.
+        starts: of its servers.
     """
 
     def __init__(self, bindir: Path | None, pgtap_from: Path | None) -> None:
@@ -60,6 +62,7 @@ class PreparedData:
         self._lock = threading.Lock()
         self._stopped: PrivateServer | None = None  # its folder has the archive
         self.note = ""
+        self.starts = Starts()
 
     def start(
         self,
@@ -89,23 +92,34 @@ class PreparedData:
                 break
             failed = identity(archive)
             try:
-                return start_private(self._programs, settings, archive=archive, disks=disks, meanwhile=meanwhile)
+                return self._start(settings, archive, disks, meanwhile)
             except ArchiveError as error:
                 self.note = f"the prepared data directory is made anew: {error}"
                 self._discard(archive, failed)
             except ServerError as error:
-                if settings:  # they may be why
+                if settings or self.starts.cancelled.is_set():  # they may be why
                     raise
                 self.note = f"the prepared data directory is removed, because a server does not start with it: {error}"
                 self._discard(archive, failed)
                 break
-        return start_private(self._programs, settings, disks=disks, meanwhile=meanwhile)
+        return self._start(settings, None, disks, meanwhile)
+
+    def _start(
+        self,
+        settings: Mapping[str, str] | None = None,
+        archive: Path | None = None,
+        disks: Mapping[str, int] = MappingProxyType({}),
+        meanwhile: Callable[[], None] = nothing,
+    ) -> PrivateServer:
+        return start_private(
+            self._programs, settings, archive=archive, disks=disks, meanwhile=meanwhile, starts=self.starts
+        )
 
     def begin(self) -> UnstartedServer | None:
         """Create the data directory of a server that is started later; None if it cannot be created now."""
         with contextlib.suppress(ServerError, OSError, psycopg.Error):  # the next start reports it
             archive = self.archive(always=True)
-            server = UnstartedServer(self._programs, archive)
+            server = UnstartedServer(self._programs, archive, self.starts)
             try:
                 server.prepare()
             except BaseException:  # Ctrl-C too: nothing remains
@@ -178,7 +192,7 @@ class PreparedData:
         Returns:
             The server, and the files and folders that its data directory was made from.
         """
-        server = start_private(self._programs)
+        server = self._start()
         try:
             create_database(server, (), self._pgtap_from)
             with psycopg.connect(conninfo(server, DATABASE), autocommit=True) as conn:

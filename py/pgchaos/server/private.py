@@ -9,12 +9,13 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Literal
 
 from pgchaos.posix.disks import Ballast
-from pgchaos.posix.postmaster import LOG, READY_LIMIT, log_tail, remove_server
+from pgchaos.posix.postmaster import LOG, READY_LIMIT, log_tail
 from pgchaos.server import binaries
 from pgchaos.server.conninfo import private_parameters
 from pgchaos.server.server_folder import DATA, SOCKET, make_folder
 from pgchaos.server.server_log import join_refusals, lines_about
 from pgchaos.server.settings import NoDisk, ServerError, nothing
+from pgchaos.server.starts import Starts, remove
 from pgchaos.server.supervisor_client import SupervisorClient
 
 MOST_CONNECTIONS = 200
@@ -191,8 +192,7 @@ class PrivateServer:
     def close(self) -> None:
         """Stop and remove the server; may be called twice."""
         self.empty()
-        if not self._supervisor.close() or self.folder.exists():
-            remove_server(str(self.folder))
+        remove(self._supervisor, self.folder)
 
     def __enter__(self) -> PrivateServer:
         return self
@@ -209,12 +209,16 @@ class UnstartedServer:
     Args:
         bindir: the folder of its programs, None for the embedded ones.
         archive: of its data directory; None for initdb.
+        starts: of the run.
 
     Raises:
         ServerError: a server cannot be started here.
     """
 
-    def __init__(self, bindir: Path | None, archive: Path | None) -> None:
+    def __init__(self, bindir: Path | None, archive: Path | None, starts: Starts | None = None) -> None:
+        starts = starts or Starts()
+        starts.check()
+        self._cancelled = starts.cancelled
         self._bindir = bindir
         self.programs = binaries.embedded_bindir() if bindir is None else bindir.resolve()
         binaries.check_bindir(self.programs)
@@ -227,6 +231,7 @@ class UnstartedServer:
             env = binaries.server_environment(self.programs, os.environ, account)
             runnable = binaries.can_run(self.programs, account, env)
             folder = self._folder = make_folder(account, programs=not runnable)
+            starts.folders.append(folder)
             if not runnable:
                 self.programs = binaries.copy_programs(self.programs, folder)
                 env = binaries.server_environment(self.programs, os.environ, account)
@@ -243,7 +248,8 @@ class UnstartedServer:
 
     def prepare(self) -> None:
         """Create the data directory in advance; raises what `start_private` raises."""
-        _check(self._supervisor.request("prepare", _START_LIMIT, **self._data), self.programs)
+        answer = self._supervisor.request("prepare", _START_LIMIT, cancelled=self._cancelled, **self._data)
+        _check(answer, self.programs)
         self._data = {}
 
     def start(
@@ -258,7 +264,8 @@ class UnstartedServer:
                 "disks": dict(disks),
                 **self._data,
             }
-            answer = self._supervisor.request("start" if self._data else "run", _START_LIMIT, meanwhile, **request)
+            order = "start" if self._data else "run"
+            answer = self._supervisor.request(order, _START_LIMIT, meanwhile, self._cancelled, **request)
             _check(answer, self.programs)
         except BaseException:  # Ctrl-C too: neither process nor folder remains
             self.close()
@@ -270,9 +277,7 @@ class UnstartedServer:
 
     def close(self) -> None:
         """Remove it; only for a server that was not started."""
-        self._supervisor.close()
-        if self._folder is not None and self._folder.exists():
-            remove_server(str(self._folder))
+        remove(self._supervisor, self._folder)
 
 
 def start_private(
@@ -282,6 +287,7 @@ def start_private(
     archive: Path | None = None,
     disks: Mapping[str, int] = MappingProxyType({}),
     meanwhile: Callable[[], None] = nothing,
+    starts: Starts | None = None,
 ) -> PrivateServer:
     """Create and start a server: with initdb, or with the data directory of an archive.
 
@@ -291,13 +297,14 @@ def start_private(
         archive: of a data directory.
         disks: folders of the server that each get a small file system, with its size in bytes.
         meanwhile: called while it starts.
+        starts: of the run.
 
     Raises:
         ArchiveError: there is no such archive, or its data directory cannot be made.
         ServerError: the server cannot be started; the message says why.
     """
     check_disks(disks)
-    return UnstartedServer(bindir, archive).start(settings or {}, disks, meanwhile)
+    return UnstartedServer(bindir, archive, starts).start(settings or {}, disks, meanwhile)
 
 
 def check_disks(disks: Mapping[str, int]) -> None:

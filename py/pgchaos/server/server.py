@@ -125,6 +125,10 @@ class Server(ServerInfo):
         """Start to create the data directories of `servers` servers for single scenarios, one after the other."""
         self._clusters.expect(servers)
 
+    def cancel_starts(self) -> None:
+        """Start no more servers for single scenarios; see `ClusterFactory.cancel_starts`."""
+        self._clusters.cancel_starts()
+
     def missing(self, requirement: Requirement) -> str:
         """Explain why a requirement of a scenario is not met and how to meet it; '' if it is met.
 
@@ -303,19 +307,20 @@ class Server(ServerInfo):
         """Drop what the run created and stop a private server; it may be called twice, and for a dead server.
 
         Returns:
-            What may remain on a server that is not ours, a line each.
+            What may remain on a server that is not ours, and of servers that the run started, a line each.
         """
         self._close_sandboxes()
         self._clusters.close()
         if self.private is not None:
             self._pool.close(drop=False, limit=0.5)
             self.private.close()
-            return []
+            return self._clusters.left()
+        left_servers = self._clusters.left()
         self._lease.end(self.health)
         left = self._pool.close(drop=True)
         if self._cleanup.end(self.health, clean=not left and self._user_database.clean):
-            return []
-        return self._describe_left(left)
+            return left_servers
+        return left_servers + self._describe_left(left)
 
     def _describe_left(self, databases: Sequence[str]) -> list[str]:
         """List what was not removed, and how to remove it."""

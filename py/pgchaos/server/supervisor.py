@@ -161,7 +161,13 @@ class Supervisor:
         assert self.folder is not None
         path = Path(self.folder, LOG)
         with open_log(path) as log:
-            code = subprocess.run(make, stdout=log, stderr=log, check=False, **self.popen_arguments).returncode
+            process = subprocess.Popen(make, stdout=log, stderr=log, **self.popen_arguments)
+        try:
+            while (code := process.poll()) is None:
+                wait_unless_gone(0.002)
+        except Gone:
+            process.kill()  # `clean` kills what it started
+            raise
         return {"error": f"{Path(make[0]).name} ended with {code}", "log": log_tail(path)} if code else {}
 
     def extract(self, archive: str) -> dict[str, Any]:
@@ -173,7 +179,7 @@ class Supervisor:
         except OSError as error:
             return {"error": str(error), "archive": True}
         try:
-            problem = run_as(self.account, lambda: data_archive.extract(file, data))
+            problem = run_as(self.account, lambda: data_archive.extract(file, data), wait_to_read)
         finally:
             os.close(file)
         return {"error": problem, "archive": True} if problem else {}
@@ -184,7 +190,7 @@ class Supervisor:
         data = Path(self.folder, "data")
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            problem = run_as(self.account, lambda: data_archive.write(data, file))
+            problem = run_as(self.account, lambda: data_archive.write(data, file), wait_to_read)
         finally:
             os.close(file)
         if problem:
@@ -298,6 +304,15 @@ def wait_unless_gone(seconds: float) -> None:
     pipe = select.poll()
     pipe.register(0, 0)  # POLLHUP is always reported
     if pipe.poll(seconds * 1000):
+        raise Gone
+
+
+def wait_to_read(file: int) -> None:
+    """Wait until a file can be read; raise Gone when the runner closes its end of the pipe."""
+    both = select.poll()
+    both.register(0, 0)
+    both.register(file, select.POLLIN)
+    if any(ready == 0 for ready, _ in both.poll()):
         raise Gone
 
 

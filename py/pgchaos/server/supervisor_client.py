@@ -26,6 +26,8 @@ _open: weakref.WeakSet[SupervisorClient] = weakref.WeakSet()
 _RESPONSE_LIMIT = 15.0  # seconds for a request that waits only for the supervisor itself
 _END_LIMIT = 20.0  # seconds for a supervisor to clean up and end
 _SILENT_LIMIT = 3.0  # the same for one that did not respond to a request
+_KILL_LIMIT = 5.0  # seconds for a killed supervisor to end: one that waits for a disk or a debugger does not
+_CHECK_INTERVAL = 0.1  # seconds between two checks whether a request was cancelled
 
 
 class SupervisorClient:
@@ -69,7 +71,12 @@ class SupervisorClient:
         return self._process.pid
 
     def request(
-        self, order: str, limit: float = _RESPONSE_LIMIT, meanwhile: Callable[[], None] = nothing, **arguments: object
+        self,
+        order: str,
+        limit: float = _RESPONSE_LIMIT,
+        meanwhile: Callable[[], None] = nothing,
+        cancelled: threading.Event | None = None,
+        **arguments: object,
     ) -> dict[str, Any]:
         """Send a request and return the response.
 
@@ -77,10 +84,11 @@ class SupervisorClient:
             order: the request's name; supervisor.py lists them.
             limit: seconds to wait.
             meanwhile: called while the supervisor works.
+            cancelled: ends the wait when it is set; the supervisor works on until `close`.
             arguments: of the request.
 
         Raises:
-            ServerError: the supervisor has ended or does not respond.
+            ServerError: the supervisor has ended or does not respond, or the request was cancelled.
         """
         deadline = time.monotonic() + limit
         if not self._lock.acquire(timeout=limit):
@@ -93,7 +101,9 @@ class SupervisorClient:
             with contextlib.suppress(OSError, ValueError):  # reported where the response is read
                 self._send()
             meanwhile()
-            answer = self._response(number, deadline)
+            answer = self._response(number, deadline, cancelled or threading.Event())
+            if answer is None and cancelled is not None and cancelled.is_set():
+                raise ServerError(f"`{order}` was cancelled, because the run ends")
             if answer is None:
                 raise ServerError(
                     f"the supervisor of the server (pid {self.pid}) did not answer `{order}` within {limit:g} s: "
@@ -104,8 +114,8 @@ class SupervisorClient:
         finally:
             self._lock.release()
 
-    def _response(self, number: int, deadline: float) -> dict[str, Any] | None:
-        """Send the rest, and read until the response to request `number` arrives; None after the deadline."""
+    def _response(self, number: int, deadline: float, cancelled: threading.Event) -> dict[str, Any] | None:
+        """Send the rest, and read until the response to request `number` arrives; None if it is late or cancelled."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         out, back = self._process.stdin, self._process.stdout
@@ -122,9 +132,9 @@ class SupervisorClient:
                 if self._unsent:
                     poll.register(out, select.POLLOUT)
                 left = deadline - time.monotonic()
-                ready = {fd for fd, _ in poll.poll(left * 1000)} if left > 0 else set()
-                if not ready:
+                if left <= 0 or cancelled.is_set():
                     return None
+                ready = {fd for fd, _ in poll.poll(min(left, _CHECK_INTERVAL) * 1000)}
                 if out.fileno() in ready:
                     self._send()
                 part = os.read(back.fileno(), 65536) if back.fileno() in ready else None
@@ -146,14 +156,18 @@ class SupervisorClient:
         Returns:
             Whether it ended by itself, so that everything is cleaned up.
         """
-        _open.discard(self)
         self._close_pipe()
         try:
             return self._process.wait(min(limit, _SILENT_LIMIT) if self._silent else limit) == 0
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._wait_after(_KILL_LIMIT)
             return False
+
+    @property
+    def ended(self) -> bool:
+        """Whether its process has ended."""
+        return self._process.poll() is not None
 
     def detach(self, limit: float) -> bool:
         """Close the pipe, and let the supervisor clean up, even beyond the end of this process.
@@ -161,20 +175,25 @@ class SupervisorClient:
         Returns:
             Whether it ended within `limit` seconds, so that everything is cleaned up.
         """
-        _open.discard(self)
         self._close_pipe()
+        return self._wait_after(limit)
+
+    def _wait_after(self, limit: float) -> bool:
+        """Wait for its end, after `limit` seconds in the background; return whether it ended in time, by itself."""
         try:
             return self._process.wait(limit) == 0
         except subprocess.TimeoutExpired:
-            # wait for it in the background: else it would become a zombie
+            # else it would become a zombie
             threads.start(threading.Thread(target=self._process.wait, name="pgchaos supervisor", daemon=True))
             return False
 
     def _close_pipe(self) -> None:
+        """Close the pipe, before a fork may ignore it: else its child would hold it open."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):  # nobody reads the rest of a request
                     stream.close()
+        _open.discard(self)
 
 
 def _close_in_child() -> None:
