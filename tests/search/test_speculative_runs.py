@@ -119,7 +119,7 @@ def searched(private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
         path = tmp_path / "scenario.sql"
         path.write_text(text, encoding="utf-8")
         found = Search()
-        begin, take = SpeculativeRuns._begin, SpeculativeRuns._take
+        begin, take = SpeculativeRuns._begin, SpeculativeRuns._handle
 
         def ready(ahead: SpeculativeRuns) -> None:
             """Wait for the child, which is late on a busy machine."""
@@ -141,7 +141,7 @@ def searched(private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
         with monkeypatch.context() as patch:
             patch.setattr(SpeculativeRuns, "_begin", ready)
-            patch.setattr(SpeculativeRuns, "_take", counted)
+            patch.setattr(SpeculativeRuns, "_handle", counted)
             patch.setattr("pgchaos.search.speculative_runs.AT_LEAST", at_least)
             settings = RunSettings(1, 60.0, ran=ran, at_once=at_once, stop=stop)
             try:

@@ -29,7 +29,7 @@ class Rule:
     reason: str
 
     @property
-    def concerns_neighbours(self) -> bool:
+    def leaves_nothing(self) -> bool:
         """Whether it only affects other scenarios that run in the database, and leaves nothing there."""
         return self.reason in (_CHANNEL, _SERIALIZABLE, _ADVISORY)
 

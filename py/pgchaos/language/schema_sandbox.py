@@ -26,7 +26,7 @@ from pgchaos.language.section_items import variable_names
 from pgchaos.language.sql_tokens import SqlStatement, SqlToken, all_statements, function_calls, token_at
 from pgchaos.language.substitution import TooLong, render
 
-_WAY_OUT = "leave the directive out to get a database of its own"
+_OTHERWISE = "leave the directive out to get a database of its own"
 _LONGEST = 40  # characters of a string that the rules match
 
 
@@ -36,7 +36,7 @@ class Refusal:
 
     line: int  # from 0 at the beginning of the text
     text: str  # what is wrong, and what to write instead
-    neighbours: bool = False  # see Rule.concerns_neighbours
+    leaves_nothing: bool = False  # see Rule
 
 
 def refusals(text: str, own: frozenset[str] = frozenset(), extensions: frozenset[str] = frozenset()) -> list[Refusal]:
@@ -107,7 +107,7 @@ def _by_statement(statement: SqlStatement) -> Iterator[Refusal]:
             # the pattern of a rule ends at the refused word, which may be lines below the verb
             last = next(token for end, token in zip(ends, statement.tokens, strict=True) if end >= found.end())
             groups = " ".join(filter(None, found.groups())).upper()
-            yield Refusal(last.line, _rule_text(rule, groups), rule.concerns_neighbours)
+            yield Refusal(last.line, _rule_text(rule, groups), rule.leaves_nothing)
 
 
 def _written(tokens: Sequence[SqlToken]) -> tuple[str, list[int]]:
@@ -132,7 +132,7 @@ def _by_call(statement: SqlStatement, own: frozenset[str]) -> Iterator[Refusal]:
         for rule in _rules_of(schema):
             is_meant = rule.pattern.fullmatch(name) and (schema or name not in own)
             if is_meant and not _is_harmless(name, tokens[at + 2 : at + 6]):
-                yield Refusal(tokens[at].line, _rule_text(rule, name), rule.concerns_neighbours)
+                yield Refusal(tokens[at].line, _rule_text(rule, name), rule.leaves_nothing)
 
 
 def _rules_of(schema: str) -> tuple[Rule, ...]:
@@ -148,30 +148,30 @@ def _is_harmless(name: str, arguments: Sequence[SqlToken]) -> bool:
 
 
 def _rule_text(rule: Rule, groups: str) -> str:
-    return f"`{rule.subject.format(groups)}` reaches beyond the schema of `sandbox schema`: {rule.reason}; {_WAY_OUT}"
+    return f"`{rule.subject.format(groups)}` reaches beyond the schema of `sandbox schema`: {rule.reason}; {_OTHERWISE}"
 
 
 def _name_text(name: Qualified, extensions: frozenset[str]) -> str:
     if name.variable:
         return (
             f"`{name.text}`: a variable stands for the schema, which may be another than that of `sandbox schema`:"
-            f" write `{name.last}`, or {_WAY_OUT}"
+            f" write `{name.last}`, or {_OTHERWISE}"
         )
     schema = name.text.removesuffix(f".{name.last}")
     if schema in extensions:
         return (
             f"`{name.text}` belongs to the extension `{schema}`, which other scenarios in the database use and change"
-            f" too: a scenario with `sandbox schema` may not use it by its schema; {_WAY_OUT}"
+            f" too: a scenario with `sandbox schema` may not use it by its schema; {_OTHERWISE}"
         )
     theirs = f" (if it belongs to an extension, only that helps: {', '.join(sorted(extensions))})" if extensions else ""
     return (
         f"`{name.text}` names another schema than that of `sandbox schema`: write `{name.last}`, which is looked for"
-        f" there first, or {_WAY_OUT}{theirs}"
+        f" there first, or {_OTHERWISE}{theirs}"
     )
 
 
 # what may show schemas of other runs that are not removed yet
-_LOOKS_AROUND = re.compile(
+_SEES_OTHER_SCHEMAS = re.compile(
     r"\b(?:pg_(?!sleep|backend_pid|(?:try_)?advisory_|blocking_pids|isolation_)\w+|information_schema)\b|\bchaos\s*\.\s*no_leaks\b",
     re.IGNORECASE,
 )
@@ -186,8 +186,8 @@ def fits_schema(scenario: Scenario, variables: Mapping[str, str]) -> bool:
     own = own_functions(statements)
     try:
         return not any(
-            _LOOKS_AROUND.search(one.text)
-            or any(not refusal.neighbours for refusal in refusals(render(one.parts, variables), own))
+            _SEES_OTHER_SCHEMAS.search(one.text)
+            or any(not refusal.leaves_nothing for refusal in refusals(render(one.parts, variables), own))
             for one in statements
         )
     except TooLong:  # the run reports it

@@ -26,7 +26,8 @@ class SleepSet:
     def after(self, asleep: Asleep, choice: Choice, *, waiting: bool) -> Asleep:
         """Return the connections that still sleep after a step, of those that slept before it.
 
-        None if a session waits: a step that waits may close a cycle, and one that ends a wait has further effects.
+        While a session waits, none sleeps: a step that waits may close a cycle, and one that ends a wait has further
+        effects.
         """
         if not asleep or waiting or choice.waiting:
             return NONE_ASLEEP

@@ -29,9 +29,8 @@ def draw(
     fails: Callable[[Values], bool],
     *,
     seed: int,
+    examples: int,
     key: str = "",
-    examples: int | None = None,
-    exactly: bool = False,
     encoding: str = UTF8,
 ) -> Values | None:
     """Find the smallest values that fail.
@@ -40,9 +39,8 @@ def draw(
         givens: what to draw.
         fails: whether values fail; it must always return the same for the same values.
         seed: of hypothesis.
+        examples: values to try at most.
         key: of its database, where it stores values that failed; '' to store none.
-        examples: values to try at most; None for the number in hypothesis's profile.
-        exactly: the user chose the number of examples: it overrides the profile.
         encoding: the PostgreSQL name of the database's encoding: other characters are not drawn.
 
     Returns:
@@ -55,13 +53,9 @@ def draw(
             failing.append(values)
             raise _Found
 
-    profile = hypothesis.settings()
-    number = profile.max_examples if examples is None else min(examples, profile.max_examples)
-    if exactly and examples is not None:
-        number = examples
     configured = hypothesis.settings(
-        profile,
-        max_examples=number,
+        hypothesis.settings(),
+        max_examples=examples,
         deadline=None,
         database=database_of(key),
         verbosity=Verbosity.quiet,

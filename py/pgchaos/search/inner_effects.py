@@ -18,7 +18,7 @@ from pgchaos.search.touched_tables import changed_tables, locks_rows, named_tabl
 
 _WRITES = ("insert", "update", "delete", "merge", "copy", "truncate")
 _TIMEOUTS = ("lock_timeout", "statement_timeout", "transaction_timeout")
-_PATIENCE = 30.0  # seconds for the answer
+_ANSWER_LIMIT = 30.0  # seconds
 _SHOWN = 4  # statements in a remark
 
 _QUERY = r"""
@@ -114,7 +114,7 @@ class InnerEffects:
             return
         self._asked = True
         names = {"calls": _array(self._calls), "tables": _array(self._tables), "defers": str(self._defers)}
-        answer = connection.ask(_QUERY.format(**names), deadline=connection.within(_PATIENCE))
+        answer = connection.ask(_QUERY.format(**names), deadline=connection.within(_ANSWER_LIMIT))
         # an error is ignored: this only produces a remark, and the runs report it
         for kind, name, trigger in (map(str, row) for result in answer.results for row in result.rows()):
             for place in (self._calls if kind == "function" else self._tables)[name]:

@@ -134,12 +134,12 @@ class RunsInChild:
         """Read messages in a thread: also during runs; the end of the parent ends this process at once."""
         try:
             while True:
-                self._took(self._channel.receive())
+                self._handle(self._channel.receive())
         except BaseException:
             # the results have no reader any more; the parent's server or supervisor cleans up
             os._exit(1)
 
-    def _took(self, message: object) -> None:
+    def _handle(self, message: object) -> None:
         if isinstance(message, ToRun):
             self._orders.put(message)
         elif isinstance(message, Schema):

@@ -158,7 +158,7 @@ class SpeculativeRuns:
         while self._child is not None and not self._over and self._child.channel.poll(0 if some else seconds):
             some = True
             try:
-                self._take(self._child.channel.receive())
+                self._handle(self._child.channel.receive())
             except EOFError:
                 self._forget_sent()
 
@@ -169,7 +169,7 @@ class SpeculativeRuns:
         if self._stop is not None and self._stop.is_set():
             self._end()
 
-    def _take(self, message: object) -> None:
+    def _handle(self, message: object) -> None:
         match message:
             case Ready():
                 self._ready = True

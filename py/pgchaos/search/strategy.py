@@ -311,7 +311,7 @@ class _Runs:
     def _with_drawn_values(self) -> RunResult:
         """Draw values until some fail; then find the smallest, and the simplest interleaving for these."""
         # imported here: a scenario without `given` needs no hypothesis
-        from pgchaos.search.given import draw
+        from pgchaos.search.given import draw, most
         from pgchaos.search.value_trials import ValueTrials, examples_of
 
         factory, schedule, settings = self._factory, self._scenario.schedule, self._settings
@@ -327,9 +327,9 @@ class _Runs:
             factory.drawn,
             trials.fails,
             seed=settings.seed if settings.draw_seed is None else settings.draw_seed,
+            # a number in the file overrides hypothesis's profile
+            examples=examples if examples and schedule.values is not None else min(examples or most(), most()),
             key=settings.key,
-            examples=examples,
-            exactly=schedule.values is not None,
             encoding=factory.server.encoding,
         )
         result = trials.result(values)

@@ -25,7 +25,7 @@ from pgchaos.search.touched_tables import KnownDatabase, Relation, calls
 # the order of steps may be visible in these
 _RECORDED = re.compile(r'\bchaos\b[\s."]+(?:history|transactions|notifications)\b|\bsearch_path\b', re.IGNORECASE)
 
-_PATIENCE = 30.0  # seconds for the answer
+_ANSWER_LIMIT = 30.0  # seconds
 
 _NOT_SYSTEM = "NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
 _RELATIONS = f"""
@@ -115,24 +115,24 @@ class DependenceFinder:
 
     def __init__(self, scenario: Scenario, variables: Mapping[str, str], *, existing_database: bool) -> None:
         self._scenario, self._variables = scenario, variables
-        self._asked = not may_commute(scenario)
+        self._is_done = not may_commute(scenario)
         self._newest = 0 if existing_database else None
         self.dependence = Dependence()
 
     def before(self, connection: Connection) -> None:
         """Record which functions exist before setup; later calls do nothing."""
-        if self._asked or self._newest is not None:
+        if self._is_done or self._newest is not None:
             return
         try:
             self._newest = newest_function(connection)
         except ConnectionLost:
-            self._asked = True
+            self._is_done = True
 
     def after(self, connection: Connection) -> None:
         """Examine the database after setup; later calls do nothing."""
-        if self._asked or self._newest is None:
+        if self._is_done or self._newest is None:
             return
-        self._asked = True
+        self._is_done = True
         try:
             known, level = known_from(database_facts(connection, self._newest))
             steps = {one.name: footprints(one, self._variables, known, level) for one in self._scenario.sessions}
@@ -150,7 +150,7 @@ def may_commute(scenario: Scenario) -> bool:
 
 
 def _rows(connection: Connection, query: str) -> list[Row]:
-    return connection.rows(query, connection.within(_PATIENCE))
+    return connection.rows(query, connection.within(_ANSWER_LIMIT))
 
 
 def newest_function(connection: Connection) -> int:

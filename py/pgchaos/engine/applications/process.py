@@ -21,7 +21,7 @@ from pgchaos.stop import Stop
 _CHUNK = 65536
 _MOST = 256 * 1024
 """Bytes of each output that are kept, from the end."""
-_LOOK = 0.005
+_CHECK_INTERVAL = 0.005
 """Seconds between checks of a process without a pidfd."""
 _DRAIN = 1.0
 """Seconds to read the rest of the output of an ended program; a process that left its group may hold the pipe open."""
@@ -112,7 +112,7 @@ class ProgramProcess:
         """Wait until it has ended; False if the stop was set first."""
         with _exit_descriptor(self.pid) as fd:
             while not (ended := _has_ended(self.pid)) and not stop.is_set():
-                await (sleep(_LOOK, stop) if fd is None else Wait(fd, select.POLLIN, stop=stop))
+                await (sleep(_CHECK_INTERVAL, stop) if fd is None else Wait(fd, select.POLLIN, stop=stop))
         return ended
 
     async def finish(self) -> int:
