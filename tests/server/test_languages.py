@@ -248,6 +248,23 @@ def test_read_only_pgoptions_apply_to_sessions_only(tmp_path: Path, monkeypatch:
     assert not result.failures
 
 
+def test_a_time_out_in_another_language_is_not_called_cancelled_by_a_session(german: str, tmp_path: Path) -> None:
+    with open_server(ServerSettings(dsn=make_conninfo(german, user="guest"))) as server:
+        result = Play(server, tmp_path)(
+            """
+            -- chaos:session one x 2
+            SET statement_timeout = '500ms';
+            -- chaos:barrier both
+            SELECT pg_sleep(600), 'chaos.cancel(x)';
+            -- chaos:check
+            SELECT pass('checked');
+            """
+        )
+    assert result.failures
+    for failure in result.failures:  # the first of the two may have stopped the other
+        assert "ERROR 57014 (query_canceled): storniere Anfrage wegen Zeitüberschreitung" in failure.text
+
+
 SERVER_ENCODINGS = (
     *(f"LATIN{number}" for number in range(1, 11)),
     *(f"ISO_8859_{number}" for number in range(5, 9)),
