@@ -410,6 +410,8 @@ NEVER = {
     "assert behind an allowed error": GIVEN_UP + "SELECT chaos.assert(false, 'never');\nCOMMIT;",
     "assert in DO": "DO $$ BEGIN IF false THEN PERFORM chaos.assert(false, 'never'); END IF; END $$;",
     "assert of one of two": "SELECT chaos.assert(true, 'one');\nSELECT chaos.assert(true, 'two') WHERE false;",
+    "same description in a function": "CREATE FUNCTION look() RETURNS void LANGUAGE plpgsql AS $$ BEGIN\n"
+    "  PERFORM chaos.assert(true, 'one'); END $$;\nSELECT chaos.assert(true, 'one');",
     "computed description": "SELECT chaos.assert(true, 'no ' || state) FROM job;",
     "trigger that never fires": """CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   PERFORM chaos.assert(NEW.id > 0, 'positive'); RETURN NEW; END $$;
@@ -469,6 +471,9 @@ EVALUATED = {
     "when": "-- chaos:session s\n-- chaos:expect 22012 when level = high\nSELECT 1;\nSELECT chaos.assert(true, 'a');",
     "a choice": SESSION + "SELECT CASE 1 WHEN 1 THEN chaos.assert(true, 'a') ELSE chaos.assert(1 = 2, 'b') END;",
     "same description": "-- chaos:session s\nSELECT chaos.assert(true, 'a');\nSELECT chaos.assert(true, 'a');",
+    "same description in a function": SESSION
+    + "CREATE FUNCTION look() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM chaos.assert(true, 'a'); END $$;\n"
+    "SELECT chaos.assert(true, 'a');\nSELECT chaos.assert(true, 'a'), look();",
     "odd description": "-- chaos:session s\nSELECT chaos.assert(true, 'it''s # odd');\nSELECT chaos.assert(true, '');",
     "retried": "-- chaos:session s retry 22012\n-- chaos:expect 23505\nINSERT INTO one VALUES (1);\n",
 }

@@ -27,7 +27,7 @@ from pgchaos.language.assertions import (
 from pgchaos.language.header_model import applies
 from pgchaos.language.model import Invariant, Scenario, Section, Session, cached_on_scenario
 from pgchaos.language.problems import Place
-from pgchaos.language.section_items import Expect, Item, Meta, Send, Statement
+from pgchaos.language.section_items import Expect, Item, Meta, Send, Statement, Variable
 from pgchaos.language.sql_tokens import (
     FunctionCall,
     SqlStatement,
@@ -81,6 +81,7 @@ class Written:
     anywhere: bool = False
     branch: Branch = ()  # the \if around it
     needed: bool = True  # it must be evaluated; if False, it only shows that its branch was taken
+    alone: bool = False  # its statement can evaluate no chaos.assert of a function of the file
 
 
 def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Written, ...]:
@@ -132,8 +133,17 @@ def _chaos_asserts(item: Statement, branch: Branch, shown: str, names: FunctionN
     defines = not runs_calls(tokenize(item.text))
     if defines and item.place.path != shown:
         return
+    alone = _evaluates_no_other(item, names)
     for descriptions in _descriptions(item, names):
-        yield Written("assert", item.place, descriptions, defines, branch)
+        yield Written("assert", item.place, descriptions, defines, branch, alone=alone)
+
+
+def _evaluates_no_other(item: Statement, names: FunctionNames) -> bool:
+    """Whether a statement certainly evaluates no assertion of a function, by a call, a view or a trigger."""
+    if item.verb != "SELECT" or any(isinstance(part, Variable) for part in item.parts):
+        return False
+    reads = any(token.is_word("from") or token.is_symbol(";") for token in tokenize(item.text.rstrip("; \n")))
+    return not reads and names.own.isdisjoint(called_functions(item.text))
 
 
 def _descriptions(item: Statement, names: FunctionNames) -> list[tuple[str | None, ...]]:
@@ -178,7 +188,11 @@ def never_evaluated(written: Iterable[Written], evaluated: frozenset[Evaluated])
     """
     written = list(written)
     places = {(kind, place) for kind, place, _ in evaluated}
-    descriptions = {text for kind, _, text in evaluated if kind == "assert"}
+    asserts = {(place, text) for kind, place, text in evaluated if kind == "assert"}
+    descriptions = {text for _, text in asserts}
+    of_functions = {
+        text for _, text in asserts - {(one.place, text) for one in written if one.alone for text in one.descriptions}
+    }
     literals = {one for item in written for one in item.descriptions if one is not None}
     has_others = bool(descriptions - literals)
 
@@ -189,7 +203,7 @@ def never_evaluated(written: Iterable[Written], evaluated: frozenset[Evaluated])
             if description is None:
                 found = has_others if one.anywhere else ("assert", one.place) in places
             elif one.anywhere:
-                found = description in descriptions
+                found = description in of_functions
             else:
                 found = ("assert", one.place, description) in evaluated
             if found:
