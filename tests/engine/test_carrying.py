@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +25,7 @@ from pgchaos.engine.loop import Loop, run_sync
 from pgchaos.engine.waits import sleep
 from pgchaos.server import PrivateServer, Sandbox, Server, ServerError, start_private
 from pgchaos.stop import Stop
-from tests.freezing import stopped
+from tests.freezing import stop, stopped
 from tests.waiting import until
 
 T = TypeVar("T")
@@ -35,11 +37,12 @@ class Reached:
     """A server, reached over one connection."""
 
     def __init__(self, server_control: PrivateServer | None, conn: psycopg.Connection[tuple[object, ...]]) -> None:
-        self.server_control, self._conn, self.polls = server_control, conn, 0
-        self.start = ""
+        self.server_control, self._conn, self.polls, self.queries = server_control, conn, 0, 0
+        self.start, self.until = "", math.inf
 
     async def ask(self, query: str) -> list[Row] | None:
         self.polls += "backend_type" in query
+        self.queries += 1
         # as text, such as t for true
         cursor = self._conn.cursor()
         cursor.adapters.register_loader("bool", TextLoader)
@@ -116,6 +119,20 @@ def test_another_backend_that_has_got_the_number_is_left_alone(own_server: Serve
                 other.execute("SELECT 1")
 
 
+def test_other_queries_do_not_wait_for_a_backend_that_is_terminated(own_server: Server) -> None:
+    with own_server.connect() as conn, own_server.connect() as other:
+        reached, pid = Reached(own_server.private, conn), other.info.backend_pid
+        go_on = stop(own_server, [pid])
+        with ThreadPoolExecutor(1) as threads:
+            ending = threads.submit(run_sync, carry_out(reached, "terminate", "", [pid]))
+            try:
+                until(lambda: reached.queries > 3, "it is asked again and again whether it has ended")
+                assert not ending.done()
+            finally:
+                go_on()
+            ending.result(60)
+
+
 def test_a_server_that_does_not_end_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its postmaster is stopped, and hears no signal."""
     monkeypatch.setattr(actions, "_STOPPED_WITHIN", 0.1)
@@ -132,10 +149,10 @@ def test_a_server_that_does_not_end_is_reported(monkeypatch: pytest.MonkeyPatch)
 def test_a_server_that_does_not_come_back_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It runs, and nobody reaches it."""
     monkeypatch.setattr(outage, "_RECOVERED_WITHIN", 0.1)
-    with closing(Stop()) as stop, start_private() as server:
+    with closing(Stop()) as ending, start_private() as server:
         sandbox = Sandbox("postgres", make_conninfo(host=str(tmp_path)), server_control=server)
-        connection = FaultConnection(ConnectionFactory(sandbox), stop, set())
-        struck = outage.Outage(connection, stop, stop)
+        connection = FaultConnection(ConnectionFactory(sandbox), ending, set())
+        struck = outage.Outage(connection, ending, ending)
         connection.standby_set = True
         with pytest.raises(NotDelivered, match=r"it did not say within 0\.1 s that commits wait for no standby"):
             Loop().run(struck.restore())

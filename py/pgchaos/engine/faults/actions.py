@@ -20,8 +20,10 @@ _STARTED_WITHIN = 10.0
 """Seconds for a server that accepts connections to start its processes."""
 _STOPPED_WITHIN = 60.0
 """Seconds for a server to shut down."""
-_ENDED_WITHIN = 10_000
-"""Milliseconds for a terminated backend to end."""
+LEAST = 3.0
+"""Seconds that a fault may always take, even if the time of the sessions is over."""
+_ENDED_WITHIN = 10.0
+"""Seconds for a terminated backend to end."""
 _NO_AUTOVACUUM = "SELECT WHERE '{}' LIKE 'autovacuum%' AND pg_catalog.current_setting('autovacuum') = 'off'"
 _OURS = "FROM pg_catalog.pg_stat_activity WHERE pid = {} AND datname = pg_catalog.current_database()"
 """A backend of the scenario's database: the pid alone may belong to a backend of another database by now."""
@@ -50,6 +52,10 @@ OVER = "the statement was over before the fault could strike: let it wait for so
 
 class ServerAccess(Protocol):
     """What actions need: queries, control of the server, blocking calls and pauses."""
+
+    @property
+    def until(self) -> float:
+        """When the time of the sessions is over, on `time.monotonic()`."""
 
     @property
     def server_control(self) -> PrivateServer | None:
@@ -96,7 +102,18 @@ async def _cancel(access: ServerAccess, _: str, pids: Collection[int]) -> None:
 
 async def _terminate(access: ServerAccess, _: str, pids: Collection[int]) -> None:
     for pid in pids:
-        await _signal(access, f"pg_terminate_backend({pid}, {_ENDED_WITHIN})", pid)
+        await _signal(access, f"pg_terminate_backend({pid})", pid)
+        await _await_end(access, pid)
+
+
+async def _await_end(access: ServerAccess, pid: int) -> None:
+    # pg_terminate_backend would itself wait, in steps of 100 ms, and other faults with it
+    now = time.monotonic()
+    until = min(now + _ENDED_WITHIN, max(now + LEAST, access.until))
+    while await access.ask(f"SELECT {_ours(access, _OURS, pid)}"):
+        if time.monotonic() > until:
+            raise NotDelivered(f"backend {pid} did not end within {until - now:.3g} s")
+        await access.sleep(_POLL_INTERVAL)  # polled: the end of a backend is not reported
 
 
 async def _signal(access: ServerAccess, call: str, pid: int) -> None:
@@ -107,7 +124,7 @@ async def _signal(access: ServerAccess, call: str, pid: int) -> None:
     if rows and rows[0][0] == "t":
         return
     if await access.ask(f"SELECT {ours}"):
-        raise NotDelivered(f"backend {pid} did not end within {_ENDED_WITHIN // 1000} s")
+        raise NotDelivered(f"the server could not signal backend {pid}")
     raise TargetGone(f"the server has no backend {pid} any more")
 
 

@@ -12,7 +12,7 @@ from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, is_recovering
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
-from pgchaos.engine.faults.actions import NotDelivered, Row
+from pgchaos.engine.faults.actions import LEAST, NotDelivered, Row
 from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.waits import Mutex, sleep
 from pgchaos.server import PrivateServer
@@ -22,9 +22,7 @@ from pgchaos.stop import Stop
 T = TypeVar("T")
 
 _PATIENCE = 30.0
-"""Seconds for one query: pg_terminate_backend alone may take ten of them."""
-_LEAST = 3.0
-"""Seconds that a query may always take, even if the time of the sessions is over."""
+"""Seconds for one query."""
 _GONE_WITHIN = 5.0
 """Seconds for the backends of closed connections to end."""
 _MOST = 10_000
@@ -71,7 +69,7 @@ class FaultConnection:
         except ConnectionLost:
             return None
         now = time.monotonic()
-        answer = await connection.execute(query, deadline=min(now + _PATIENCE, max(now + _LEAST, self.until)))
+        answer = await connection.execute(query, deadline=min(now + _PATIENCE, max(now + LEAST, self.until)))
         if connection.silent:
             self._factory.note_silence()
         if answer.error is None:
