@@ -5,4 +5,4 @@ from pgchaos.language.fault_kinds import FORMS
 
 
 def test_every_kind_of_fault_that_runs_has_an_action() -> None:
-    assert set(ACTIONS) == {form.kind for form in FORMS if form.runs and form.strikes != "a connection"}
+    assert set(ACTIONS) == {form.kind for form in FORMS if form.runs and form.targets != "a connection"}

@@ -243,7 +243,11 @@ def test_it_strikes_once_or_at_the_execution_that_is_named(
 @pytest.mark.parametrize(
     ("body", "line", "why"),
     [
-        ("-- chaos:fault terminate when blocked\nSELECT 1;", 2, "the statement was over before the fault could strike"),
+        (
+            "-- chaos:fault terminate when blocked\nSELECT 1;",
+            2,
+            "the statement was over before the fault could be delivered",
+        ),
         ("-- chaos:fault terminate of b when blocked\nSELECT 1;", 2, "b[1] ended without being blocked"),
         ("-- chaos:fault terminate on 3rd execution\nSELECT 1;", 2, "its line was reached only once"),
         ("\\if 0\n-- chaos:fault terminate\nSELECT 1;\n\\endif\nSELECT 1;", 3, "no session reached its line"),

@@ -310,7 +310,7 @@ def test_the_network_refuses_until_it_is_healed(play: Play) -> None:
     [
         ("-- chaos:fault heal", "nothing is wrong with the network of a[1]"),
         ("-- chaos:fault cut on 2nd execution", "its line was reached only once"),
-        ("-- chaos:fault cut when blocked", "the statement was over before the fault could strike"),
+        ("-- chaos:fault cut when blocked", "the statement was over before the fault could be delivered"),
         ("-- chaos:fault refuse", "`fault refuse` could not be delivered: no session connected after it"),
         ("-- chaos:fault refuse at any step", "at no step that the search chose: no session connected after it"),
         ("-- chaos:fault stall 5ms after", "nothing passed between a[1] and the server any more"),

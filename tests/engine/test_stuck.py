@@ -184,7 +184,7 @@ def test_who_is_cancelled_and_still_seen_blocked_is_not_stuck(tmp_path: Path, st
         coordinator.states.wait(holder, wait.place, "wait for gave_up")
         coordinator.begin(waiter, Record("waiter", 1, 1, 1, "1", wait.place, "SELECT 1"), clock.now())
         if struck:
-            coordinator.strike([2, 3])
+            coordinator.expect_fault([2, 3])
         for _ in range(4):
             coordinator.add_snapshot(coordinator.busy(-1), {2: (1,)}, clock.now())
     assert [failure.kind for failure in log.failures] == ([] if struck else ["wait"])

@@ -1,4 +1,4 @@
-"""Holds the server's answer to a session back, so that a network fault can strike between the two."""
+"""Holds the server's answer to a session back, so that a network fault can be delivered between the two."""
 
 from __future__ import annotations
 

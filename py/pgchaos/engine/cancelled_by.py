@@ -81,7 +81,7 @@ def _actor(record: Record) -> tuple[str, int]:
 
 
 def _overlaps(record: Record, victim: Record) -> bool:
-    """Whether a record overlaps a statement, or precedes it in the same session, where a fault strikes before it."""
+    """Whether a record overlaps a statement, or precedes it in its session, where a fault is delivered before it."""
     if record.started_at is None or victim.started_at is None or victim.ended_at is None:
         return False
     own = _actor(record) == _actor(victim)

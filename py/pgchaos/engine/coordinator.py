@@ -70,7 +70,7 @@ class Coordinator:
 
     @contextmanager
     def fault_in_progress(self) -> Iterator[None]:
-        """Suspend deadlock detection, and the end of steps, while a fault is about to strike."""
+        """Suspend deadlock detection, and the end of steps, while a fault is about to be delivered."""
         self._faults_running += 1
         try:
             yield
@@ -79,9 +79,9 @@ class Coordinator:
             self._forget_snapshots()
             self._changed.notify()
 
-    def strike(self, pids: Collection[int]) -> None:
-        """Record that a fault is about to strike these backends: those seen blocked will not stay so."""
-        self.states.strike([pid for pid in pids if pid in self.states.actors])
+    def expect_fault(self, pids: Collection[int]) -> None:
+        """Record that a fault is about to affect these backends: those seen blocked will not stay so."""
+        self.states.expect_fault([pid for pid in pids if pid in self.states.actors])
 
     @contextmanager
     def delayed(self, actor: Actor) -> Iterator[None]:

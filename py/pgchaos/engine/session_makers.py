@@ -11,7 +11,7 @@ from pgchaos.engine.run_context import RunContext
 from pgchaos.engine.session_log import SessionLog
 from pgchaos.engine.session_runner import SessionRunner
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
-from pgchaos.language.fault_kinds import strikes_connections
+from pgchaos.language.fault_kinds import targets_connections
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.permutations import actors
@@ -56,7 +56,7 @@ def session_network(
 ) -> SessionNetwork | None:
     """Make the network of a run; None without network faults."""
     items = (item for session in scenario.sessions for item in session.items if in_force(item, variables))
-    if not any(isinstance(item, Fault) and strikes_connections(item) for item in items):
+    if not any(isinstance(item, Fault) and targets_connections(item) for item in items):
         return None
     # imported here: other scenarios do not need it
     from pgchaos.engine.session_network import SessionNetwork

@@ -107,7 +107,7 @@ class SessionNetwork(Observer):
     # called for programs, which connect through proxies of their own
 
     def join(self, name: str, connection: ClientConnection) -> None:
-        """Let the faults of a session, such as `shop[1]`, strike a connection through any proxy."""
+        """Let the faults of a session, such as `shop[1]`, affect a connection through any proxy."""
         assert isinstance(connection, ProxyConnection), "of a proxy"
         self._connections.setdefault(name, []).append(connection)
         if name in self._qualities and not self._stop.is_set():
@@ -219,7 +219,7 @@ class SessionNetwork(Observer):
         """Carry out a fault, and return when it has had its effect.
 
         Raises:
-            NotDelivered: there is nothing to strike, or it has not had its effect.
+            NotDelivered: there is nothing to affect, or it has not had its effect.
             Halted: the run was stopped.
         """
         names = {str(actor): target for actor, target in targets.items()}
@@ -239,7 +239,7 @@ class SessionNetwork(Observer):
             self._expect_effect(fault, names)
 
     def _open_connections(self, fault: Fault, names: Collection[str]) -> list[tuple[str, ProxyConnection]]:
-        """Return the open connections of the targets; of a session that strikes itself, the one that it sends on."""
+        """Return the open connections of the targets; for a fault of its own, the one that a session sends on."""
         first = -1 if fault.target is None else 0
         found = [(name, one) for name in names for one in self._connections.get(name, [])[first:]]
         if not found:

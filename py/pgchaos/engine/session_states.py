@@ -36,7 +36,7 @@ class SessionState:
     record: Record | None = None  # of the statement that runs; None between statements
     ticket: int = 0  # different for each statement
     blockers: tuple[int, ...] = ()  # the pids of the backends that block it, in the last snapshot
-    under_fault: bool = False  # a fault strikes its statement, so a lock wait lasts only until its backend notices
+    under_fault: bool = False  # a fault affects its statement, so a lock wait lasts only until its backend notices
     free_at: float = 0.0  # the time of the last snapshot that showed its statement unblocked; 0: none did
 
     @property
@@ -103,8 +103,8 @@ class SessionStates:
             doing.record.waited_until = now
         doing.record, doing.doing, doing.since, doing.blockers = None, BETWEEN, now, ()
 
-    def strike(self, pids: Collection[int]) -> None:
-        """Record that a fault is about to strike the current statements of these backends."""
+    def expect_fault(self, pids: Collection[int]) -> None:
+        """Record that a fault is about to affect the current statements of these backends."""
         for pid in pids:
             if (now := self._now.get(self.actors[pid])) is not None and now.record is not None:
                 now.under_fault = True

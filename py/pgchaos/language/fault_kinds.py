@@ -19,7 +19,7 @@ class FaultForm:
     kind: str  # its first word
     # the word that follows, or in capitals the kind of words that follow (see faults._argument); '' for none
     argument: str
-    strikes: Literal["a session", "a backend", "the server", "a connection"]  # its possible targets
+    targets: Literal["a session", "a backend", "the server", "a connection"]  # what it affects
     # what the scenario must have: nothing, `alone` (it affects all sessions of the server), or a server of its own (the
     # server must be started again, or needs disks of its own)
     needs: Literal["nothing", "alone", "own server"]
@@ -162,14 +162,14 @@ def form_of(fault: Fault) -> FaultForm:
     return next((form for form in forms if form.argument == fault.argument), forms[0])
 
 
-def strikes_backends(fault: Fault) -> bool:
-    """Whether a fault strikes backends by their pids, and not the server as a whole."""
-    return form_of(fault).strikes in ("a session", "a backend")
+def targets_backends(fault: Fault) -> bool:
+    """Whether a fault targets backends by their pids, and not the server as a whole."""
+    return form_of(fault).targets in ("a session", "a backend")
 
 
-def strikes_connections(fault: Fault) -> bool:
+def targets_connections(fault: Fault) -> bool:
     """Whether a fault is one of the network."""
-    return form_of(fault).strikes == "a connection"
+    return form_of(fault).targets == "a connection"
 
 
 def affects_server(fault: Fault) -> bool:
@@ -192,7 +192,7 @@ def is_server_target(target: str | None) -> bool:
     return target == "server" or target in PROCESSES
 
 
-def strikes_own_session(fault: Fault) -> bool:
+def targets_own_session(fault: Fault) -> bool:
     """Whether `when blocked` of a fault refers to its own session, because its target is no other session."""
     return fault.target is None or is_server_target(fault.target)
 

@@ -1,4 +1,4 @@
-"""Parses `fault KIND …`: the kind, the target, and when it strikes."""
+"""Parses `fault KIND …`: the kind, the target, and when it is delivered."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def parse_fault(args: Args) -> Fault:
     after, nth, blocked, anywhere, statement = None, None, False, False, ""
     while args.has_more():
         if after is None and args.accept("after"):
-            after = args.duration("the time after which it strikes")
+            after = args.duration("the time after which it is delivered")
         elif not blocked and args.accept("when", "blocked"):
             blocked = True
         elif nth is None and not anywhere and args.accept("at", "any", "step"):
@@ -69,7 +69,7 @@ def _argument(args: Args, kind: str) -> str:
     choices = [form.argument for form in KINDS[kind]]
     if choices == [""]:
         return ""
-    if KINDS[kind][0].strikes == "a connection":
+    if KINDS[kind][0].targets == "a connection":
         return take_argument(args, kind, choices[0])
     if choices == ["RELATION"]:
         return args.take("the relation").text
@@ -80,15 +80,15 @@ def _argument(args: Args, kind: str) -> str:
 
 
 def _check_target(args: Args, kind: str, target: str | None) -> None:
-    strikes = KINDS[kind][0].strikes
-    if strikes == "the server" and target not in (None, "server"):
-        raise args.error(f"`{kind}` strikes the whole server, not {_named(target)}")
-    if strikes == "a backend" and target == "server":
+    targets = KINDS[kind][0].targets
+    if targets == "the server" and target not in (None, "server"):
+        raise args.error(f"`{kind}` affects the whole server, not {_named(target)}")
+    if targets == "a backend" and target == "server":
         raise DirectiveError("`fault`: to kill the server as a whole is `fault crash`")
-    if strikes == "a connection" and target in PROCESSES:
-        raise args.error(f"`{kind}` strikes connections of sessions, not {_named(target)}")
-    if strikes == "a session" and is_server_target(target):
-        raise args.error(f"`{kind}` strikes a session, not {_named(target)}")
+    if targets == "a connection" and target in PROCESSES:
+        raise args.error(f"`{kind}` affects connections of sessions, not {_named(target)}")
+    if targets == "a session" and is_server_target(target):
+        raise args.error(f"`{kind}` affects a session, not {_named(target)}")
 
 
 def _named(target: str | None) -> str:

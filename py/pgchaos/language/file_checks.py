@@ -20,7 +20,7 @@ from pgchaos.language.fault_kinds import (
     is_server_target,
     name_of,
     needs_own_server,
-    strikes_connections,
+    targets_connections,
 )
 from pgchaos.language.header import SESSION_VARIABLES
 from pgchaos.language.lexemes import Sql
@@ -225,7 +225,7 @@ def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:
 def check_network(scenario: Scenario, complain: Complain) -> None:
     """Report `connect` of sessions in a scenario without network faults."""
     items = (item for session in scenario.sessions for item in session.items)
-    if any(isinstance(item, Fault) and strikes_connections(item) for item in items):
+    if any(isinstance(item, Fault) and targets_connections(item) for item in items):
         return
     for session in scenario.sessions:
         if session.connect:
@@ -242,7 +242,7 @@ def check_faults(scenario: Scenario, complain: Complain) -> None:
         complain(setting.place, text)
     for fault in (item for session in scenario.all_sessions for item in session.items if isinstance(item, Fault)):
         kind = name_of(fault)
-        shared = f"`fault`: `{kind}` strikes every session of the server"
+        shared = f"`fault`: `{kind}` affects every session of the server"
         if needs_own_server(fault):
             text = f"`fault`: `{kind}` needs a server of the scenario's own: `-- chaos:sandbox server` is missing"
             complain(fault.place, text)

@@ -100,7 +100,7 @@ def _check_section(body: SectionBuilder, complain: Complain) -> None:
                 complain(
                     item.place,
                     "`fault`: behind a pooler a session has no process and no connection of its own to the server,"
-                    " and what strikes the server strikes the pooler too",
+                    " and what affects the server affects the pooler too",
                 )
     if body.kind not in ("setup", "session", "mutant"):
         return

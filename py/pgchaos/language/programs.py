@@ -155,7 +155,7 @@ def _wrong_in_sql(session: Session) -> Iterator[tuple[Place, str]]:
             yield item.place, f"`allow exit`: session `{session.name}` is no program: it has no `run`"
         elif isinstance(item, Fault) and item.statement:
             text = f"`fault`: `of '{item.statement}'` is for sessions that `run` a program: here a fault"
-            yield item.place, f"{text} strikes at the statement below it"
+            yield item.place, f"{text} is delivered at the statement below it"
 
 
 def _wrong_in_file(scenario: Scenario, session: Session) -> Iterator[tuple[Place, str]]:

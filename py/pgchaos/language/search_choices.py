@@ -55,7 +55,7 @@ def _fault_positions(sessions: Iterable[Session], variables: Mapping[str, str]) 
 
 
 def without_faults(values: Mapping[str, str]) -> dict[str, str]:
-    """Return the drawn values changed so that no fault `at any step` strikes."""
+    """Return the drawn values changed so that no fault `at any step` is delivered."""
     # statements are numbered from 1
     return {name: "0" if name.startswith(CHOICE) else value for name, value in values.items()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from pgchaos.language.fault_kinds import strikes_connections
+from pgchaos.language.fault_kinds import targets_connections
 from pgchaos.language.model import Mutant, Scenario
 from pgchaos.language.mutation import mutants_in_force, slug
 from pgchaos.language.reader import variants
@@ -59,7 +59,7 @@ def _parts(scenario: Scenario) -> Iterator[Part]:
     sessions = scenario.all_sessions
     if any(session.program is not None for session in sessions):
         yield "programs"
-    if any(isinstance(item, Fault) and strikes_connections(item) for one in sessions for item in one.items):
+    if any(isinstance(item, Fault) and targets_connections(item) for one in sessions for item in one.items):
         yield "network"
     if scenario.poolers:
         yield "pooler"

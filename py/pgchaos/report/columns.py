@@ -125,7 +125,7 @@ class _Writer:
     def __init__(self, shown: Sequence[Lane], style: CellStyle) -> None:
         self._lanes, self._style = shown, style
         self._begun = sorted(
-            # a fault strikes during a statement of its own session
+            # a fault is delivered during a statement of its own session
             (event.begun, _FAULT if event.kind == "fault" else number)
             for number, lane in enumerate(shown)
             for event in lane.events

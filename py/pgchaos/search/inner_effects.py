@@ -149,7 +149,7 @@ class InnerEffects:
             remarks.append(
                 f"{self._scenario.shown}: `schedule {self._scenario.schedule.kind}` does not wait for time-outs"
                 f" ({_some(self._lines(self._timeouts))}): where a statement waits for a lock, another session"
-                " continues at once, so a time-out strikes by chance only. An exact schedule waits for it, if the step"
+                " continues at once, so a time-out happens by chance only. An exact schedule waits for it, if the step"
                 " listed next is of the session that waits"
             )
         if self._found:

@@ -1,1 +1,1 @@
-"""Fault injection: when a fault strikes, which session or process it strikes, and what it does."""
+"""Fault injection: when a fault is delivered, which session or process it affects, and what it does."""

@@ -46,7 +46,7 @@ class TargetGone(NotDelivered):
     """There was no target at that time; a search that chooses the time may choose another."""
 
 
-OVER = "the statement was over before the fault could strike: let it wait for something there"
+OVER = "the statement was over before the fault could be delivered: let it wait for something there"
 """Why a fault during a statement was not delivered."""
 
 

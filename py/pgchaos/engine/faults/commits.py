@@ -1,4 +1,4 @@
-"""Holds a COMMIT when it is durable but not yet acknowledged, so that a fault can strike between the two.
+"""Holds a COMMIT when it is durable but not yet acknowledged, so that a fault can be delivered between the two.
 
 With synchronous replication a commit waits, after its WAL is flushed, for the answer of a standby (PostgreSQL docs,
 "Synchronous Replication"; SyncRepWaitForLSN in syncrep.c). With a standby that does not exist it waits as long as we

@@ -84,7 +84,7 @@ class FaultCounter:
         """Why others had no target at their place, or no effect."""
 
     def is_due(self, fault: Fault, actor: Actor) -> bool:
-        """Count an execution of a fault's line; return whether the fault strikes at this one."""
+        """Count an execution of a fault's line; return whether the fault is delivered at this one."""
         key = _key(fault, actor)
         count = self._reached[key] = self._reached.get(key, 0) + 1
         if fault.anywhere:
@@ -126,5 +126,5 @@ class FaultCounter:
 
 
 def _key(fault: Fault, actor: Actor) -> tuple[object, ...]:
-    own = fault.target is None and form_of(fault).strikes in ("a session", "a connection") and not fault.anywhere
+    own = fault.target is None and form_of(fault).targets in ("a session", "a connection") and not fault.anywhere
     return (fault, actor) if own else (fault,)

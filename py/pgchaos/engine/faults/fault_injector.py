@@ -1,4 +1,4 @@
-"""The faults of one run: when each strikes, and which targets. `actions` has what they do."""
+"""The faults of one run: when each is delivered, and to which targets. `actions` has what they do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pgchaos.engine.faults.outage import Outage
 from pgchaos.engine.faults.targets import Targets
 from pgchaos.engine.faults.timing import Timing
 from pgchaos.engine.waits import Mutex
-from pgchaos.language.fault_kinds import strikes_connections
+from pgchaos.language.fault_kinds import targets_connections
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.wait_rules import Actor
@@ -69,11 +69,11 @@ class FaultInjector:
             if hold is not None and over is not None:
                 await self._timing.await_commit(hold, actor, over)
             await self._timing.await_time(fault, actor, over if hold is None else None)
-            if strikes_connections(fault):
+            if targets_connections(fault):
                 return await self._strike_network(fault, actor)
             async with self._mutex:
                 pids, now = await self.targets.pids(fault, actor), clock.now()
-                self._coordinator.strike(pids)
+                self._coordinator.expect_fault(pids)
                 await self._carry_out(fault, pids)
         return now
 
@@ -87,7 +87,7 @@ class FaultInjector:
         async with self._mutex:
             targets, now = self.targets.connections(fault, actor), clock.now()
             if fault.kind in ("cut", "reset"):
-                self._coordinator.strike([pid for one in targets.values() if (pid := one.pid) is not None])
+                self._coordinator.expect_fault([pid for one in targets.values() if (pid := one.pid) is not None])
             await self.network.carry_out(fault, targets)
             self.counter.delivered.add(fault)
         return now

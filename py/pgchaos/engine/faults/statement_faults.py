@@ -15,7 +15,7 @@ from pgchaos.engine.faults.commits import CommitHold, ends_in_commit
 from pgchaos.engine.faults.fault_counter import failure
 from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.loop import Task, begin
-from pgchaos.language.fault_kinds import describe, strikes_backends, strikes_connections, strikes_own_session
+from pgchaos.language.fault_kinds import describe, targets_backends, targets_connections, targets_own_session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Fault, Statement
 from pgchaos.results import Record
@@ -99,7 +99,7 @@ class StatementFaults:
 
     async def _prepare_during(self, interrupting: list[Fault], item: Statement) -> None:
         # network faults last: they wait for an answer
-        interrupting.sort(key=strikes_connections)
+        interrupting.sort(key=targets_connections)
         if any(map(_loses_answer, interrupting)):
             self._answer = self._injector.hold_answer(self._actor)
             self._connection.before_send = self._answer.arm
@@ -123,14 +123,14 @@ class StatementFaults:
         return (
             self._injector.fault_connection.server_control is not None
             and fault.kind != "cancel"
-            and not strikes_connections(fault)
+            and not targets_connections(fault)
             and not fault.when_blocked
         )
 
     async def _inject_during(self, interrupting: list[Fault]) -> None:
         try:
             for fault in interrupting:
-                if strikes_connections(fault):
+                if targets_connections(fault):
                     await self._release_commits()
                 why = await self._try(fault, lambda: self._over)
                 if why is not None:
@@ -222,15 +222,15 @@ class StatementFaults:
 
 def _needs_connection(fault: Fault) -> bool:
     """Whether a fault needs a connection of the session itself."""
-    own = strikes_backends(fault) or fault.kind in ("cut", "reset", "stall")
+    own = targets_backends(fault) or fault.kind in ("cut", "reset", "stall")
     return fault.moment == "during" or (fault.target is None and own)
 
 
 def _loses_answer(fault: Fault) -> bool:
-    """Whether the answer to the statement is held until the fault strikes."""
-    return strikes_connections(fault) and strikes_own_session(fault)
+    """Whether the answer to the statement is held until the fault is delivered."""
+    return targets_connections(fault) and targets_own_session(fault)
 
 
 def _must_end_statement(fault: Fault) -> bool:
-    """Whether the statement cannot succeed if the fault strikes during it."""
-    return fault.kind != "fill" and strikes_own_session(fault) and not strikes_connections(fault)
+    """Whether the statement cannot succeed if the fault is delivered during it."""
+    return fault.kind != "fill" and targets_own_session(fault) and not targets_connections(fault)

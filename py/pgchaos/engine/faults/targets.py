@@ -8,7 +8,7 @@ from typing import Protocol
 from pgchaos.engine.faults import actions
 from pgchaos.engine.faults.actions import TargetGone
 from pgchaos.engine.faults.fault_connection import FaultConnection
-from pgchaos.language.fault_kinds import PROCESSES, strikes_backends, strikes_connections, strikes_own_session
+from pgchaos.language.fault_kinds import PROCESSES, targets_backends, targets_connections, targets_own_session
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.wait_rules import Actor
 
@@ -49,22 +49,22 @@ class Targets:
 
     def watched(self, fault: Fault, actor: Actor) -> list[Actor]:
         """List the connections whose state a fault waits for."""
-        return [actor] if strikes_own_session(fault) else self.of(fault, actor)
+        return [actor] if targets_own_session(fault) else self.of(fault, actor)
 
     def of(self, fault: Fault, actor: Actor) -> list[Actor]:
         """List the connections that a fault names."""
-        if strikes_connections(fault) and fault.target == "server":
+        if targets_connections(fault) and fault.target == "server":
             return list(self._targets)
-        if strikes_own_session(fault):
+        if targets_own_session(fault):
             return [actor]
         return [one for one in self._targets if one.session == fault.target and fault.worker in (None, one.worker)]
 
     def connections(self, fault: Fault, actor: Actor) -> dict[Actor, Target]:
-        """Return the connections that a network fault strikes; see `of`."""
+        """Return the connections that a network fault affects; see `of`."""
         return {one: self._targets[one] for one in self.of(fault, actor)}
 
     def pid(self, actor: Actor) -> int:
-        """Return the backend of a connection that a fault is about to strike.
+        """Return the backend of a connection that a fault is about to affect.
 
         Raises:
             TargetGone: there is none.
@@ -80,12 +80,12 @@ class Targets:
         return [pid for one in self._targets.values() if (pid := one.pid) is not None]
 
     async def pids(self, fault: Fault, actor: Actor) -> tuple[int, ...]:
-        """Return the processes that a fault strikes; none if it strikes the server.
+        """Return the processes that a fault affects; none if it affects the server.
 
         Raises:
             TargetGone: one of them does not exist.
         """
-        if not strikes_backends(fault):
+        if not targets_backends(fault):
             return ()
         if fault.target in PROCESSES:
             return (await actions.process(self._fault_connection, fault.target or ""),)

@@ -1,4 +1,4 @@
-"""When a fault strikes: waits until its target is in the required state."""
+"""When a fault is delivered: waits until its target is in the required state."""
 
 from __future__ import annotations
 
