@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
-from pgchaos.server import Server, ServerSettings, open_server
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from pgchaos.server import Server, ServerSettings, open_server, start_private
 from pgchaos.server.database_factory import CreatedDatabases
 from tests.waiting import until
 
@@ -68,3 +72,19 @@ def test_databases_that_come_and_go_are_explained_and_no_other_commit_is() -> No
 def _use(server: Server) -> None:
     with server.sandbox():
         pass
+
+
+def test_a_synchronous_standby_that_is_not_there_delays_no_database() -> None:
+    with start_private(settings={"synchronous_standby_names": "nobody"}) as private:
+        dsn = make_conninfo(**private.parameters)
+        began = time.monotonic()
+        with open_server(ServerSettings(dsn=dsn)) as server:
+            with server.sandbox() as sandbox, psycopg.connect(sandbox.conninfo) as conn:
+                # the scenario's own sessions have the server's setting
+                assert conn.execute("SHOW synchronous_commit").fetchone() == ("on",)
+            with server.sandbox(schema=True) as sandbox:
+                assert sandbox.schema
+        assert time.monotonic() - began < 30
+        with psycopg.connect(dsn) as conn:
+            rows = conn.execute("SELECT datname FROM pg_database WHERE datname LIKE 'pgchaos%'").fetchall()
+        assert rows == []

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.server import ServerError, ServerSettings, open_server, server_inspection
+from pgchaos.server import ServerError, ServerSettings, open_server, server_inspection, start_private
 from pgchaos.server.settings import Conninfo
 from tests.conftest import ForeignServer
+
+HBA = """
+local all all trust
+host postgres all all scram-sha-256
+"""
 
 
 def refusal(dsn: str, *, in_place: bool = False) -> str:
@@ -76,6 +83,50 @@ def test_in_place_a_service_must_name_the_database(services: Path) -> None:
     assert "the service names none: add dbname to it" in text
     with open_server(ServerSettings(dsn=Conninfo("service=named"), in_place=True)) as server:
         assert server.banner
+
+
+def test_a_host_that_is_not_known() -> None:
+    text = refusal("host=nobody.invalid user=postgres dbname=postgres")
+    assert "no address is known for this host: check host=… and port=… in --chaos-dsn" in text
+    assert "start the server" not in text
+
+
+@pytest.fixture(scope="module")
+def by_address() -> Iterator[str]:
+    """A connection string for a server that is reached by its address."""
+    number = os.getpid()
+    address = f"127.{number >> 16 & 127 | 128}.{number >> 8 & 255}.{number & 255}"  # ports are no other's there
+    with start_private(settings={"listen_addresses": address}) as private:
+        dsn = make_conninfo(host=address, port=5432, user="postgres", dbname="postgres")
+        with psycopg.connect(make_conninfo(**private.parameters), autocommit=True) as conn:
+            (private.folder / "data" / "pg_hba.conf").write_text(HBA)
+            conn.execute("CREATE ROLE member LOGIN PASSWORD 'right'")
+            conn.execute("SELECT pg_reload_conf()")
+        yield dsn
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "advice"),
+    [
+        ({"sslmode": "require"}, "SSL was required", "no TLS connection as sslmode demands it: check the host (host=…"),
+        (
+            {"user": "member", "password": "wrong"},
+            "password authentication failed",
+            "the server runs, but refuses this connection: check the role (user=… in --chaos-dsn), its password and",
+        ),
+        (
+            {"user": "member", "dbname": "template1"},
+            "no pg_hba.conf entry",
+            "its password and pg_hba.conf, or set sslmode=require (PGSSLMODE)",
+        ),
+    ],
+    ids=["no TLS", "wrong password", "no entry in pg_hba.conf"],
+)
+def test_the_advice_fits_the_refusal(by_address: str, change: dict[str, str], said: str, advice: str) -> None:
+    text = refusal(make_conninfo(by_address, **change))
+    assert said in text
+    assert advice in text
+    assert "start the server" not in text
 
 
 @pytest.mark.parametrize("hosts", [1, 2])

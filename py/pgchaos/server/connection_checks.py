@@ -18,6 +18,8 @@ from pgchaos.server.settings import ServerError
 _NO_ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
 _NO_DATABASE = re.compile(r'database "(?P<name>.+)" does not exist')
 _NO_ACCESS = re.compile(r"password|authentication|pg_hba\.conf")
+_NO_TLS = re.compile(r"\b(SSL|TLS)\b|certificate")
+_NO_HOST = re.compile(r"could not translate host name|failed to resolve host")
 _NO_SERVICE = re.compile(r'definition of service "(?P<name>.+)" not found')
 
 
@@ -125,8 +127,17 @@ def connection_advice(conninfo: str, choice: ServerChoice, message: str, environ
     if pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK:
         if _NO_ACCESS.search(message):
             what = f"the role ({role}), its password and pg_hba.conf"
-            return f"the server runs, but refuses this connection: check {what}{other}"
+            encrypted = ", or set sslmode=require (PGSSLMODE)" if "no encryption" in message else ""
+            return f"the server runs, but refuses this connection: check {what}{encrypted}{other}"
         return "the server runs, but refuses this connection, for the reason above"
+    host = "host=… and port=… in --chaos-dsn" if source == "--chaos-dsn" else "PGHOST and PGPORT"
+    if _NO_TLS.search(message):
+        return (
+            f"no TLS connection as sslmode demands it: check the host ({host}), sslmode and sslrootcert, or PGSSLMODE "
+            "and PGSSLROOTCERT, and the server's certificate"
+        )
+    if _NO_HOST.search(message):
+        return f"no address is known for this host: check {host}, or remove {source} to use a private server"
     return f"start the server, or remove {source} to use a private server"
 
 

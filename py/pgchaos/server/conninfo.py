@@ -43,8 +43,10 @@ OWN_SETTINGS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# for those that create and drop databases
-ADMIN_SETTINGS: Mapping[str, str] = MappingProxyType({**OWN_SETTINGS, "search_path": '"$user", public'})
+# for those that create and drop databases: a synchronous standby that is not there must not make them wait
+ADMIN_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {**OWN_SETTINGS, "search_path": '"$user", public', "synchronous_commit": "local"}
+)
 
 _TRANSACTION_TIMEOUT_SINCE = 170000
 

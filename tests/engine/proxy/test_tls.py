@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.server import PrivateServer, Server, ServerSettings, open_server, start_private
+from pgchaos.server import PrivateServer, Server, ServerError, ServerSettings, open_server, start_private
 from tests.engine.playing import Play, held, only
 from tests.waiting import until
 
@@ -87,3 +87,9 @@ def test_a_server_that_demands_tls_is_refused_where_the_network_is_ours(tls_serv
     assert (
         "the connection to the server is encrypted (TLS), so that nothing can pass it on: name a server" in failure.text
     )
+
+
+def test_a_certificate_that_is_not_trusted_gets_advice(tls_server: Server, tmp_path: Path) -> None:
+    dsn = make_conninfo(tls_server.settings.dsn or "", sslmode="verify-full", sslrootcert=str(tmp_path / "root.crt"))
+    with pytest.raises(ServerError, match=r"certificate(?s:.)*no TLS connection as sslmode demands it: check the host"):
+        open_server(ServerSettings(dsn=dsn))
