@@ -99,7 +99,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION chaos._forget(text) IS 'Internal: removes what a run recorded.';
 
--- Who is asking
+-- The calling session
 
 CREATE FUNCTION chaos._setting(name text) RETURNS text
 LANGUAGE sql STABLE
@@ -149,8 +149,8 @@ Example: PERFORM chaos.var(''level'');';
 
 -- What survives a rollback
 --
--- SET is taken back by a rollback, and a sequence cannot be advanced in a read only transaction. Prepared statements are
--- the session's own, are not transactional, and go with DISCARD ALL: so they are its memory.
+-- A rollback undoes SET, and a sequence cannot be advanced in a read only transaction. Prepared statements belong to the
+-- session, are not transactional, and end with DISCARD ALL: so counters are stored as prepared statements.
 
 CREATE FUNCTION chaos._count(counter text) RETURNS integer
 LANGUAGE plpgsql VOLATILE
@@ -353,14 +353,14 @@ BEGIN
             pause := least(pause * 1.5, 0.01);
         END LOOP;
         PERFORM pg_advisory_lock_shared(chaos._class(), passed);
-        -- who leaves may end its session, and its locks with it: not before all who arrived have seen it open
+        -- a session that returns may end, and release its locks: first all that arrived must have seen it open
         WHILE EXISTS (SELECT FROM chaos._holders(arrived) AS a WHERE a NOT IN (SELECT p FROM chaos._holders(passed) AS p))
             AND clock_timestamp() < deadline
         LOOP
             PERFORM pg_sleep(0.001);
         END LOOP;
     EXCEPTION WHEN query_canceled OR OTHERS THEN
-        -- who gave up has not arrived
+        -- a session that gives up has not arrived
         PERFORM pg_advisory_unlock_shared(chaos._class(), arrived);
         RAISE;
     END;
@@ -633,13 +633,13 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     deadline CONSTANT timestamptz := clock_timestamp() + timeout;
-    looks integer := 0;
+    times_seen integer := 0;
 BEGIN
     PERFORM chaos._need(timeout >= interval '0', 'chaos.wait_blocked: the timeout must be given, and not be negative');
     LOOP
-        -- once may be a lock that is given back at once
-        looks := CASE WHEN chaos.is_blocked(session) THEN looks + 1 ELSE 0 END;
-        EXIT WHEN looks = 2;
+        -- seen once, it may be a lock that is released at once
+        times_seen := CASE WHEN chaos.is_blocked(session) THEN times_seen + 1 ELSE 0 END;
+        EXIT WHEN times_seen = 2;
         IF clock_timestamp() >= deadline THEN
             IF NOT EXISTS (SELECT FROM chaos._connections(session)) THEN
                 PERFORM chaos._no_connection(session, NULL);
