@@ -291,3 +291,31 @@ def test_server_that_vanishes_does_not_hold_up_the_end() -> None:
             os.kill(foreign.pid, signal.SIGKILL)
             before = time.monotonic()
         assert time.monotonic() - before < 10
+
+
+class Idle:
+    """A connection that waits in a cache."""
+
+    def __init__(self, dsn: str) -> None:
+        self.conn = psycopg.connect(dsn)
+
+    def shut(self, patience: float) -> None:
+        del patience
+        self.conn.close()
+
+
+def test_unused_connections_make_room_for_reading_a_database(foreign_server: ForeignServer) -> None:
+    dsn = foreign_server.role("sparing", "LOGIN CREATEDB")
+    with open_server(ServerSettings(dsn=dsn, clones=1)) as server, foreign_server.connect() as conn:
+        with server.sandbox():
+            pass
+        server.wait_until_idle()
+        unused = [Idle(dsn) for _ in range(4)]
+        assert all(server.spec_monitors.put(one) for one in unused)
+        query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'sparing'"
+        row = conn.execute(query).fetchone()
+        assert row is not None
+        conn.execute(f"ALTER ROLE sparing CONNECTION LIMIT {row[0]}".encode())
+        with server.sandbox(schema=True) as sandbox:
+            assert sandbox.schema
+        assert all(one.conn.closed for one in unused)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +27,9 @@ _DROP_LIMIT = 0.5
 _MOST_REUSABLE = 4  # databases that searches left unchanged, which wait for the next search
 _MOST_SEARCHES = 20  # that use one database: each leaves dead rows in its catalogs
 _RESTOCKED_WITHIN = 0.2  # seconds to wait for its new schemas
+_ROOM_LIMIT = 5.0  # seconds to wait for a free connection
+# of postmaster.c and postinit.c: an error of libpq has no SQLSTATE before it is connected
+_NO_ROOM = re.compile("too many (clients|connections)|connection slots are reserved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class SandboxProvider:
         self._server = server
         self._pool = pool
         self._close_unused = close_unused
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # closing unused connections, to make room, takes it again
         self._shared: dict[Extensions, SharedDatabase] = {}
         self._users: dict[SharedDatabase, int] = {}
         self._outside: dict[Extensions, OutsideState] = {}
@@ -182,8 +187,20 @@ class SandboxProvider:
 
     @contextmanager
     def _connected(self, name: str) -> Iterator[Connection]:
-        with self._server.connect(name) as conn, self._server.health.shutdown_if_silent(conn):
+        with self._connect_with_room(name) as conn, self._server.health.shutdown_if_silent(conn):
             yield conn
+
+    def _connect_with_room(self, name: str) -> Connection:
+        """Connect; while the server has no free connection, close unused ones, for some time."""
+        until = time.monotonic() + _ROOM_LIMIT
+        while True:
+            try:
+                return self._server.connect(name)
+            except psycopg.OperationalError as error:  # a retry after the refusal
+                if not _NO_ROOM.search(str(error)) or time.monotonic() > until:
+                    raise
+            self._close_unused()
+            time.sleep(0.01)  # polled: the server does not report a free connection
 
     @contextmanager
     def search_database(self, extensions: Extensions, *, reuse: bool) -> Iterator[SearchDatabase]:
