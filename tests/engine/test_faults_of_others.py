@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pgchaos.engine import lock_monitor
 from tests.engine.playing import Play, chosen, held, only, said
 
 CHECK = "-- chaos:check\nSELECT pass('checked');\n"
@@ -213,3 +214,31 @@ def test_a_process_that_the_server_does_not_have_is_named(play: Play) -> None:
     head = "-- chaos:sandbox server\n-- chaos:server autovacuum = off\n-- chaos:session a\n"
     result = play(head + "-- chaos:fault kill of autovacuum at any step\nSELECT 1;\nSELECT 2;\n" + CHECK)
     assert "at no step that the search chose: the server has no autovacuum launcher" in only(result).text
+
+
+SEEN = """
+    -- chaos:setup
+    CREATE TABLE t (id int PRIMARY KEY);
+    INSERT INTO t VALUES (1);
+    -- chaos:session holder
+    BEGIN;
+    DELETE FROM t;
+    -- chaos:signal held
+    -- chaos:wait blocked victim
+    SELECT 'saw it';
+    -- chaos:wait for over
+    COMMIT;
+    -- chaos:session victim allow 57014
+    -- chaos:wait for held
+    -- chaos:fault cancel when blocked
+    DELETE FROM t;
+    -- chaos:signal over
+    -- chaos:check
+    SELECT is(count(*), 1::bigint, 'the victim was cancelled') FROM chaos.history WHERE sqlstate = '57014';
+"""
+
+
+def test_a_wait_for_the_block_that_a_fault_ends_opens(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    # no snapshot shows the block before the fault ends it
+    monkeypatch.setattr(lock_monitor, "_TIGHT", 0.1)
+    assert held(play(SEEN)) == ["the victim was cancelled"]

@@ -190,6 +190,10 @@ class Coordinator:
         """Whether a session waits for others to be blocked."""
         return self._rules.needs_snapshots()
 
+    def note_block(self, actors: Collection[Actor]) -> None:
+        """Record that connections are blocked, and that a fault ends this now: no snapshot may show it."""
+        self._rules.note_block(actors)
+
     def is_over(self) -> bool:
         """Whether all sessions have ended or the run is stopped."""
         return self._running == 0 or self.stop.is_set()

@@ -168,6 +168,13 @@ class WaitRules:
             for state in self._states.values()
         )
 
+    def note_block(self, actors: Collection[Actor]) -> None:
+        """Open the waits for connections to be blocked that these alone are missing for."""
+        for state in self._states.values():
+            if state.at is not None and not state.opened and isinstance(state.at[0], WaitBlocked):
+                decision = self._decide(*state.at)
+                state.opened = not decision.never and set(decision.missing) <= set(actors)
+
     def is_waiting(self, actor: Actor) -> bool:
         """Whether a connection is at a wait that is not over yet."""
         if self._states[actor].at is None:

@@ -92,6 +92,8 @@ class Timing:
         lacking = [one for pid, one in pids.items() if pid not in there]
         if lacking and may_be_vain:
             self._check_reachable(lacking, state, blocked, taken_at)
+        if state == _BLOCKED and not lacking:
+            self._coordinator.note_block(who)
         return not lacking
 
     async def _active(self, pids: Iterable[int]) -> dict[int, tuple[int, ...]]:
