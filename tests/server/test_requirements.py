@@ -57,7 +57,7 @@ def test_private_server_meets_these(private_server: Server, requirement: Require
         (Requirement(PLACE, "extension", "no_such"), "requires extension no_such, which this server does not offer"),
         (
             Requirement(PLACE, "extension", "hstore", ">=", "99"),
-            "requires extension hstore >= 99, and this server offers",
+            "requires extension hstore >= 99, and this server's default version is",
         ),
         (
             Requirement(PLACE, "extension", "hstore", function="begin_deployment"),

@@ -128,7 +128,8 @@ def missing_extension(
     if not version and requirement.version:
         return f"requires extension {wanted}, but the version that this server offers is unknown: {_BROKEN}"
     if not satisfies(version, requirement.operator, requirement.version) and version:
-        return f"requires extension {wanted}, and this server offers {version}: install the required version there"
+        default = f"this server's default version is {version}"
+        return f"requires extension {wanted}, and {default}: install the required version as the default there"
     if offered.restricted and not superuser:
         return f"requires extension {name}, which only a superuser can create: use such a role, or a private server"
     return _missing_function(conn, requirement) if requirement.function else ""
