@@ -6,15 +6,18 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import ServerError, ServerSettings, open_server, server_inspection, start_private
 from pgchaos.server.settings import Conninfo
 from tests.conftest import ForeignServer
+from tests.waiting import until
 
 HBA = """
 local all all trust
@@ -126,6 +129,18 @@ def test_the_advice_fits_the_refusal(by_address: str, change: dict[str, str], sa
     text = refusal(make_conninfo(by_address, **change))
     assert said in text
     assert advice in text
+    assert "start the server" not in text
+
+
+def test_a_server_that_recovers() -> None:
+    with ThreadPoolExecutor(1) as pool, start_private(settings={"hot_standby": "off"}) as private:
+        private.stop("fast")
+        (private.folder / "data" / "standby.signal").touch()
+        pool.submit(private.start)  # it never accepts connections: `close` ends the wait
+        dsn = make_conninfo(**private.parameters)
+        until(lambda: pq.PGconn.ping(dsn.encode()) == pq.Ping.REJECT, "it recovers")
+        text = refusal(dsn)
+    assert "the server is starting up, recovering or shutting down: run again when it accepts connections" in text
     assert "start the server" not in text
 
 

@@ -124,7 +124,10 @@ def connection_advice(conninfo: str, choice: ServerChoice, message: str, environ
             )
         name = found["name"]
         return f"the server runs, but has no such database: name another with {database}, or create it: createdb {name}"
-    if pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK:
+    state = pq.PGconn.ping(conninfo.encode())
+    if state == pq.Ping.REJECT:
+        return "the server is starting up, recovering or shutting down: run again when it accepts connections"
+    if state == pq.Ping.OK:
         if _NO_ACCESS.search(message):
             what = f"the role ({role}), its password and pg_hba.conf"
             encrypted = ", or set sslmode=require (PGSSLMODE)" if "no encryption" in message else ""
