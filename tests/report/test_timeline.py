@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from pgchaos.language.model import Scenario, Section, Session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
+from pgchaos.report.cells import folded
 from pgchaos.report.export.timeline_data import timeline_data
 from pgchaos.report.formatting import BOXES, PLAIN, Symbols
 from pgchaos.report.important_sessions import written_tables
@@ -309,3 +310,8 @@ def test_a_long_run_says_what_it_leaves_out() -> None:
 def test_written_tables(sql: str, tables: frozenset[str]) -> None:
     assert tables <= written_tables(sql)
     assert bool(tables) == bool(written_tables(sql))
+
+
+@pytest.mark.timeout(15)
+def test_a_value_of_many_megabytes_is_cut_before_it_is_folded() -> None:
+    assert folded("x" * 30_000_000, 12, "3: ", PLAIN, 2) == ["3: " + "x" * 9, "   " + "x" * 6 + "..."]

@@ -153,6 +153,8 @@ def folded(text: str, width: int, head: str, symbols: Symbols, most: int) -> lis
     parts = text.split(_UNBROKEN)
     text = _UNBROKEN.join(one_line(" ".join(part.split())) for part in parts)
     room = max(width - len(head), 8)
+    # textwrap takes minutes or hours for a word of many megabytes
+    text = text[: (room + 1) * (most + 2)]
     lines = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
     if len(lines) > most:
         last = " ".join(lines[most - 1 :])
