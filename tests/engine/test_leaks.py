@@ -8,6 +8,7 @@ import pytest
 
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.leaked_settings import read_settings
+from pgchaos.engine.leaks import SHARED
 from pgchaos.engine.loop import run_sync
 from pgchaos.stop import Stop
 from tests.engine.playing import CHECKED, Play, held, only, stranger
@@ -39,6 +40,12 @@ def test_a_leak_is_found_unless_it_is_meant(play: Play, kind: str, how: tuple[st
     assert failure.details[0].endswith(f"where it is meant, write `-- chaos:leaves {kind} REASON` in the header")
     meant = play(f"-- chaos:leaves {kind} it is meant\n{text}")
     assert held(meant) == ["checked"]
+
+
+def test_a_temporary_slot_is_no_leak_as_it_ends_with_its_session(play: Play) -> None:
+    with play.server.connect() as session, play.server.connect() as other:
+        session.execute("SELECT pg_create_physical_replication_slot('temporary', true, true)")
+        assert ("slot", "temporary") not in other.execute(SHARED.encode()).fetchall()
 
 
 def test_the_line_of_a_leak_is_the_one_that_made_it(play: Play) -> None:

@@ -27,7 +27,7 @@ COMMANDS = {
     "byte order mark": "\ufeff",
     "zero width": "\u200b",
     "tag": "\U000e0041",
-    "surrogate": "\udc9b",
+    "surrogate": "\ud89b",
 }
 
 
@@ -36,6 +36,10 @@ def test_control_characters_are_escaped(name: str) -> None:
     shown = printable(f"a{COMMANDS[name]}b")
     assert shown.isprintable()
     assert shown == "a" + COMMANDS[name].encode("unicode_escape").decode() + "b"
+
+
+def test_a_byte_that_is_not_utf_8_is_escaped() -> None:
+    assert printable("a\udc9bb") == "a\\x9bb"
 
 
 def test_no_character_controls_a_terminal() -> None:

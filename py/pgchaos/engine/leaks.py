@@ -24,7 +24,8 @@ SHARED = """
     SELECT 'role', rolname::text FROM pg_catalog.pg_roles
     UNION ALL SELECT 'tablespace', spcname::text FROM pg_catalog.pg_tablespace
     UNION ALL SELECT 'database', datname::text FROM pg_catalog.pg_database WHERE datname NOT LIKE 'pgchaos\\_%'
-    UNION ALL SELECT 'slot', slot_name::text FROM pg_catalog.pg_get_replication_slots() WHERE datoid IS NULL
+    UNION ALL SELECT 'slot', slot_name::text FROM pg_catalog.pg_get_replication_slots()
+               WHERE datoid IS NULL AND NOT temporary
 """
 LEFT = f"""
     SELECT 'prepared transaction', gid FROM pg_catalog.pg_prepared_xact() WHERE dbid = {_THIS}
@@ -33,7 +34,7 @@ LEFT = f"""
       FROM pg_catalog.pg_index JOIN pg_catalog.pg_class c ON c.oid = indexrelid
      WHERE NOT (indisvalid AND indisready) AND relkind = 'i'
     UNION ALL
-    SELECT 'slot', slot_name::text FROM pg_catalog.pg_get_replication_slots() WHERE datoid = {_THIS}
+    SELECT 'slot', slot_name::text FROM pg_catalog.pg_get_replication_slots() WHERE datoid = {_THIS} AND NOT temporary
 """
 _LEFT_IN_SCHEMA = """
     SELECT 'invalid index', indexrelid::regclass::text
