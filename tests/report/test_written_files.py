@@ -165,11 +165,21 @@ def test_the_bar_of_a_transaction_ends_with_its_last_statement() -> None:
 
 
 def test_lines_break_at_blanks() -> None:
-    assert wrap("INSERT INTO invoice VALUES", 20) == ["INSERT INTO invoice", "VALUES"]
-    assert wrap("SET synchronous_commit = off", 20) == ["SET", "synchronous_commit =", "off"]
-    assert wrap("synchronous_standby_names", 22) == ["synchronous_standby_", "names"]
-    assert wrap("x" * 25, 20) == ["x" * 20, "x" * 5]
-    assert wrap("", 20) == [""]
+    assert wrap("INSERT INTO invoice VALUES", 20, 9) == ["INSERT INTO invoice", "VALUES"]
+    assert wrap("SET synchronous_commit = off", 20, 9) == ["SET", "synchronous_commit =", "off"]
+    assert wrap("synchronous_standby_names", 22, 9) == ["synchronous_standby_", "names"]
+    assert wrap("x" * 25, 20, 9) == ["x" * 20, "x" * 5]
+    assert wrap("", 20, 9) == [""]
+    assert wrap("UPDATE account SET balance = 1", 10, 2) == ["UPDATE", "account…"]
+    assert wrap("x" * 25, 10, 2) == ["x" * 10, "x" * 9 + "…"]
+
+
+@pytest.mark.timeout(15)
+def test_a_value_of_many_megabytes_is_cut_before_it_is_drawn() -> None:
+    records = [row_ms("one", 0, "SELECT '" + "x" * 30_000_000 + "'")]
+    drawn = svg(scenario(result=RunResult(1, started_at=START, records=records), failures=[]))
+    assert "xxx…</text>" in drawn
+    assert len(drawn) < 30_000
 
 
 def test_files_are_named_by_their_items() -> None:

@@ -284,7 +284,7 @@
     return [event.fault || event.kind === "fault" ? `⚡ ${text}` : text, ...rest];
   }
 
-  function wrap(text, width) {
+  function wrap(text, width, most) {
     const found = [];
     while (text.length > width) {
       // only a word that is longer than a line is broken, after a sign if it can be: as in svg.py
@@ -292,6 +292,7 @@
       const sign = Math.max(...[...",.;:()[]{}=/_-"].map((one) => text.lastIndexOf(one, width - 1)));
       const fits = blank > 0 && (blank >= late || text.slice(blank + 1).split(" ", 1)[0].length <= width);
       const end = fits ? blank : sign >= late ? sign + 1 : width;
+      if (found.length === most - 1) return [...found, `${text.slice(0, Math.min(end, width - 1))}…`];
       found.push(text.slice(0, end));
       text = text.slice(end).trimStart();
     }
@@ -301,9 +302,7 @@
   function fit(texts, room, width) {
     // the statement takes the lines that the remarks leave
     const cut = (text) => (text.length <= width ? text : `${text.slice(0, width - 1)}…`);
-    const first = Math.max(1, room - texts.length + 1), folded = fold(texts[0]);
-    let wrapped = wrap(folded, width);
-    if (wrapped.length > first) wrapped = [...wrapped.slice(0, first - 1), `${wrapped[first - 1].slice(0, width - 1)}…`];
+    const wrapped = wrap(fold(texts[0]), width, Math.max(1, room - texts.length + 1));
     return [...wrapped.map((text) => [text, "sql"]), ...texts.slice(1).map((text) => [cut(fold(text)), "remark"])].slice(0, room);
   }
 

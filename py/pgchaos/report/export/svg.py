@@ -23,13 +23,15 @@ _PUNCTUATION = ",.;:()[]{}=/_-"
 _SYMBOLS = {"error": "✕", "rolled back": "↶", "not sent": "∅", "no answer": "…", "stopped": "■"}
 
 
-def wrap(text: str, width: int) -> list[str]:
-    """Break a text into lines at blanks; a longer word is broken, after a punctuation character if possible."""
-    lines = []
+def wrap(text: str, width: int, most: int) -> list[str]:
+    """Break a text into at most `most` lines at blanks; a longer word is broken, after punctuation if possible."""
+    lines: list[str] = []
     while len(text) > width:
         blank = text.rfind(" ", 1, width + 1)
         word = len(text[blank + 1 :].partition(" ")[0])
         end = blank if blank > 0 and (word <= width or blank >= width - width // 3) else _end_of_part(text, width)
+        if len(lines) == most - 1:
+            return [*lines, text[: min(end, width - 1)] + "…"]
         lines.append(text[:end])
         text = text[end:].lstrip(" ")
     return [*lines, text]
@@ -61,8 +63,7 @@ class _Frame(NamedTuple):
         """Fit texts into the lines of a box, each with its class; the statement gets the remaining lines."""
         width = int((self.box - 14) / _CHARACTER)
         first = max(1, room - len(texts) + 1)
-        folded = " ".join(texts[0].split())
-        wrapped = _few(wrap(folded, width), first, width)
+        wrapped = wrap(" ".join(texts[0].split()), width, first)
         rest = [_cut(" ".join(text.split()), width) for text in texts[1:]]
         return [*((line, "sql") for line in wrapped), *((line, "remark") for line in rest)][:room]
 
@@ -129,16 +130,11 @@ def _title(scenario: Data, room: int) -> list[str]:
     title = f"{scenario['verdict'].upper()}  {scenario.get('title') or scenario['name']}"
     values = ", ".join(f"{name}={value}" for name, value in scenario.get("values", {}).items())
     if not values:
-        return _few(wrap(title, room), _MOST_TITLE, room)
-    lines = wrap(f"{title} ({values})", room)
+        return wrap(title, room, _MOST_TITLE)
+    lines = wrap(f"{title} ({values})", room, _MOST_TITLE + 1)
     if len(lines) > _MOST_TITLE:
-        lines = [*_few(wrap(title, room), _MOST_TITLE - 1, room), _cut(f"({values})", room)]
+        lines = [*wrap(title, room, _MOST_TITLE - 1), _cut(f"({values})", room)]
     return lines
-
-
-def _few(lines: list[str], most: int, width: int) -> list[str]:
-    """Keep the first lines, and mark the last one as truncated."""
-    return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][: width - 1] + "…"]
 
 
 def _text(x: float, y: float, text: str, kind: str, anchor: str = "") -> str:
