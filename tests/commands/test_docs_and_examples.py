@@ -82,6 +82,16 @@ def test_the_files_that_an_example_includes_or_runs_are_copied_too(call: Call, f
     assert not (folder / "mine" / "counter.sql").exists()
 
 
+def test_examples_of_several_folders_keep_them_as_two_may_have_one_name(call: Call, folder: Path) -> None:
+    ended = call("examples", "disk_full", "--copy", "mine")
+    assert ended.out.splitlines()[:2] == ["mine/pggit/disk_full.sql", "mine/resources/disk_full.sql"]
+    assert call("examples", "--copy", "all").code == 0
+    listed = [line.split()[0] for line in call("examples").out.splitlines() if not line.startswith(" ")]
+    for name in listed:
+        assert (folder / "all" / name).read_bytes() == (ROOT / "sql" / name).read_bytes()
+        assert read(folder / "all" / name).title
+
+
 COMPLETE = """
 source completion
 COMP_WORDS=(pgchaos {words}) COMP_CWORD={at} COMP_LINE= COMP_POINT=0

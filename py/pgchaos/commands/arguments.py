@@ -115,7 +115,8 @@ def _examples(parser: argparse.ArgumentParser) -> None:
         "--copy",
         type=_path,
         metavar="DIR",
-        help="copy the files, and those they include or run, into this folder; it need not exist",
+        help="copy the files, and those they include or run, into this folder, which need not exist; "
+        "files of several folders keep their folders",
     )
     shows.add_argument("--folder", action="store_true", help="print only the path of the folder that holds them all")
 

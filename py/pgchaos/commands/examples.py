@@ -54,8 +54,10 @@ def _title(text: str) -> str:
 
 
 def _copy(paths: list[Path], folder: Path) -> None:
-    targets = {path: folder / path.name for path in paths}
-    beside = {file: folder / file.relative_to(path.parent) for path in paths for file in _named_beside(path)}
+    # those of several folders keep them: two may have one name
+    base = _FOLDER if len({path.parent for path in paths}) > 1 else paths[0].parent
+    targets = {path: folder / path.relative_to(base) for path in paths}
+    beside = {file: folder / file.relative_to(base) for path in paths for file in _named_beside(path)}
     # several examples may name one file
     taken = [target for target in targets.values() if target.exists()]
     taken += [target for file, target in beside.items() if target.exists() and not _are_same(file, target)]
