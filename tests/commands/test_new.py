@@ -41,6 +41,21 @@ def test_options_fill_the_template(call: Call) -> None:
     assert [session.count for session in scenario.sessions] == [3]
 
 
+def test_what_would_not_run_is_not_written(call: Call, folder: Path) -> None:
+    for options, text in {
+        ("--tags", "bogus"): "nothing is written, as it would not run: sql/mine.sql:6: `tags`: unknown tag `bogus`; ",
+        ("--title", "chaos:sesion"): "nothing is written, as it would not run: sql/mine.sql:1: unknown directive `ses",
+        ("--title", "\udce9"): "nothing is written, as it would not run: sql/mine.sql:1: the file is not UTF-8",
+    }.items():
+        ended = call("new", "mine", *options)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith(f"pgchaos new: {text}")
+    assert not (folder / "sql" / "mine.sql").exists()
+    (folder / "pytest.ini").write_text("[pytest]\nchaos_tags = bogus\n", encoding="utf-8")
+    assert call("new", "mine", "--tags", "bogus", "--title", "CONNECTIONS with TAGS").code == 0
+    assert read(Path("sql/mine.sql"), extra_tags=["bogus"]).title == "CONNECTIONS with TAGS"
+
+
 def test_a_name_is_below_the_first_folder_of_the_project(call: Call, folder: Path) -> None:
     (folder / "pytest.ini").write_text("[pytest]\nchaos_paths = db/chaos\n", encoding="utf-8")
     for name in ("one", "db/chaos/two", "three.v2"):

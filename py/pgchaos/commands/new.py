@@ -11,6 +11,8 @@ from pathlib import Path
 from pgchaos.commands.arguments import KINDS
 from pgchaos.commands.errors import DONE, CommandError
 from pgchaos.commands.project import project_of
+from pgchaos.language.problems import ScenarioError
+from pgchaos.language.reader import read
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _MOST_CONNECTIONS = 50
@@ -32,6 +34,7 @@ def new(options: argparse.Namespace) -> int:
     elif options.connections is not None and "CONNECTIONS" not in template:
         raise CommandError(f"--connections: a scenario of kind {kind} has its sessions by name: leave it out")
     text = _filled(template, title, _connections(connections), _tags(options.tags or ""))
+    _check(path, text)
     _write(path, text)
     print(f"{path} is written. It runs as it is: pgchaos run {shlex.quote(str(path))} --chaos-mutants")
     return DONE
@@ -100,8 +103,17 @@ def _tags(text: str) -> str:
 
 
 def _filled(template: str, title: str, connections: int, tags: str) -> str:
-    text = template.replace("TITLE", " ".join(title.split()), 1)
-    return text.replace("CONNECTIONS", str(connections)).replace("TAGS", tags, 1)
+    text = template.replace("CONNECTIONS", str(connections)).replace("TAGS", tags, 1)
+    return text.replace("TITLE", " ".join(title.split()), 1)
+
+
+def _check(path: Path, text: str) -> None:
+    """Refuse what the reader would: a tag that is not known, a title in the form of a directive."""
+    try:
+        # an argument that is not UTF-8 has surrogates
+        read(path, raw=text.encode(errors="surrogateescape"), extra_tags=project_of(Path.cwd()).tags)
+    except ScenarioError as error:
+        raise CommandError(f"nothing is written, as it would not run: {error.problems[0]}") from None
 
 
 def _write(path: Path, text: str) -> None:
