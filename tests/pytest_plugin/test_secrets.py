@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgchaos import safe_output
 from pgchaos.pytest_plugin.options import read_options
@@ -193,18 +195,37 @@ def test_no_process_of_ours_has_it_in_its_command_line(folder: Path, foreign_ser
     assert not [line for line in seen if SECRET in line]
 
 
-def test_the_line_that_runs_it_again_leaves_out_what_may_hold_a_password(pytestconfig: pytest.Config) -> None:
+def test_the_line_that_runs_it_again_masks_what_may_be_a_password(pytestconfig: pytest.Config) -> None:
     before = pytestconfig.option.chaos_dsn
+    shown = {
+        "service=test": "service=test",
+        "postgresql://u@h:1/d?sslmode=require": "postgresql://u@h:1/d?sslmode=require",
+        f"postgresql://u:{SECRET}@h:1/d": "user=u password=******** dbname=d host=h port=1",
+        FORMS["in options"]: "host=127.0.0.1 port=1 options=********",
+        FORMS["in the address"]: "host=127.0.0.1 hostaddr=******** port=1",
+    }
     try:
-        for dsn, shown in [
-            ("service=test", True),
-            ("postgresql://u@h:1/d?sslmode=require", True),
-            *((text, False) for text in FORMS.values()),
-        ]:
+        for dsn, written in shown.items():
             pytestconfig.option.chaos_dsn = dsn
-            assert any("--chaos-dsn" in text for text in read_options(pytestconfig).replay) is shown, dsn
+            (option,) = read_options(pytestconfig).replay
+            assert conninfo_to_dict(option.removeprefix("--chaos-dsn=")) == conninfo_to_dict(written)
+        for dsn in FORMS.values():
+            pytestconfig.option.chaos_dsn = dsn
+            assert SECRET not in " ".join(read_options(pytestconfig).replay)
     finally:
         pytestconfig.option.chaos_dsn = before
+
+
+def test_the_line_that_runs_it_again_names_the_server_where_its_password_is_masked(
+    folder: Path, foreign_server: ForeignServer
+) -> None:
+    (folder / "sql" / "fine.sql").write_text("-- chaos:check\nSELECT ok(false, 'wrong');\n")
+    dsn = make_conninfo(foreign_server.dsn, password=SECRET)
+    again = re.findall(r"--chaos-seed=\d+ (.*)", outcome(folder, f"--chaos-dsn={dsn}"))[0]
+    # copied as it is: this server asks for no password
+    said = outcome(folder, *shlex.split(again))
+    assert "(not ours: works only in databases pgchaos_…)" in said
+    assert "1 failed" in said
 
 
 def test_what_holds_it_does_not_show_it() -> None:

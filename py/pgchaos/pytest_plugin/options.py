@@ -306,8 +306,7 @@ _REPLAYED = (
 
 def _replay_options(config: pytest.Config) -> tuple[str, ...]:
     dsn = config.getoption("chaos_dsn")
-    # a connection string with a password is not printed: the user must add it
-    options = [f"--chaos-dsn={dsn}"] if dsn is not None and _may_be_shown(dsn) else []
+    options = [] if dsn is None else _server_option(dsn)
     for name in _REPLAYED:
         flag, value = "--chaos-" + name.replace("_", "-"), config.getoption(f"chaos_{name}")
         if value is True:
@@ -318,11 +317,15 @@ def _replay_options(config: pytest.Config) -> tuple[str, ...]:
     return tuple(options if draw_seed is None else [*options, f"--hypothesis-seed={draw_seed}"])
 
 
-def _may_be_shown(dsn: str) -> bool:
+def _server_option(dsn: str) -> list[str]:
     # psycopg is loaded only if a server is named
-    from pgchaos.server.conninfo import may_be_shown
+    from pgchaos.server.conninfo import masked
+    from pgchaos.server.settings import ServerError
 
-    return may_be_shown(dsn)
+    try:
+        return [f"--chaos-dsn={masked(dsn)}"]
+    except ServerError:
+        return []  # nothing runs
 
 
 def _called_as() -> str:

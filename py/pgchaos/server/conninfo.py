@@ -67,6 +67,7 @@ _MODES = {
     "require_auth": frozenset({"password", "md5", "gss", "sspi", "scram-sha-256", "oauth", "none"}),
 }
 _SHOWN = frozenset({*_NAMES, *_MODES, "passfile"})
+_MASK = "********"
 # parameters that only a newer libpq knows, by the variables that would set them
 _NEWER = {
     "PGREQUIREAUTH": ("require_auth", ""),
@@ -100,7 +101,7 @@ class Parameters(dict[str, Any]):
     """The parameters of a connection, whose repr shows no password."""
 
     def __repr__(self) -> str:
-        shown = {name: value if name in _SHOWN or not value else "********" for name, value in self.items()}
+        shown = {name: value if name in _SHOWN or not value else _MASK for name, value in self.items()}
         return repr(shown)
 
 
@@ -205,13 +206,17 @@ def private_parameters(socket: Path, no_passwords: Path) -> dict[str, str]:
     return parameters | {name: value for variable, (name, value) in _NEWER.items() if os.environ.get(variable)}
 
 
-def may_be_shown(conninfo: str) -> bool:
-    """Return whether a connection string contains only names and modes, and so no password."""
-    try:
-        given = read_conninfo(conninfo)
-        return not _unexpected_values(given) and {name for name, value in given.items() if value} <= _SHOWN
-    except ServerError:
-        return False
+def masked(conninfo: str) -> str:
+    """Return a connection string as it may be shown: with ******** for each value that may be a password.
+
+    Raises:
+        ServerError: it cannot be parsed.
+    """
+    given = read_conninfo(conninfo)
+    invalid = _unexpected_values(given)
+    shown = {name for name, value in given.items() if name in _SHOWN and value not in invalid}
+    hidden = {name: _MASK for name, value in given.items() if value and name not in shown}
+    return make_conninfo(**{**given, **hidden}) if hidden else conninfo
 
 
 def with_settings(conninfo: str, settings: Mapping[str, str], more_options: str = "", **parameters: str) -> Conninfo:
