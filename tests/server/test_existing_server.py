@@ -8,14 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.server import ServerError, ServerSettings, open_server, start_private
+from pgchaos.engine.specs.session_cache import open_connection
+from pgchaos.server import Server, ServerError, ServerSettings, open_server, start_private
 from pgchaos.server.in_place import drop_extensions
+from pgchaos.stop import Stop
 from tests.conftest import ForeignServer
 from tests.server.conftest import Runner
 from tests.waiting import until
@@ -304,7 +307,9 @@ class Idle:
         self.conn.close()
 
 
-def test_unused_connections_make_room_for_reading_a_database(foreign_server: ForeignServer) -> None:
+@contextmanager
+def without_free_slots(foreign_server: ForeignServer) -> Iterator[Server]:
+    """Open a server as a role that may open no further connection until the server's unused ones are closed."""
     dsn = foreign_server.role("sparing", "LOGIN CREATEDB")
     with open_server(ServerSettings(dsn=dsn, clones=1)) as server, foreign_server.connect() as conn:
         with server.sandbox():
@@ -316,6 +321,15 @@ def test_unused_connections_make_room_for_reading_a_database(foreign_server: For
         row = conn.execute(query).fetchone()
         assert row is not None
         conn.execute(f"ALTER ROLE sparing CONNECTION LIMIT {row[0]}".encode())
-        with server.sandbox(schema=True) as sandbox:
-            assert sandbox.schema
+        yield server
         assert all(one.conn.closed for one in unused)
+
+
+def test_unused_connections_make_room_for_reading_a_database(foreign_server: ForeignServer) -> None:
+    with without_free_slots(foreign_server) as server, server.sandbox(schema=True) as sandbox:
+        assert sandbox.schema
+
+
+def test_unused_connections_make_room_for_a_spec(foreign_server: ForeignServer) -> None:
+    with without_free_slots(foreign_server) as server, closing(Stop()) as stop:
+        open_connection(server, server.conninfo(), stop, 5.0).drop()

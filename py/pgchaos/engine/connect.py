@@ -10,17 +10,22 @@ import resource
 import select
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from socket import MSG_DONTWAIT, MSG_PEEK
 from socket import socket as Socket  # bound here: pytest-socket may replace socket.socket
+from typing import TypeVar
 
 from psycopg import pq
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
-from pgchaos.engine.waits import READY, Wait
+from pgchaos.engine.blocking import in_thread
+from pgchaos.engine.waits import READY, Wait, sleep
+from pgchaos.server.free_slot import SLOT_INTERVAL, SLOT_LIMIT, TOO_MANY_CONNECTIONS
 from pgchaos.stop import Stop
+
+T = TypeVar("T")
 
 _DEFAULT, _VERBOSE = 1, 2
 _STATED = re.compile(r"(?<=:  )([0-9A-Z]{5}): ")
@@ -83,8 +88,6 @@ _REFUSALS = {
 
 CANNOT_CONNECT_NOW = "57P03"
 """The server starts up, recovers or shuts down."""
-TOO_MANY_CONNECTIONS = "53300"
-"""The server has no free connection slot."""
 
 
 STOPPED = ServerError(NOT_CONNECTED, "the run was stopped", from_server=False)
@@ -97,6 +100,32 @@ class ConnectionLost(Exception):
     def __init__(self, error: ServerError) -> None:
         super().__init__(error.message)
         self.error = error
+
+
+async def with_free_slot(
+    connect: Callable[[], Awaitable[T]], close_unused: Callable[[], None], stop: Stop, seconds: float | None = None
+) -> T:
+    """Connect; while the server has no free connection slot, close unused connections and try again.
+
+    Args:
+        connect: makes one attempt.
+        close_unused: closes cached connections.
+        stop: ends the wait.
+        seconds: to wait for a free slot; None: as long as ending backends take.
+
+    Raises:
+        ConnectionLost: the server could not be reached or refused.
+    """
+    until = time.monotonic() + (SLOT_LIMIT if seconds is None else seconds)
+    while True:
+        try:
+            return await connect()
+        except ConnectionLost as refused:  # noqa: PERF203  # a retry after the refusal
+            if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
+                raise
+            await in_thread(close_unused, "close unused")
+            if await sleep(SLOT_INTERVAL, stop):
+                raise
 
 
 async def open_pgconn(conninfo: str, stop: Stop, seconds: float) -> pq.abc.PGconn:

@@ -10,8 +10,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
-from pgchaos.engine.blocking import in_thread
-from pgchaos.engine.connect import STOPPED, TIMED_OUT, TOO_MANY_CONNECTIONS, is_recovering
+from pgchaos.engine.connect import STOPPED, TIMED_OUT, is_recovering, with_free_slot
 from pgchaos.engine.connection import PATIENCE, Connection, ConnectionLost
 from pgchaos.engine.created import Created
 from pgchaos.engine.in_place_connection import InPlaceConnection, Notice, take_cached
@@ -43,8 +42,6 @@ SILENT_LIMIT = 1.0
 SILENT = ServerError(NOT_CONNECTED, "the server does not answer", from_server=False)
 _WITH_SQL = ("", "database")
 """Values of the parameter `replication` with which a connection can run SQL."""
-_ROOM = 2.0
-"""Seconds for the backends of closed connections to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +139,7 @@ class ConnectionFactory:
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        connection = await self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
+        connection = await self._with_free_slot(stop, lambda: self._open(name, stop, settings, notice, again), patience)
         connection.created, connection.limit = self.created, self.limit
         return connection
 
@@ -159,7 +156,7 @@ class ConnectionFactory:
         settings = {**self.sandbox.settings, **settings}
         parameters = {"replication": replication} if replication else {}
         conninfo = session_conninfo(base, name, settings, options, **parameters)
-        connection = await self._with_room(stop, lambda: self._made(conninfo, stop, None, False, kind))
+        connection = await self._with_free_slot(stop, lambda: self._made(conninfo, stop, None, False, kind))
         if self.sandbox.in_place and replication in _WITH_SQL:
             required = {**self.sandbox.required_settings, **settings}
             self.began[connection.pid] = await _verify(connection, required)
@@ -177,23 +174,14 @@ class ConnectionFactory:
 
     async def open_cached(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
         """Open the connection of a plain file to a database with a cache; return whether it comes from the cache."""
-        connection, cached = await self._with_room(stop, lambda: self._take(stop, notice, True, kind))
+        connection, cached = await self._with_free_slot(stop, lambda: self._take(stop, notice, True, kind))
         connection.created, connection.limit = self.created, self.limit
         return connection, cached
 
-    async def _with_room(self, stop: Stop, opened: Callable[[], Awaitable[T]], patience: float | None = None) -> T:
-        until = time.monotonic() + (_ROOM if patience is None else patience)
-        while True:
-            try:
-                return await opened()
-            except ConnectionLost as refused:  # noqa: PERF203  # a retry after the refusal
-                if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
-                    raise
-                # close cached connections of shared databases to make room; and a backend of the previous scenario may
-                # outlive its connection for a moment
-                await in_thread(self.sandbox.close_unused, "close unused")
-                if await sleep(0.01, stop):  # polled: the server does not report a free slot
-                    raise
+    async def _with_free_slot(
+        self, stop: Stop, connect: Callable[[], Awaitable[T]], patience: float | None = None
+    ) -> T:
+        return await with_free_slot(connect, self.sandbox.close_unused, stop, patience)
 
     async def _open(
         self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool

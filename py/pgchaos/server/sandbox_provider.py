@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +12,7 @@ import psycopg
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import Connection, make_conninfo
 from pgchaos.server.database_pool import DatabasePool
+from pgchaos.server.free_slot import connect_with_free_slot
 from pgchaos.server.outside_schemas import OutsideState, read_outside_state
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.schema_pool import SCHEMA_PLACEHOLDER, SharedDatabase
@@ -27,9 +26,6 @@ _DROP_LIMIT = 0.5
 _MOST_REUSABLE = 4  # databases that searches left unchanged, which wait for the next search
 _MOST_SEARCHES = 20  # that use one database: each leaves dead rows in its catalogs
 _RESTOCKED_WITHIN = 0.2  # seconds to wait for its new schemas
-_ROOM_LIMIT = 5.0  # seconds to wait for a free connection
-# of postmaster.c and postinit.c: an error of libpq has no SQLSTATE before it is connected
-_NO_ROOM = re.compile("too many (clients|connections)|connection slots are reserved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,20 +183,9 @@ class SandboxProvider:
 
     @contextmanager
     def _connected(self, name: str) -> Iterator[Connection]:
-        with self._connect_with_room(name) as conn, self._server.health.shutdown_if_silent(conn):
+        conn = connect_with_free_slot(lambda: self._server.connect(name), self._close_unused)
+        with conn, self._server.health.shutdown_if_silent(conn):
             yield conn
-
-    def _connect_with_room(self, name: str) -> Connection:
-        """Connect; while the server has no free connection, close unused ones, for some time."""
-        until = time.monotonic() + _ROOM_LIMIT
-        while True:
-            try:
-                return self._server.connect(name)
-            except psycopg.OperationalError as error:  # a retry after the refusal
-                if not _NO_ROOM.search(str(error)) or time.monotonic() > until:
-                    raise
-            self._close_unused()
-            time.sleep(0.01)  # polled: the server does not report a free connection
 
     @contextmanager
     def search_database(self, extensions: Extensions, *, reuse: bool) -> Iterator[SearchDatabase]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pgchaos.engine.blocking import in_thread
-from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, is_recovering
+from pgchaos.engine.connect import is_recovering
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.faults.actions import LEAST, NotDelivered, Row
@@ -17,6 +17,7 @@ from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.waits import Mutex, sleep
 from pgchaos.server import PrivateServer
 from pgchaos.server.conninfo import NO_TIMEOUTS, OWN_SETTINGS
+from pgchaos.server.free_slot import TOO_MANY_CONNECTIONS
 from pgchaos.stop import Stop
 
 T = TypeVar("T")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
-from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, ConnectionLost
+from pgchaos.engine.connect import with_free_slot
 from pgchaos.engine.loop import run_sync
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
 from pgchaos.engine.specs.spec_connection import SpecConnection
@@ -17,9 +17,6 @@ from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import NO_TIMEOUTS, for_version, with_settings
 from pgchaos.stop import Stop
 
-_ROOM, _AGAIN = 2.0, 0.01
-"""Seconds for the backends of closed connections to end, and between attempts."""
-
 
 def open_connection(server: Server, conninfo: str, stop: Stop, seconds: float) -> SpecConnection:
     """Connect; if the server has no free slot, close cached connections of other specs and scenarios.
@@ -27,16 +24,8 @@ def open_connection(server: Server, conninfo: str, stop: Stop, seconds: float) -
     Raises:
         pgchaos.engine.connect.ConnectionLost: the server refused it.
     """
-    until = time.monotonic() + _ROOM
-    while True:
-        try:
-            return run_sync(SpecConnection.open(conninfo, stop, seconds=seconds))
-        except ConnectionLost as refused:  # noqa: PERF203  # a retry after the refusal
-            if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
-                raise
-            server.close_unused()
-            if stop.wait(_AGAIN):
-                raise
+    attempt = partial(SpecConnection.open, conninfo, stop, seconds=seconds)
+    return run_sync(with_free_slot(attempt, server.close_unused, stop))
 
 
 def watch_conninfo(base: str, version: int) -> str:
