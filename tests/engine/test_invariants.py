@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgchaos.engine import invariant_monitor
-from tests.engine.playing import CHECKED, Play, held, only
+from tests.engine.playing import CHECKED, Play, held, line, only
 from tests.waiting import until_sql
 
 
@@ -65,6 +65,44 @@ def test_every_row_and_column_must_be_true(play: Play, options: str, query: str,
     assert [failure.names for failure in result.failures] == [(name,) for name in names]
     assert all(how in failure.text for failure in result.failures)
     assert [a.name for a in result.assertions] == ["checked"]
+
+
+COMMANDS = """-- chaos:session s
+SELECT 1;
+-- chaos:invariant
+\\set known yes
+\\if {condition}
+SELECT {value} AS one;
+\\else
+SELECT {value} AS other;
+\\endif
+"""
+
+
+@pytest.mark.parametrize(("condition", "name"), [("1", "one"), ("0", "other"), (":{?known}", "one")])
+def test_only_the_branch_that_is_taken_is_evaluated(play: Play, condition: str, name: str) -> None:
+    result = play(COMMANDS.format(condition=condition, value="false"))
+    assert only(result).names == (name,)
+    assert not play(COMMANDS.format(condition=condition, value="true")).failures
+
+
+def test_what_no_branch_takes_was_not_run(play: Play) -> None:
+    text = "-- chaos:session s\nSELECT 1;\n-- chaos:invariant\n\\if 0\nSELECT true AS never;\n\\endif\n"
+    failure = only(play(text))
+    assert (failure.kind, failure.text) == ("not run", "invariant was not run: its \\if branch was never taken")
+    assert line(failure) == 5
+
+
+@pytest.mark.parametrize("query", [":SERVER_VERSION_NUM > 0", ":known", ":{?known}"])
+def test_variables_have_the_values_of_psql_and_of_the_section(play: Play, query: str) -> None:
+    text = f"-- chaos:session s\nSELECT 1;\n-- chaos:invariant\n\\set known true\nSELECT {query} AS held;\n"
+    assert not play(text).failures
+
+
+def test_a_condition_that_is_no_boolean_ends_the_run(play: Play) -> None:
+    failure = only(play(COMMANDS.format(condition=":unknown", value="true") + CHECKED))
+    assert (failure.kind, line(failure)) == ("error", 5)
+    assert "Boolean expected" in failure.text
 
 
 def test_no_row_holds_where_it_may_be_empty(play: Play) -> None:

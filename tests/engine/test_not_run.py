@@ -427,6 +427,33 @@ def test_what_no_session_evaluates_fails(play: Play, session: str) -> None:
     assert failure.place is not None
 
 
+SENT_NOTHING = ("\\if 0\nTABLE job;\n\\endif", "\\if 0\n\\else\n\\quit\n\\endif\nTABLE job;")
+
+
+@pytest.mark.parametrize("session", SENT_NOTHING)
+def test_a_session_that_sent_nothing_fails(play: Play, session: str) -> None:
+    failure = only(play(EMPTY.replace("SELECT 1;\n--", f"{session}\n--", 1)))
+    assert (failure.kind, failure.text) == ("not run", "session s was not run: it sent no statement")
+    assert line(failure) == 3
+
+
+def test_a_session_that_sent_something_once_holds(play: Play) -> None:
+    session = "\\set again 0\n\\if :again\nTABLE job;\n\\else\nSELECT 1;\n\\quit\n\\endif\n"
+    assert held(play(EMPTY.replace("SELECT 1;\n--", f"{session}--", 1))) == ["beside"]
+    by_worker = EMPTY.replace("session s", "session s x 2").replace(
+        "SELECT 1;", "SELECT :worker = 1 AS first \\gset", 1
+    )
+    assert held(play(by_worker)) == ["beside"]
+
+
+@pytest.mark.parametrize("section", ["setup", "teardown"])
+def test_setup_or_teardown_that_sent_nothing_is_noted(play: Play, section: str) -> None:
+    text = "-- chaos:session s\nSELECT 1;\n-- chaos:check\nSELECT pass('x');\n"
+    result = play(f"{text}-- chaos:{section}\n\\if 0\nCREATE TABLE t ();\n\\endif\n")
+    assert held(result) == ["x"]
+    assert [one for one in result.remarks if one.startswith(f"scenario.sql:6: {section} sent no statement")]
+
+
 ON_PATH = {
     "set": "SET search_path = public, chaos;",
     "set_config": "SELECT set_config('search_path', 'public,chaos', false);",

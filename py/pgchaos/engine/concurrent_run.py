@@ -122,10 +122,7 @@ class ConcurrentRun:
         self._lock_monitor = LockMonitor(connect, self._coordinator, pool)
         self._invariant_monitor: InvariantMonitor | None = None
         if scenario.invariants:
-            fail, stop = self._context.fail, self._stop.set
-            self._invariant_monitor = InvariantMonitor(
-                self._connection, scenario.invariants, variables, started_at, fail, stop
-            )
+            self._invariant_monitor = InvariantMonitor(self._connection, scenario.invariants, started_at, self._context)
         self._tasks: list[Task[None]] = []
         self._launched: list[Launch] = []
 

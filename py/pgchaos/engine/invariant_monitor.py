@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pgchaos import clock
 from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.connection import Connection, ConnectionLost
-from pgchaos.engine.error_messages import error_failure, internal_failure, plain_failure
+from pgchaos.engine.error_messages import StatementContext, error_failure, internal_failure, plain_failure
+from pgchaos.engine.interpreter import Interpreter, Quit, Rejected
 from pgchaos.engine.loop import Task, begin
+from pgchaos.engine.run_context import RunContext
 from pgchaos.engine.waits import LATE, Condition, sleep
 from pgchaos.language.model import Invariant
 from pgchaos.language.problems import Place
-from pgchaos.language.section_items import Statement
-from pgchaos.language.substitution import TooLong, find_misread, render
+from pgchaos.language.section_items import Meta, Statement
 from pgchaos.results import Failure
 
 _MISSED = ("57014", "55P03")
@@ -48,6 +49,8 @@ class _Query:
 
     invariant: Invariant
     item: Statement
+    sql: str  # its text with the values of its variables
+    about: StatementContext  # helps to explain an error
     due: float = 0.0  # when it is evaluated next, on `time.monotonic()`
     answered: int = 0  # evaluations with an answer
     last: bool = False  # one of them was after the sessions
@@ -60,32 +63,23 @@ class InvariantMonitor:
     Args:
         connect: opens a connection with SETTINGS; called again if it is lost.
         invariants: of the scenario.
-        variables: of the matrix.
         started_at: when the run began, by `clock.now()`.
-        fail: called with a failure; the run continues.
-        stop: called when a query itself is wrong.
+        context: of the run, which is stopped when a query itself is wrong.
     """
 
     def __init__(
         self,
         connect: Callable[[], Awaitable[Connection]],
         invariants: Sequence[Invariant],
-        variables: Mapping[str, str],
         started_at: float,
-        fail: Callable[[Failure], None],
-        stop: Callable[[], None],
+        context: RunContext,
     ) -> None:
-        self._connect, self._variables, self._started_at = connect, variables, started_at
+        self._connect, self._invariants, self._started_at = connect, invariants, started_at
+        self._context, self._fail = context, context.fail
         self.evaluations = self.missed = 0
         self._connection: Connection | None = None
-        self._fail, self._stop_run = fail, stop
-        self._queries = [
-            _Query(invariant, item)
-            for invariant in invariants
-            for item in invariant.items
-            if isinstance(item, Statement)
-        ]
-        self._running = [query for query in self._queries if not query.invariant.at_end]
+        self._queries: list[_Query] = []
+        self._running: list[_Query] = []
         self._over = Condition()
         self._ends = False
         self._before = True
@@ -103,11 +97,31 @@ class InvariantMonitor:
         Raises:
             ConnectionLost: the server refused the connection.
         """
-        self._connection = await self._connect()
+        self._connection = connection = await self._connect()
+        self._queries = [query for invariant in self._invariants for query in self._read(invariant, connection)]
+        self._running = [query for query in self._queries if not query.invariant.at_end]
         await self._evaluate_all(self._running)
         self._before = False
         if at_intervals and self._running:
             self._task = begin(self._observe(), self._break_off)
+
+    def _read(self, invariant: Invariant, connection: Connection) -> Iterator[_Query]:
+        """Yield its queries, without those in branches that are not taken."""
+        context, place = self._context, invariant.place
+        state = Interpreter(context.variables, lambda text: context.notices.say(f"invariant: {text.rstrip()}"))
+        state.psql.connected(connection)
+        try:
+            for item in invariant.items:
+                place = item.place
+                if isinstance(item, Meta):
+                    state.meta(item)
+                elif isinstance(item, Statement) and state.branches.active():
+                    context.log.evaluated.add(("invariant", place, ""))
+                    yield _Query(invariant, item, "; ".join(state.texts(item)), state.about(item))
+        except Rejected as wrong:
+            self._stop(plain_failure(str(wrong), wrong.place or place, "invariant"))
+        except Quit:
+            pass  # the rest is not evaluated
 
     async def poll(self) -> None:
         """Evaluate once more, without intervals."""
@@ -162,23 +176,16 @@ class InvariantMonitor:
             query.due = time.monotonic() + query.invariant.every
 
     async def _evaluate(self, query: _Query) -> None:
-        try:
-            if (found := find_misread(query.item.parts, self._variables)) is not None:
-                return self._stop(plain_failure(found.text, found.place(query.item.place), "invariant"))
-            sql = render(query.item.parts, self._variables)
-        except TooLong as error:
-            return self._stop(plain_failure(str(error), query.item.place, "invariant"))
         self.evaluations += 1
         self.place = query.item.place
-        answer = await self._ask(sql)
+        answer = await self._ask(query.sql)
         if answer is None:
             self.missed += 1
         elif answer.error is not None:
-            self._stop(error_failure(answer.error, query.item.place, "invariant"))
+            self._stop(error_failure(answer.error, query.item.place, "invariant", query.about))
         else:
             for result in answer.results:
                 self._judge(query, result)
-        return None
 
     async def _ask(self, query: str) -> Answer | None:
         """Evaluate a query; None if it is missed: by a timeout, or because the server was taken away.
@@ -208,7 +215,7 @@ class InvariantMonitor:
     def _stop(self, failure: Failure) -> None:
         self._wrong = True
         self._fail(failure)
-        self._stop_run()
+        self._context.stop.set()
 
     def _break_off(self, error: BaseException) -> None:
         """Stop the run for an internal error: the invariants are not evaluated any more."""

@@ -277,6 +277,16 @@ def _never(one: Written) -> Failure:
         why = branch or function or "no session reached it, or its query returned no row"
         details = (*described, "write its condition as its argument, and call it where that holds too")
         text = f"chaos.assert was not run: {why}"
+    elif one.kind == "session":
+        text = f"session {one.descriptions[0]} was not run: it sent no statement"
+        details = (
+            "its statements are in \\if branches that were never taken, or below a \\quit",
+            "where that is meant, send one in the other branch: SELECT 1",
+        )
+    elif one.kind == "invariant":
+        why = branch or "a \\quit comes before it"
+        text = f"invariant was not run: {why}"
+        details = ("where that is meant, say so in the other branch: SELECT true",)
     else:
         unused = "nothing that prints its TAP line uses the definition that it is in"
         why = branch or (unused if one.anywhere else "the check ended before it")

@@ -31,7 +31,7 @@ from pgchaos.engine.text_search import mentions
 from pgchaos.language.header_model import applies
 from pgchaos.language.model import Scenario
 from pgchaos.language.model import Section as Part
-from pgchaos.language.section_items import CHOICE, Item
+from pgchaos.language.section_items import CHOICE, Item, Statement
 from pgchaos.results import CheckResult, Failure, Findings
 from pgchaos.schedule.permutations import actors
 from pgchaos.schedule.scheduler import Scheduler
@@ -174,7 +174,7 @@ class Run:
                 self._find_leaks(complete=complete)
         self._parts.complete = complete
         if self._order is None and complete and not any(self._parts.failures()):
-            self._parts.race_notes = race_notes(self._scenario, self._variables, self._log.records)
+            self._parts.remarks += race_notes(self._scenario, self._variables, self._log.records)
         if complete and self._sandbox.in_place:
             self._leaks.find_objects()
         elif complete and not self._sandbox.shared:
@@ -244,13 +244,20 @@ class Run:
             self._parts.check = check.result
 
     def _set_up(self, setup: Section) -> Failure | None:
-        failure = setup.run(self._items(self._scenario.setup), self._share)
+        failure = self._run_section(setup, self._items(self._scenario.setup), self._share)
         if failure is None and self._settings.python.setup is not None:
             failure = self._settings.python.setup(self._sandbox.conninfo)
         if failure is None and setup.in_block:
             # no session would see its changes, and its locks would block them
             text = "setup left a transaction open: COMMIT is missing"
             return Failure("error", (), text, setup.place, session="setup")
+        return failure
+
+    def _run_section(self, section: Section, items: list[Item], seconds: float) -> Failure | None:
+        failure = section.run(items, seconds)
+        if failure is None and section.did_nothing and any(isinstance(item, Statement) for item in items):
+            text = f"{section.who} sent no statement: all are in \\if branches that were not taken, or below a \\quit"
+            self._parts.remarks.append(f"{items[0].place}: {text}")
         return failure
 
     def _items(self, parts: tuple[Part, ...]) -> list[Item]:
@@ -321,6 +328,6 @@ class Run:
         try:
             if setup.in_block:
                 setup.ask("ROLLBACK", None, seconds)
-            self._parts.teardown = setup.run(self._items(self._scenario.teardown), seconds)
+            self._parts.teardown = self._run_section(setup, self._items(self._scenario.teardown), seconds)
         finally:
             setup.close()

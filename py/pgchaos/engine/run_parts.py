@@ -23,7 +23,7 @@ class RunParts:
     corruption: Findings = field(default_factory=Findings)
     teardown: Failure | None = None
     assertions: list[Assertion] = field(default_factory=list)  # of chaos.assert
-    race_notes: list[str] = field(default_factory=list)  # what may have kept the sessions from racing
+    remarks: list[str] = field(default_factory=list)  # on sections that did nothing, and sessions that may not race
     leaks: Findings = field(default_factory=Findings)
     lost: Failure | None = None  # of the admin connection
     complete: bool = False
@@ -57,7 +57,7 @@ class RunParts:
             result,
             failures=[*result.failures, *self.failures()],
             notes=[*result.notes, *self.corruption.notes, *self.leaks.notes],
-            remarks=[*result.remarks, *check.remarks, *log.remarks, *self.race_notes],
+            remarks=[*result.remarks, *check.remarks, *log.remarks, *self.remarks],
             records=log.records,
             acts=log.acts,
             transactions=log.transactions,

@@ -84,7 +84,7 @@ class Section:
 
     def run(self, items: Iterable[Item], seconds: float) -> Failure | None:
         """Run items in order, all within some seconds; return the failure that stopped it, or None."""
-        self._deadline = time.monotonic() + seconds
+        self._deadline, self._about = time.monotonic() + seconds, None
         items = tuple(items)
         if not items:
             return None
@@ -177,6 +177,11 @@ class Section:
     def in_block(self) -> bool:
         """Whether it left a transaction open."""
         return self.connection is not None and self.connection.in_block
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether the last `run` sent no statement."""
+        return self._about is None
 
     @property
     def place(self) -> Place | None:

@@ -97,6 +97,8 @@ class SessionRunner:
             # an internal error stops the run and is reported
             self._context.coordinator.fail_internal(internal_failure(error, self.connection.place(), self._who))
         finally:
+            if self._last is not None:
+                self._context.log.evaluated.add(("session", self._session.place, ""))
             self._context.injector.targets.set_ended(self.actor)
             self._context.coordinator.end(self.actor, self.connection.in_block)
 

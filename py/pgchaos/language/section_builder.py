@@ -117,6 +117,12 @@ class SectionBuilder:
             self.complain(item.place, f"`{word}`: no statement follows it in this section")
         self._check_step()
 
+    @property
+    def is_empty(self) -> bool:
+        r"""Whether nothing of it is sent or printed; an \i that is left names a file that could not be read."""
+        acting = ("i",) if self.kind in ("invariant", "state") else ("i", "echo", "qecho", "warn")
+        return all(isinstance(item, Meta) and item.name not in acting for item in self.items)
+
     def section(self) -> Section:
         """Return the section of the model, for kinds without options."""
         return Section(self.place, tuple(self.items))

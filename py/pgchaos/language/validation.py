@@ -114,7 +114,7 @@ def _report_stray(parser: Parser, stray: Place) -> None:
 def _check_sections(parser: Parser, scenario: Scenario, bodies: list[SectionBuilder]) -> None:
     programs = _programs(scenario)
     needs_items = (body for body in bodies if body.kind in ("session", "check", "invariant", "state"))
-    empty = [body for body in needs_items if not (body.items or body.place in programs)]
+    empty = [body for body in needs_items if body.is_empty and body.place not in programs]
     for body in empty:
         name = f"session `{body.name}`" if body.kind == "session" else f"`{body.kind}`"
         parser.complain(body.place, f"{name} is empty: a statement is missing")

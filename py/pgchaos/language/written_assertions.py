@@ -27,7 +27,7 @@ from pgchaos.language.assertions import (
 from pgchaos.language.header_model import applies
 from pgchaos.language.model import Invariant, Scenario, Section, Session, cached_on_scenario
 from pgchaos.language.problems import Place
-from pgchaos.language.section_items import Expect, Item, Meta, Send, Statement, Variable
+from pgchaos.language.section_items import Expect, Fault, Item, Meta, Send, Statement, Variable
 from pgchaos.language.sql_tokens import (
     FunctionCall,
     SqlStatement,
@@ -40,7 +40,8 @@ from pgchaos.language.sql_tokens import (
 )
 from pgchaos.language.unused_definitions import unused_definitions
 
-Kind: TypeAlias = Literal["tap", "assert", "expect"]  # a TAP line of a check's statement, chaos.assert, or an `expect`
+# a TAP line of a check's statement, chaos.assert, `expect`, a query of an invariant, or a session that sends statements
+Kind: TypeAlias = Literal["tap", "assert", "expect", "invariant", "session"]
 
 # an assertion that was evaluated: its kind, its place, and the description of a chaos.assert
 Evaluated: TypeAlias = tuple[Kind, Place | None, str]
@@ -75,7 +76,7 @@ class Written:
 
     kind: Kind
     place: Place  # of its statement, or of the directive
-    # of a chaos.assert: at least one of them must be evaluated; None for one that is not a literal
+    # of a chaos.assert: at least one of them must be evaluated; None for one that is not a literal. Else its name.
     descriptions: tuple[str | None, ...] = (None,)
     # it is in a function, so any statement may evaluate it; for `tap`: it is in a definition that nothing uses
     anywhere: bool = False
@@ -88,6 +89,7 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
     """Return what must be evaluated at least once in all runs of an item together, in order of the file.
 
     `scenario` contains the mutant, if there is one. What invariants return is not included: their monitor reports it.
+    A session that holds no assertion and no fault counts as one: that it sends a statement.
     """
     asserting = asserting_functions(scenario)
     names = function_names(scenario)
@@ -97,11 +99,14 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
     numbers = count(1)
     parts: tuple[Section | Session | Invariant, ...] = (*scenario.setup, *scenario.sessions, *scenario.invariants)
     for section in (*parts, *scenario.checks, *scenario.teardown):
+        before = len(found)
         for item, branch in _with_branches(section.items, numbers):
             if isinstance(item, Expect) and applies(item.when, variables):
                 found.append(Written("expect", item.place, branch=branch))
             elif isinstance(item, Statement):
-                if id(section) in checks:
+                if isinstance(section, Invariant):
+                    found.append(Written("invariant", item.place, branch=branch))
+                elif id(section) in checks:
                     needed = bool(tap_calls(item, asserting, names))
                     if needed or "skip" in called_functions(item.text):
                         found.append(Written("tap", item.place, branch=branch, needed=needed))
@@ -110,7 +115,15 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
                 if is_unused and item.place.path == scenario.shown:
                     found.append(Written("tap", item.place, anywhere=True, branch=branch))
                 found += _chaos_asserts(item, branch, scenario.shown, names)
+        if isinstance(section, Session) and len(found) == before and _must_send(section, variables):
+            found.append(Written("session", section.place, (section.name,)))
     return tuple(found)
+
+
+def _must_send(session: Session, variables: Mapping[str, str]) -> bool:
+    """Whether it has statements; without faults, which are reported if they are not delivered."""
+    faults = (item for item in session.items if isinstance(item, Fault) and applies(item.when, variables))
+    return not any(faults) and any(isinstance(item, Statement) for item in session.items)
 
 
 def _with_branches(items: Iterable[Item], numbers: Iterator[int]) -> Iterator[tuple[Item, Branch]]:
