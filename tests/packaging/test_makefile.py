@@ -74,7 +74,8 @@ def test_a_replay_is_by_make_too(installed: Author) -> None:
     assert done.returncode != 0
     assert "1 failed" in done.stdout
     named = f"PG_CONFIG={installed.pg_config} CHAOS_PYTHON={installed.python}"
-    assert f"make installcheck-chaos {named} CHAOS_TESTS=sql/broken.sql::broken CHAOS_OPTS=--chaos-seed=" in done.stdout
+    assert f" {named} CHAOS_TESTS=sql/broken.sql::broken CHAOS_OPTS=--chaos-seed=" in done.stdout
+    assert f"make installcheck-chaos PG_BINDIR={installed.pg_config.parent} PG_CONFIG=" in done.stdout
 
 
 def test_an_extension_that_is_not_installed_is_no_success(author: Author) -> None:

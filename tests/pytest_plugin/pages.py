@@ -61,7 +61,8 @@ def failure(result: pytest.RunResult) -> str:
 
 def timeless(text: str) -> list[str]:
     """Leave out what differs from run to run: times, and which PostgreSQL it was."""
-    anywhere = re.sub(r"(?<=Server: PostgreSQL )[0-9.]+| of \S+(?= \(ours\))|PG_BINDIR=\S+ (?=make )", "", text)
+    server = r"(?<=Server: PostgreSQL )[0-9.]+| of \S+(?= \(ours\))|(?<=make installcheck-chaos )PG_BINDIR=\S+ "
+    anywhere = re.sub(server, "", text)
     return [_TOOK.sub("", _TIME.sub(lambda found: " " * len(found[0]), line)) for line in anywhere.splitlines()]
 
 

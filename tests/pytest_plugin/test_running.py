@@ -416,8 +416,8 @@ def test_a_missing_requirement_of_one_scenario_does_not_stop_the_others(project:
         ),
         (
             "pytest",
-            {"CHAOS_MAKE": "1", "PG_CONFIG": "/x/pg_config", "CHAOS_PYTHON": "uv run python"},
-            "    make installcheck-chaos PG_CONFIG=/x/pg_config CHAOS_PYTHON='uv run python' CHAOS_TESTS=sql/bad.sql*",
+            {"CHAOS_MAKE": "1", "PG_BINDIR": "/x/$1", "PG_CONFIG": "/x/pg_config", "CHAOS_PYTHON": "uv run python"},
+            "    make installcheck-chaos PG_BINDIR='/x/$$1' PG_CONFIG=/x/pg_config CHAOS_PYTHON='uv run python' CHAOS*",
         ),
     ],
 )

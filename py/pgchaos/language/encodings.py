@@ -93,9 +93,7 @@ def characters_of(encoding: str) -> str | None:
     codes = [*(bytes([code]) for code in range(1, 0x100)), *(bytes([lead, code]) for lead in high for code in high)]
     decoded = ((code, code.decode(codec, "ignore")) for code in codes)
     return "".join(
-        text for code, text in decoded if len(text) == 1 and text not in _MAPPED_DIFFERENTLY and _is(text, code, codec)
+        text
+        for code, text in decoded
+        if len(text) == 1 and text not in _MAPPED_DIFFERENTLY and text.encode(codec, "ignore") == code  # round trip
     )
-
-
-def _is(text: str, code: bytes, codec: str) -> bool:
-    return text.encode(codec, "ignore") == code

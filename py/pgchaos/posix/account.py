@@ -11,18 +11,14 @@ _LIMIT = 60  # seconds
 _MAX_ERROR = 2000  # bytes
 
 
-def _nothing(_file: int) -> None:
-    pass
-
-
-def run_as(account: Mapping[str, Any], work: Callable[[], None], wait: Callable[[int], None] = _nothing) -> str:
+def run_as(account: Mapping[str, Any], work: Callable[[], None], wait: Callable[[int], None] | None = None) -> str:
     """Call a function in a child process that belongs to an account. For a process with one thread.
 
     Args:
         account: as subprocess.Popen takes it; empty for the user of this process.
         work: called with the rights of the account and the open files of this process. It must not import
             anything: the account may not be able to read Python's library.
-        wait: waits until a file can be read; what it raises ends the child process.
+        wait: waits until a file can be read, if given; what it raises ends the child process.
 
     Returns:
         The error, or ''.
@@ -34,7 +30,8 @@ def run_as(account: Mapping[str, Any], work: Callable[[], None], wait: Callable[
     os.close(writer)
     try:
         with os.fdopen(reader, encoding="utf-8", errors="replace") as pipe:
-            wait(reader)
+            if wait is not None:
+                wait(reader)
             text = pipe.read(_MAX_ERROR)
     except BaseException:
         os.kill(child, signal.SIGKILL)

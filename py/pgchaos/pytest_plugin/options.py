@@ -331,11 +331,9 @@ def _server_option(dsn: str) -> list[str]:
 def _called_as() -> str:
     """Return how the user called pytest: by make, which sets CHAOS_MAKE, by path, or by name."""
     if "CHAOS_MAKE" in os.environ:
-        bindir = os.environ.get("PG_BINDIR")
-        # make exports what its command line sets
-        named = [(name, os.environ.get(name)) for name in ("PG_CONFIG", "CHAOS_PYTHON")]
-        words = [f"{name}={shlex.quote(value.replace('$', '$$'))}" for name, value in named if value]
-        return " ".join([*([f"PG_BINDIR={shlex.quote(bindir)}"] if bindir else []), MAKE, *words])
+        # make exports what its command line sets; `$` in a value is doubled for make
+        given = [(name, os.environ.get(name)) for name in ("PG_BINDIR", "PG_CONFIG", "CHAOS_PYTHON")]
+        return " ".join([MAKE, *(f"{name}={shlex.quote(value.replace('$', '$$'))}" for name, value in given if value)])
     program = Path(sys.argv[0])
     if program.name == "__main__.py":
         return "python -m pgchaos run" if program.parent.name == "pgchaos" else "python -m pytest"
