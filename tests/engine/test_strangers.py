@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.engine.other_backends import names
+from pgchaos.engine.other_backends import names, read
 from pgchaos.schedule.wait_rules import Actor
 from tests.engine.playing import Play, held, over_once, said
 
@@ -63,10 +63,10 @@ SELECT pass('done');
     )
     assert held(result) == ["done"]
     (waited,) = said(result, "waiter")
-    assert waited.waited_on == ()
+    assert waited.waited_on == ("keeper[1]",)
     (who,) = waited.blocked_by
     assert who.startswith("pid ")
-    assert "(client backend, idle in transaction: UPDATE t SET v = 1 WHERE id = 1)" in who
+    assert "(client backend of keeper[1], idle in transaction: UPDATE t SET v = 1 WHERE id = 1)" in who
 
 
 def test_a_backend_of_dblink_that_waits_is_named_at_its_caller(play: Play) -> None:
@@ -75,7 +75,8 @@ def test_a_backend_of_dblink_that_waits_is_named_at_its_caller(play: Play) -> No
     (called,) = said(result, "caller")
     (who,) = called.blocked_by
     assert who.endswith(", which waits for holder[1]")
-    assert "client backend" in who
+    assert called.waited_on == ("holder[1]",)
+    assert "client backend of caller[1]" in who
     assert "UPDATE t SET v = 2 WHERE id = 1" in who
 
 
@@ -83,7 +84,7 @@ def test_it_is_named_among_those_who_stood_when_the_time_was_over(play: Play, mo
     with play.server.connect() as conn:
 
         def outside_waits(reported: dict[str, str]) -> bool:
-            return reported["caller[1]"] == "runs" and bool(conn.execute(WAITING).fetchall())
+            return reported["caller[1]"] in ("runs", "is blocked") and bool(conn.execute(WAITING).fetchall())
 
         over_once(monkeypatch, outside_waits)
         result = play(TABLE + OUTSIDE_WAITS.format(until="-- chaos:delay 600s"), timeout=600)
@@ -94,12 +95,15 @@ def test_it_is_named_among_those_who_stood_when_the_time_was_over(play: Play, mo
 
 def test_names_tell_what_a_backend_does() -> None:
     rows = [
+        ("3", "client backend", "a[1]", "active", None, "SELECT 1"),
         ("7", "autovacuum worker", "", "active", None, "autovacuum: VACUUM public.t"),
         ("8", "parallel worker", "a[1]", "active", "3", "SELECT 1"),
         ("9", "client backend", "psql", "idle in transaction", None, "UPDATE  t\nSET " + "x" * 90),
+        ("10", "client backend", "postgres_fdw", "idle", None, "COMMIT"),
     ]
-    assert names(rows, {3: Actor("a", 1)}) == {
+    assert names(read(rows), {3: Actor("a", 1)}, {10: 3}) == {
         7: "pid 7 (autovacuum worker, active: autovacuum: VACUUM public.t)",
         8: "pid 8 (parallel worker of a[1], active: SELECT 1)",
         9: f"pid 9 (client backend psql, idle in transaction: UPDATE t SET {'x' * 46}…)",
+        10: "pid 10 (client backend of a[1], idle: COMMIT)",
     }

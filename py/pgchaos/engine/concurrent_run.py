@@ -119,7 +119,7 @@ class ConcurrentRun:
             network=network,
         )
         self._runners = runners_of(scenario, self._context, self._programs)
-        self._lock_monitor = LockMonitor(connect, self._coordinator, pool)
+        self._lock_monitor = LockMonitor(connect, self._coordinator, pool, only_ours=factory.sandbox.only_ours)
         self._invariant_monitor: InvariantMonitor | None = None
         if scenario.invariants:
             self._invariant_monitor = InvariantMonitor(self._connection, scenario.invariants, started_at, self._context)

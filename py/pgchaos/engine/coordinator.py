@@ -34,6 +34,9 @@ class SessionFailed(Exception):
 class Coordinator:
     """The state of all sessions and the wait rules, with a condition variable that signals changes."""
 
+    is_stepped = False
+    """Sessions pause before each step, and a snapshot is taken only when no session is between two statements."""
+
     def __init__(self, rules: WaitRules, stop: Stop, log: SessionLog) -> None:
         self._rules = rules
         self._log = log
@@ -230,6 +233,12 @@ class Coordinator:
         if found is not None:
             actor, why = found
             self.fail(standstill_failure(actor, self.states[actor], why))
+
+    def fail_for_good(self, pid: int, why: str) -> None:
+        """Stop the run because a session waits for ever, unless a fault or a timeout of the server may end that."""
+        if self.no_lock_timeouts and not self._faults_running:
+            place = self.states[self.states.actors[pid]].place
+            self.fail(Failure("timeout", (), f"the sessions cannot end: {why}", place))
 
     # called by the run
 

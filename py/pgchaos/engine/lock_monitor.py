@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from psycopg import pq
@@ -16,6 +16,7 @@ from psycopg import pq
 from pgchaos import clock
 from pgchaos.engine import other_backends
 from pgchaos.engine.answer import Answer
+from pgchaos.engine.called_backends import CalledBackends
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.coordinator import Coordinator
 from pgchaos.results import StoppedSession
@@ -48,12 +49,25 @@ _MAY_SET = 150000
 
 
 class LockMonitor:
-    """Monitors the sessions of a coordinator; nothing else uses the connection that `connect` returns."""
+    """Monitors the sessions of a coordinator.
+
+    Args:
+        connect: opens a connection that nothing else uses.
+        coordinator: of the sessions.
+        pool: of the sessions, behind a pooler.
+        only_ours: no other program uses the scenario's database.
+    """
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], coordinator: Coordinator, pool: SessionPool | None = None
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        coordinator: Coordinator,
+        pool: SessionPool | None = None,
+        *,
+        only_ours: bool = False,
     ) -> None:
         self._connect, self._coordinator, self._pool = connect, coordinator, pool
+        self._called = CalledBackends(self._ask, coordinator, only_ours=only_ours)
         self._connection: Connection | None = None
         self.until = math.inf
         """When the time of the sessions is over, on `time.monotonic()`: no snapshot takes much longer."""
@@ -117,27 +131,8 @@ class LockMonitor:
         if links is not None:
             waits = links.of_sessions(waits)
             self._coordinator.states.served = {pid: number for number, pid in links.backends.items()}
-        await self._note_others(tickets, waits, {int(pid): event for pid, event, _ in rows if pid})
+        waits = await self._called.by_session(tickets, waits, {int(pid): event for pid, event, _ in rows if pid})
         self._coordinator.add_snapshot(tickets, {pid: by for pid, by in waits.items() if pid in tickets}, taken_at)
-
-    async def _note_others(
-        self, tickets: Mapping[int, int], waits: Mapping[int, tuple[int, ...]], events: Mapping[int, str | None]
-    ) -> None:
-        """Name the backends that are not sessions, if they are blocked or block a session."""
-        states = self._coordinator.states
-        callers = states.callers(tickets, events)
-        waiting = [pid for pid in waits if pid not in states.actors] if callers else []
-        unknown = {*waiting, *(by for pid, others in waits.items() if pid in tickets for by in others)}
-        unknown -= {PREPARED, *states.actors, *states.foreign_backends}
-        if unknown:
-            answer = await self._ask(other_backends.query(unknown))
-            rows = answer.rows()
-            states.foreign_backends |= other_backends.names(rows, states.actors)
-        for pid in waiting:
-            waits_for = f"{states.name(pid)}, which waits for {', '.join(map(states.name, waits[pid]))}"
-            for record in callers:
-                if waits_for not in record.blocked_by:
-                    record.blocked_by += (waits_for,)
 
     async def settings(self) -> tuple[bool, bool]:
         """Read defaults that every session begins with.
@@ -174,8 +169,10 @@ class LockMonitor:
         if pid == PREPARED:
             return other_backends.pid_text(pid)
         answer = await self._ask(other_backends.query((pid,)))
-        rows = answer.rows()
-        return other_backends.names(rows, self._coordinator.states.actors).get(pid, other_backends.pid_text(pid))
+        states, backends = self._coordinator.states, other_backends.read(answer.rows())
+        return states.foreign_backends.get(pid) or other_backends.names(backends, states.actors).get(
+            pid, other_backends.pid_text(pid)
+        )
 
     async def waiting_backends(self) -> list[StoppedSession]:
         """List the backends of this database that are not sessions, and wait for a lock of one."""

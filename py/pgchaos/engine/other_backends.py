@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
 
 from pgchaos.schedule.step_points import PREPARED
 from pgchaos.schedule.wait_rules import Actor
 
+Waits: TypeAlias = "Mapping[int, tuple[int, ...]]"
+"""The pids that block each waiting backend."""
 _LONG = 60
 """Characters of a statement that a description shows."""
 _CALLS_OUT = re.compile(r"\bdblink", re.IGNORECASE)
@@ -21,34 +26,135 @@ def pid_text(pid: int) -> str:
     return "a prepared transaction" if pid == PREPARED else f"pid {pid}"
 
 
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A row of pg_stat_activity."""
+
+    kind: str
+    application: str
+    state: str
+    leader: int | None
+    statement: str
+
+    @property
+    def is_client(self) -> bool:
+        """Whether a client has opened it, which may be another backend."""
+        return self.kind == "client backend"
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for its client."""
+        return self.state.startswith("idle")
+
+
 def query(pids: Collection[int]) -> str:
-    """Write the query whose rows `names` reads."""
+    """Write the query whose rows `read` reads: of some backends, and of all clients of the database."""
     return (
         "SELECT pid, backend_type, application_name, state, to_jsonb(a)->>'leader_pid', query"
         f" FROM pg_catalog.pg_stat_activity a WHERE pid = ANY ('{{{','.join(map(str, pids))}}}')"
+        " OR backend_type = 'client backend' AND datname = pg_catalog.current_database()"
     )
 
 
-def names(rows: Sequence[Sequence[str | None]], actors: Mapping[int, Actor]) -> dict[int, str]:
-    """Describe the backends in the rows of `query`.
+def read(rows: Sequence[Sequence[str | None]]) -> dict[int, Backend]:
+    """Read the rows of `query`."""
+    return {
+        int(pid): Backend(
+            kind or "backend", application or "", state or "", int(leader) if leader else None, text or ""
+        )
+        for pid, kind, application, state, leader, text in rows
+        if pid is not None
+    }
+
+
+def names(
+    backends: Mapping[int, Backend], actors: Mapping[int, Actor], callers: Mapping[int, int] = MappingProxyType({})
+) -> dict[int, str]:
+    """Describe backends.
+
+    Args:
+        backends: by pid; those of sessions are left out.
+        actors: the sessions, by pid.
+        callers: the sessions that have called backends themselves, both by pid.
 
     Returns:
         Such as `pid 4711 (autovacuum worker: autovacuum: VACUUM public.t)` or `pid 4712 (parallel worker of a[1])`.
     """
     named: dict[int, str] = {}
-    for pid, kind, application, state, leader, statement in rows:
-        if pid is None:
+    for pid, one in backends.items():
+        if pid in actors:
             continue
-        text = str(kind or "backend")
-        if leader is not None and int(leader) in actors:
-            text += f" of {actors[int(leader)]}"
-        elif application:
-            text += f" {application}"
-        text += f", {state}" if state else ""
-        shown = " ".join((statement or "").split())
+        owner = actors.get(callers.get(pid, one.leader or 0))
+        text = one.kind
+        if owner is not None:
+            text += f" of {owner}"
+        elif one.application:
+            text += f" {one.application}"
+        text += f", {one.state}" if one.state else ""
+        shown = " ".join(one.statement.split())
         text += f": {shown if len(shown) <= _LONG else shown[: _LONG - 1] + '…'}" if shown else ""
-        named[int(pid)] = f"{pid_text(int(pid))} ({text})"
+        named[pid] = f"{pid_text(pid)} ({text})"
     return named
+
+
+def of_sessions(
+    waits: Waits, callers: Mapping[int, int], running: Collection[int], backends: Mapping[int, Backend]
+) -> dict[int, tuple[int, ...]]:
+    """Replace the backends that sessions have called by these sessions.
+
+    Args:
+        waits: the pids that block each waiting backend.
+        callers: the session that has called a backend, both by pid.
+        running: the sessions that run a statement.
+        backends: those that are not sessions.
+    """
+
+    def holder(pid: int) -> int:
+        # one whose session does not wait for it goes on by itself, and may release its locks
+        waited_for = pid in callers and (callers[pid] in running or (pid in backends and backends[pid].is_idle))
+        return callers[pid] if waited_for else pid
+
+    found = {pid: tuple(dict.fromkeys(map(holder, by))) for pid, by in waits.items() if pid not in callers}
+    for pid, by in waits.items():
+        caller = callers.get(pid, 0)
+        if caller in running and caller not in waits:
+            found[caller] = tuple(dict.fromkeys((*found.get(caller, ()), *map(holder, by))))
+    return found
+
+
+def hidden_deadlock(waits: Waits, callers: Mapping[int, int], running: Collection[int]) -> tuple[int, ...]:
+    """Find a cycle of waits that the server does not detect, because a session in it waits for a backend it has called.
+
+    Args:
+        waits: the pids that block each waiting backend.
+        callers: the session that has called a backend, both by pid.
+        running: the sessions that run a statement.
+
+    Returns:
+        The pids of the cycle, each waiting for the next and the last for the first, a session first; empty if there is
+        none, or the server breaks another.
+    """
+    if any(_cycle(waits, pid) for pid in waits):
+        return ()
+    edges = {**waits, **{pid: (caller,) for pid, caller in callers.items() if pid not in waits}}
+    for pid, caller in callers.items():
+        if pid in waits and caller in running and caller not in waits:
+            edges[caller] = (*edges.get(caller, ()), pid)
+    return next((found for pid in running if (found := _cycle(edges, pid))), ())
+
+
+def _cycle(edges: Waits, start: int) -> tuple[int, ...]:
+    """Find the shortest way along the edges from a backend to itself."""
+    ways: list[tuple[int, ...]] = [(start,)]
+    seen = {start}
+    for way in ways:
+        for pid in edges.get(way[-1], ()):
+            if pid == start:
+                return way
+            if pid not in seen:
+                seen.add(pid)
+                ways.append((*way, pid))
+    return ()
 
 
 def calls_out(statement: str, event: str | None) -> bool:

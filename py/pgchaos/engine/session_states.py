@@ -204,6 +204,11 @@ class SessionStates:
             if (record := now.record) is not None and now.ticket == ticket and calls_out(record.statement, event)
         ]
 
+    def statement(self, pid: int, ticket: int | None) -> Record | None:
+        """Return the statement that a backend runs, if it is still the one of a ticket."""
+        now = self._now.get(self.actors[pid])
+        return now.record if now is not None and now.ticket == ticket else None
+
     def with_names(self, error: ServerError) -> ServerError:
         """Add the names of sessions to an error that names backends: "Process 27821 waits for …"."""
 

@@ -24,6 +24,8 @@ _LONGEST = 0.005
 class SteppedCoordinator(Coordinator):
     """Before a step is released, all sessions are paused before a step, at a wait, blocked or ended."""
 
+    is_stepped = True
+
     def __init__(self, rules: WaitRules, stop: Stop, log: SessionLog, actors: tuple[Actor, ...]) -> None:
         self._ready_steps: dict[Actor, StepPoint] = {}
         self._actors = actors

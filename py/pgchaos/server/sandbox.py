@@ -88,6 +88,11 @@ class Sandbox:
         return self.connection_cache is not None and self.schema != ""
 
     @property
+    def only_ours(self) -> bool:
+        """Whether nothing but the runs of one scenario, one at a time, uses the database."""
+        return not self.in_place and (self.in_search or not self.shared)
+
+    @property
     def settings(self) -> dict[str, str]:
         """The settings of each session in a shared database."""
         return {"search_path": f"{self.schema}, public", "chaos.run": self.schema} if self.shared else {}
