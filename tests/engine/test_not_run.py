@@ -599,6 +599,28 @@ def test_what_held_is_not_called_skipped_by_data(play: Play) -> None:
     assert [(a.name, a.directive) for a in result.assertions] == [("", "skip"), ("eve # SKIP", "")]
 
 
+EXCUSED = {
+    "skip": ("SELECT skip('not here', 2);", ": not here"),
+    "todo": ("SELECT todo('later', 1);\nSELECT fail('a');", ": later"),
+    "both": ("SELECT skip('not here', 1);\nSELECT todo('later', 1);\nSELECT pass('a');", ": not here; later"),
+}
+
+
+@pytest.mark.parametrize(("check", "reasons"), EXCUSED.values(), ids=EXCUSED.keys())
+@pytest.mark.parametrize("schedule", ["", "-- chaos:schedule explore 5\n"])
+def test_a_check_that_only_excuses_itself_is_noted(play: Play, check: str, reasons: str, schedule: str) -> None:
+    text = f"{schedule}-- chaos:session s\nSELECT 1;\n-- chaos:check\n{check}\n"
+    text_of_note = "nothing was asserted: each test of the check is excused by skip() or todo()"
+    (noted,) = (one for one in play(text).remarks if text_of_note in one)
+    assert noted.endswith(reasons)
+    beside = "SELECT pass('beside');", "-- chaos:invariant\nSELECT true AS held;"
+    expects = text.replace("SELECT 1;", "-- chaos:expect 22012\nSELECT 1 / 0;")
+    for asserting in (*(f"{text}{one}" for one in beside), expects):
+        result = play(asserting)
+        assert not [one for one in result.remarks if "nothing was asserted" in one]
+        assert not result.failures
+
+
 TABLE = "-- chaos:setup\nCREATE TABLE t (n int);\n"
 BREAKING = {  # what calls it, what it does not strike, what it strikes
     "inject_error": (

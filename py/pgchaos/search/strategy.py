@@ -146,7 +146,7 @@ class _Runs:
     def not_evaluated(self, result: RunResult) -> tuple[list[Failure], list[str]]:
         """Return failures for assertions and faults that no run reached, if all runs were made, and remarks."""
         from pgchaos.engine.faults.fault_counter import never_delivered
-        from pgchaos.engine.not_run import not_run
+        from pgchaos.engine.not_run import excuses_alone, not_run
         from pgchaos.engine.toolkit_effects import without_effect
 
         factory, settings = self._factory, self._settings
@@ -159,7 +159,7 @@ class _Runs:
             *not_run(self._scenario, factory.matrix, frozenset(factory.evaluated)),
             *never_delivered(self._scenario, factory.matrix, factory.delivered, factory.without_effect),
         ]
-        remarks = without_effect(self._scenario, factory.broken)
+        remarks = [*without_effect(self._scenario, factory.broken), *excuses_alone(self._scenario, result)]
         if factory.oracle is None or result.failures:
             return failures, remarks
         failure = factory.oracle.coverage.failure(factory.oracle.place)
