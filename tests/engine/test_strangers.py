@@ -32,14 +32,22 @@ SELECT dblink_exec(here(), 'UPDATE t SET v = 2 WHERE id = 1');
 SELECT pass('done');
 """
 WAITING = "SELECT FROM pg_locks WHERE NOT granted"
-# and a second more, in which the engine looks, also on a busy machine
-UNTIL_IT_WAITS = """
-DO $$ BEGIN
-    WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP
-        PERFORM pg_sleep(0.01);
+# until it waits, and the lock monitor has then begun and evaluated a snapshot: five queries of its connection begin
+UNTIL_IT_IS_SEEN = """
+DO $$ DECLARE latest timestamptz; began timestamptz; queries int := 0; BEGIN
+    FOR i IN 1..60000 LOOP
+        PERFORM pg_stat_clear_snapshot();
+        IF EXISTS (SELECT FROM pg_locks WHERE NOT granted) THEN
+            began := (SELECT query_start FROM pg_stat_activity
+                WHERE application_name = 'admin' AND datname = current_database());
+            queries := queries + (began IS DISTINCT FROM latest)::int;
+            latest := began;
+            IF queries = 6 THEN RETURN; END IF;
+        END IF;
+        PERFORM pg_sleep(0.001);
     END LOOP;
+    RAISE 'the lock monitor took no snapshots';
 END $$;
-SELECT pg_sleep(1);
 """
 
 
@@ -70,7 +78,7 @@ SELECT pass('done');
 
 
 def test_a_backend_of_dblink_that_waits_is_named_at_its_caller(play: Play) -> None:
-    result = play(TABLE + OUTSIDE_WAITS.format(until=UNTIL_IT_WAITS))
+    result = play(TABLE + OUTSIDE_WAITS.format(until=UNTIL_IT_IS_SEEN))
     assert held(result) == ["done"]
     (called,) = said(result, "caller")
     (who,) = called.blocked_by
