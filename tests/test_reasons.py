@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import re
+import textwrap
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,10 @@ def without_reason(source: str) -> Iterator[str]:
         if not says:
             yield f"line {line}: {comment}"
     for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ExceptHandler) and all(isinstance(one, ast.Pass | ast.Continue) for one in node.body):
+            lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+            if not any(line in comments for line in lines):
+                yield f"line {node.lineno}: an exception that is ignored"
         if not isinstance(node, ast.Call):
             continue
         name = ast.unparse(node.func) if isinstance(node.func, ast.Attribute | ast.Name) else ""
@@ -48,7 +53,10 @@ def without_reason(source: str) -> Iterator[str]:
             yield f"line {node.lineno}: {name}"
 
 
-MENTIONED = re.compile(r"noqa|type: *ignore|pragma|sleep\(|suppress\(|importorskip|mark\.(?:skip|xfail|filterwarnings)")
+MENTIONED = re.compile(
+    r"noqa|type: *ignore|pragma|sleep\(|suppress\(|importorskip|mark\.(?:skip|xfail|filterwarnings)"
+    r"|\bexcept\b.*:\s*(?:#.*\s*)*(?:pass|continue)\b"
+)
 
 
 def test_each_has_its_reason() -> None:
@@ -73,7 +81,14 @@ def test_a_missing_reason_is_found() -> None:
         f()  # noqa  # as its caller calls it
         suppress(OSError)
         suppress(OSError)  # it has ended
+        try:
+            f()
+        except OSError:
+            pass
+        try:
+            f()
+        except OSError:  # it has ended
+            pass
     """
-    lines = [line.strip() for line in source.strip().split("\n")]
-    found = [what.partition(":")[0] for what in without_reason("\n".join(lines))]
-    assert sorted(found) == ["line 1", "line 3", "line 5", "line 6", "line 7"]
+    found = [what.partition(":")[0] for what in without_reason(textwrap.dedent(source).strip())]
+    assert sorted(found) == ["line 1", "line 11", "line 3", "line 5", "line 6", "line 7"]

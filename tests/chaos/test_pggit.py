@@ -71,7 +71,7 @@ def run(conn: Sync, schema: str, commands: list[tuple[sql.SQL, int]]) -> None:
         try:
             with conn.transaction():
                 conn.execute(command.format(table=table, index=index, name=name))
-        except NO_SENSE:
+        except NO_SENSE:  # the commands are drawn: some drop what is not there
             pass
 
 

@@ -79,7 +79,6 @@ def ended(
     return process.returncode, out
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 @pytest.mark.parametrize(
     ("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGTERM, 5)]
 )
@@ -112,7 +111,6 @@ def test_parallel_scenarios_are_each_reported_as_stopped(project: Project, forei
     until(lambda: not [n for n in foreign_server.databases() if n.startswith("pgchaos_")], "no database is left")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_ends_a_run_promptly_and_leaves_nothing(project: Project, foreign_server: ForeignServer) -> None:
     project.write(hangs=HANGS)
 
@@ -153,7 +151,6 @@ sys.meta_path.insert(0, Interrupts())
 """Sends SIGINT when a module is imported for the first time."""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_during_an_import_leaves_no_module_half_imported(
     project: Project, foreign_server: ForeignServer
 ) -> None:
@@ -167,7 +164,6 @@ def test_ctrl_c_during_an_import_leaves_no_module_half_imported(
     run.stdout.fnmatch_lines(["*KeyboardInterrupt*"])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_while_a_report_is_written(project: Project, foreign_server: ForeignServer) -> None:
     project.write(a=FINE)
     project.file("conftest.py", INTERRUPTED_IMPORT.format(module="pgchaos.report.export.page"))
@@ -191,7 +187,6 @@ def pytest_pyfunc_call():
 """Python ignores the KeyboardInterrupt of the signal, because it is raised in a finalizer."""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_a_lost_interrupt_ends_a_search_after_its_next_run(project: Project, foreign_server: ForeignServer) -> None:
     project.write(a=SEARCH.replace("5000", "20"))
     project.file("conftest.py", LOST)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack
 
+import pytest
+
 from pgchaos.runner.executor import ConnectionSemaphore
 
 LIMIT = 60.0
@@ -58,10 +60,7 @@ def test_more_than_there_are_means_all() -> None:
 
 def test_connections_are_released_after_an_error() -> None:
     connections = ConnectionSemaphore(1)
-    try:
-        with connections.acquire_all():
-            raise ValueError
-    except ValueError:
-        pass
+    with pytest.raises(ValueError, match="the work failed"), connections.acquire_all():
+        raise ValueError("the work failed")
     with connections.acquire_all():
         pass

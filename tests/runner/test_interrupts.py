@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 
 import pytest
@@ -13,7 +12,6 @@ from pgchaos.runner.executor import JobExecutor
 from pgchaos.runner.interrupts import Interrupts
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 def test_later_signals_are_ignored_for_a_while_and_then_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     codes: list[int] = []
     interrupts, usual = Interrupts(codes.append), signal.getsignal(signal.SIGINT)
@@ -40,7 +38,6 @@ class Swallows:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the interrupt in __del__
 def test_an_interrupt_that_was_lost_ends_the_wait_for_a_result_or_the_next_item() -> None:
     interrupts, go = Interrupts(), threading.Event()

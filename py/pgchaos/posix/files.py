@@ -81,7 +81,7 @@ def untrusted(path: Path, trusted: frozenset[int]) -> str:
     for folder in (path, *path.parents):
         try:
             state = folder.lstat()
-        except FileNotFoundError:
+        except FileNotFoundError:  # it will be created: the folders above it decide
             continue
         if stat.S_ISLNK(state.st_mode):
             if state.st_uid not in trusted:

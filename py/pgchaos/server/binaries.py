@@ -48,7 +48,7 @@ def server_account() -> Account:
     for name in ("postgres", "nobody"):
         try:
             entry = pwd.getpwnam(name)
-        except KeyError:
+        except KeyError:  # there is no such user
             continue
         return Account(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(name, entry.pw_gid)), switch=True)
     raise ServerError("PostgreSQL does not run as root, and there is no user postgres or nobody: run as another user")

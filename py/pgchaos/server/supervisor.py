@@ -77,7 +77,7 @@ def main() -> None:
             number = request.pop("id")
             sys.stdout.write(json.dumps({**supervisor.handle(request), "id": number}) + "\n")
             sys.stdout.flush()
-    except (BrokenPipeError, Gone):
+    except (BrokenPipeError, Gone):  # the run has ended: clean up
         pass
     finally:
         supervisor.clean()

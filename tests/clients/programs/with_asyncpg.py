@@ -58,7 +58,7 @@ async def play(dsn: str | None, race: str, repaired: bool, worker: int) -> None:
             async with connection.transaction(isolation=isolation):
                 await globals()[race](connection, repaired, worker)
             break
-        except asyncpg.SerializationError:
+        except asyncpg.SerializationError:  # tried again, as an application does
             pass
     await connection.close()
 

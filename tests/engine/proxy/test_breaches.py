@@ -29,7 +29,7 @@ def sent(proxy: Proxy, *parts: bytes) -> bytes:
             client.shutdown(socket.SHUT_WR)
             while chunk := client.recv(65536):
                 heard += chunk
-        except (ConnectionResetError, BrokenPipeError):
+        except (ConnectionResetError, BrokenPipeError):  # the proxy may close the connection before all is sent
             pass
     return heard
 

@@ -193,7 +193,7 @@ class _Output:
             await self._wait
             try:
                 data = os.read(self._fd, _CHUNK)
-            except BlockingIOError:
+            except BlockingIOError:  # poll may report data that is not there: wait again
                 continue
             if not data:
                 return

@@ -135,7 +135,7 @@ class StatementFaults:
                 why = await self._try(fault, lambda: self._over)
                 if why is not None:
                     self._missed.append((fault, why))
-        except Halted:
+        except Halted:  # the run was stopped: no further fault is delivered
             pass
         finally:
             await self._release_commits()

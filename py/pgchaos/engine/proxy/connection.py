@@ -183,7 +183,7 @@ class ProxyConnection(ClientConnection):
         while not self.ended and await wait is not STOPPED:
             try:
                 chunk = self._socket.recv(_CHUNK)
-            except BlockingIOError:
+            except BlockingIOError:  # poll may report data that is not there: wait again
                 continue
             except OSError:
                 chunk = b""
@@ -263,7 +263,7 @@ class ProxyConnection(ClientConnection):
                 return False
             try:
                 left = left[to.send(left) :]
-            except BlockingIOError:
+            except BlockingIOError:  # poll may report room that is not there: wait again
                 continue
             except OSError:
                 self.end("the connection was lost")
@@ -341,7 +341,7 @@ class _Held:
         try:
             while True:
                 wait = work.send((yield wait))
-        except StopIteration:
+        except StopIteration:  # the work has ended
             pass
         finally:
             self._connection.stop_watching()

@@ -115,7 +115,7 @@ class Handshake:
             await self._wait(select.POLLIN)
             try:
                 chunk = self._client.recv(_CHUNK)
-            except BlockingIOError:
+            except BlockingIOError:  # poll may report data that is not there: wait again
                 continue
             except OSError:
                 raise Gone from None

@@ -130,7 +130,7 @@ def _included(scenario: Scenario) -> Iterator[Data]:
     for path in scenario.includes:
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
+        except OSError:  # removed since it was read: the page has no source to show
             continue
         inner = path.relative_to(here) if path.is_relative_to(here) else None
         yield {"file": str(path if inner is None else shown / inner), "text": text[:_MOST_SOURCE]}
