@@ -127,12 +127,14 @@ GONE = """
 -- chaos:fault {fault} of b at any step
 SELECT 'a';
 SELECT 'again';
+-- chaos:signal tried
 -- chaos:session b
 {body}
 -- chaos:signal gone
 """
 LOST = "-- chaos:fault terminate\n-- chaos:expect 57P01\nSELECT 'lost';"
-LOST_UNAWARES = "-- chaos:fault terminate after\nSELECT 'lost';"
+# it does not end before its loss was tried
+LOST_UNAWARES = "-- chaos:fault terminate after\nSELECT 'lost';\n-- chaos:signal gone\n-- chaos:wait for tried"
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,46 @@ def test_who_is_never_there_to_be_struck_fails_the_search_and_says_why(
     assert (failure.kind, str(failure.place)) == ("fault", "scenario.sql:5")
     assert f"`fault {kind} of b` could not be delivered: at no step that the search chose: {why}" in failure.text
     assert result.drawn == 2
+
+
+@pytest.mark.parametrize("kind", ["terminate", "kill", "reset", "cut"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_sessions_that_have_ended_are_no_targets_at_any_step(play: Play, kind: str, count: int) -> None:
+    head = "-- chaos:sandbox server\n" if kind == "kill" else ""
+    order = [f"b[{number}].1" for number in range(1, count + 1)] if count > 1 else ["b.1"]
+    result = play(
+        f"""{head}-- chaos:schedule {" ".join(order)} a.1 a.2
+        -- chaos:session b x {count}
+        SELECT 'b';
+        -- chaos:session a
+        -- chaos:fault {kind} of b at any step
+        SELECT 'a';
+        SELECT 'again';
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    failure = only(result)
+    gone = "b[1] has ended" if count == 1 else "b[1] and b[2] have ended"
+    assert failure.kind == "fault"
+    assert f"`fault {kind} of b` could not be delivered: at no step that the search chose: {gone}" in failure.text
+    assert not any(record.fault for record in result.records)
+
+
+def test_of_several_sessions_one_that_works_is_enough(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:schedule b[1].1 a.1 b[2].1
+        -- chaos:session b x 2 retry 57P01 08006
+        SELECT 'b';
+        -- chaos:session a
+        -- chaos:fault terminate of b at any step
+        SELECT 'a';
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    assert held(result) == ["checked"]
 
 
 def test_a_session_that_sends_no_statement_that_was_chosen_is_reported(play: Play) -> None:
@@ -198,10 +240,12 @@ def test_a_server_that_is_stopped_has_nobody_to_strike(play: Play, kind: str) ->
         -- chaos:session b
         SELECT 'b';
         -- chaos:signal said
+        -- chaos:wait for tried
         -- chaos:session c allow 08006 08001
         -- chaos:wait for stopped
         -- chaos:fault {kind} of b at any step
         SELECT 'c';
+        -- chaos:signal tried
         -- chaos:check
         SELECT pass('checked');
         """

@@ -60,8 +60,14 @@ class Targets:
         return [one for one in self._targets if one.session == fault.target and fault.worker in (None, one.worker)]
 
     def connections(self, fault: Fault, actor: Actor) -> dict[Actor, Target]:
-        """Return the connections that a network fault affects; see `of`."""
-        return {one: self._targets[one] for one in self.of(fault, actor)}
+        """Return the connections that a network fault affects; see `of`.
+
+        Raises:
+            TargetGone: see `_check_any_works`.
+        """
+        targets = self.of(fault, actor)
+        self._check_any_works(fault, targets)
+        return {one: self._targets[one] for one in targets}
 
     def pid(self, actor: Actor) -> int:
         """Return the backend of a connection that a fault is about to affect.
@@ -83,10 +89,22 @@ class Targets:
         """Return the processes that a fault affects; none if it affects the server.
 
         Raises:
-            TargetGone: one of them does not exist.
+            TargetGone: one of them does not exist; and see `_check_any_works`.
         """
         if not targets_backends(fault):
             return ()
         if fault.target in PROCESSES:
             return (await actions.process(self._fault_connection, fault.target or ""),)
-        return tuple(self.pid(one) for one in self.of(fault, actor))
+        targets = self.of(fault, actor)
+        pids = tuple(map(self.pid, targets))
+        self._check_any_works(fault, targets)
+        return pids
+
+    def _check_any_works(self, fault: Fault, targets: list[Actor]) -> None:
+        """Check that the sessions of a fault `at any step` have not all ended: their open connections do nothing.
+
+        Raises:
+            TargetGone: they have.
+        """
+        if fault.anywhere and self._ended.issuperset(targets):
+            raise TargetGone(f"{' and '.join(map(str, targets))} {'have' if len(targets) > 1 else 'has'} ended")
