@@ -173,7 +173,6 @@ def test_the_header_says_what_is_needed_and_expected(scenario: Reader) -> None:
         Xfail(at(7), None, "nobody knows when this ends"),
     )
     assert found.leaves == (Leave(at(9), "prepared transaction", "it is the subject", When("level", ("high",))),)
-    assert found.unsupported == ()
 
 
 def test_a_condition_in_quotes_or_of_no_matrix_is_text(scenario: Reader) -> None:
@@ -358,15 +357,12 @@ def test_directives_between_the_statements_of_a_session(scenario: Reader) -> Non
         ("cut when blocked", Fault(at(2), "cut", moment="during", when_blocked=True)),
         ("heal of a", Fault(at(2), "heal", target="a")),
         ("fill connections", Fault(at(2), "fill", "connections")),
-        ("damage public.seat", Fault(at(2), "damage", "public.seat")),
     ],
 )  # fmt: skip
 def test_a_fault_says_what_breaks_whose_and_when(scenario: Reader, written: str, made: Fault) -> None:
     found = scenario(f"-- chaos:sandbox server\n-- chaos:session a x 2\n-- chaos:fault {written}\nSELECT 1;\n{CHECK}")
     made = replace(made, place=at(3))
     assert found.sessions[0].items[0] == made
-    reported = [f"sql/t.sql:3: `fault {made.kind}` is not supported yet"] if made.kind == "damage" else []
-    assert [str(problem) for problem in found.unsupported] == reported
 
 
 def test_a_server_of_its_own_has_parameters(scenario: Reader) -> None:
@@ -408,7 +404,6 @@ def test_a_schedule_says_how_steps_interleave(scenario: Reader, written: str, ma
         f"-- chaos:session b\nSELECT 1;\n-- chaos:step looks\nSELECT 1;\n{CHECK}"
     )
     assert found.schedule == made
-    assert not found.unsupported
 
 
 def test_a_search_says_among_how_many_values_it_is_shared_out(scenario: Reader) -> None:
@@ -420,19 +415,6 @@ def test_a_search_says_among_how_many_values_it_is_shared_out(scenario: Reader) 
 def test_a_schedule_names_iterations(scenario: Reader) -> None:
     found = scenario(f"-- chaos:schedule a.1#1 a.1#2\n-- chaos:session a repeat 2\nSELECT 1;\n{CHECK}")
     assert found.schedule.steps == (StepName("a", 1, "1", 1), StepName("a", 1, "1", 2))
-
-
-def test_what_does_not_run_yet_is_reported_line_by_line(scenario: Reader) -> None:
-    found = scenario(
-        "-- chaos:sandbox server\n-- chaos:session a\n-- chaos:fault promote\nSELECT 1;\n"
-        "-- chaos:fault crash\nSELECT 1;\n"
-        "-- chaos:fault damage t\nSELECT 1;\n" + CHECK
-    )
-    assert [str(problem) for problem in found.unsupported] == [
-        "sql/t.sql:3: `fault promote` is not supported yet",
-        "sql/t.sql:7: `fault damage` is not supported yet",
-    ]
-    assert found.sandbox == "server"
 
 
 def test_sections_keep_their_order_and_their_options(scenario: Reader) -> None:

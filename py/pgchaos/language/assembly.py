@@ -90,7 +90,6 @@ def build_scenario(path: Path, parser: Parser) -> Scenario:
         state=_sections(parser, "state"),
         mutants=tuple(mutant.build(sessions) for mutant in found.mutants),
         includes=tuple(source.included),
-        unsupported=tuple(sorted(header.unsupported)),
         constants=dict(source.constants.values),
         notes=snapshot_notes(found.bodies(), header.known_values(source.constants.values)),
     )

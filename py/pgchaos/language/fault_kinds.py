@@ -1,6 +1,6 @@
 """The table of the kinds of faults, used by the parser, validation and the reference in LANGUAGE.md.
 
-engine/faults/actions.py has the action of each kind that can run.
+engine/faults/actions.py has the action of each kind.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ class FaultForm:
     # what the scenario must have: nothing, `alone` (it affects all sessions of the server), or a server of its own (the
     # server must be started again, or needs disks of its own)
     needs: Literal["nothing", "alone", "own server"]
-    does: str = ""  # for the reference: what happens
-    seen: str = ""  # for the reference: what a session sees
+    does: str  # for the reference: what happens
+    seen: str  # for the reference: what a session sees
     downtime: bool = False  # the server accepts no connections for a while
-    runs: bool = True  # False if it can be parsed but not run yet
 
     @property
     def written(self) -> str:
@@ -134,8 +133,6 @@ FORMS = (
         "ends every `stall`, `latency`, `rate` and `refuse`",
         "what was stalled passes",
     ),
-    FaultForm("damage", "RELATION", "the server", "nothing", runs=False),
-    FaultForm("promote", "", "the server", "nothing", runs=False),
 )  # fmt: skip
 
 KINDS: dict[str, tuple[FaultForm, ...]] = {
@@ -158,7 +155,7 @@ DISKS = {"disk": ("disk", 24 * _MIB), "wal": ("wal", 96 * _MIB)}
 def form_of(fault: Fault) -> FaultForm:
     """Return the table row of a fault."""
     forms = KINDS[fault.kind]
-    # a kind whose argument is a time, a rate or a relation has one row
+    # a kind whose argument is a time or a rate has one row
     return next((form for form in forms if form.argument == fault.argument), forms[0])
 
 

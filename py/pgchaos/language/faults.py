@@ -71,8 +71,6 @@ def _argument(args: Args, kind: str) -> str:
         return ""
     if KINDS[kind][0].targets == "a connection":
         return take_argument(args, kind, choices[0])
-    if choices == ["RELATION"]:
-        return args.take("the relation").text
     name = _ARGUMENT_NAMES[kind]
     if args.peek() in _PART_BEGINS or not args.has_more():
         raise DirectiveError(f"`fault`: the {name} is missing; there are: {', '.join(sorted(choices))}")

@@ -25,7 +25,7 @@ from pgchaos.language.header_model import (
     Xfail,
     may_both_apply,
 )
-from pgchaos.language.problems import Place, Problem
+from pgchaos.language.problems import Place
 from pgchaos.language.suggestions import nearest, suggest
 from pgchaos.language.tags import TAGS
 
@@ -78,7 +78,6 @@ class Header:
     oracle: Literal["serializable"] | None = None
     xfails: list[Xfail] = field(default_factory=list)
     leaves: list[Leave] = field(default_factory=list)
-    unsupported: list[Problem] = field(default_factory=list)
     # the variables that the header sets, with the first line of each; their values are in Source.constants
     constants: dict[str, Place] = field(default_factory=dict)
     seen: dict[str, Place] = field(default_factory=dict)  # the first line of each directive

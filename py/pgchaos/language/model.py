@@ -153,7 +153,6 @@ class Scenario:
     includes: tuple[Path, ...] = ()
     # psql variables of every section: from --chaos-set, and from `default` and \set in the header
     constants: Mapping[str, str] = field(default_factory=dict)
-    unsupported: tuple[Problem, ...] = ()  # directives that can be parsed but not run yet
     # not mistakes, but possibly unexpected, such as a wait that takes a snapshot; in order of line
     notes: tuple[Problem, ...] = ()
     # values computed from the scenario, by function; see `cached_on_scenario`

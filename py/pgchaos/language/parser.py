@@ -15,12 +15,11 @@ from pgchaos.language.directive_table import (
     SessionDirective,
 )
 from pgchaos.language.directives import Directive, find_directive
-from pgchaos.language.fault_kinds import form_of
 from pgchaos.language.header import Header
 from pgchaos.language.lexemes import Command, Comment, Mistake, Sql
 from pgchaos.language.meta_commands import PLAIN_ONLY, PRINTING
 from pgchaos.language.problems import Place, Problem
-from pgchaos.language.section_items import Fault, literal_argument
+from pgchaos.language.section_items import literal_argument
 from pgchaos.language.sections import Sections
 from pgchaos.language.session_directives import Step
 from pgchaos.language.source import Source
@@ -199,8 +198,6 @@ class Parser:
             body.begin_step(made.name, args.place)
             return
         body.add(made)
-        if isinstance(made, Fault) and not form_of(made).runs and self.sections.mutant is None:
-            self.header.unsupported.append(Problem(args.place, f"`fault {made.kind}` is not supported yet"))
 
     def _mutant_directive(self, row: MutantDirective, args: Args) -> None:
         mutant = self.sections.mutant

@@ -177,7 +177,7 @@ class Fault:
 
     place: Place
     kind: str  # one of fault_kinds.KINDS
-    argument: str = ""  # after the kind: a way to stop, a time, a rate, a relation, or what to fill; else ''
+    argument: str = ""  # after the kind: a way to stop, a time, a rate, or what to fill; else ''
     target: str | None = None  # a session's name, 'server', a process of the server, or None for its own session
     worker: int | None = None  # one connection of the target, or None for all
     moment: Literal["before", "during", "after"] = "before"  # in relation to the next statement

@@ -9,6 +9,8 @@ from collections.abc import Collection, Sequence
 _KEYWORD_LIKE = 0.75
 _JOINTS = re.compile(r"[\s_-]+")
 
+_SHOWN = 20
+
 MOST_COMPARED = 300
 """With more names, no similar one is searched: the time would grow with their square."""
 
@@ -35,7 +37,8 @@ def suggest(word: str, known: Collection[str], *more: str, none: str = "") -> st
     near = nearest(word, names)
     if near is not None:
         return f", did you mean `{near}`?"
-    return f"; there {'is' if len(names) == 1 else 'are'}: {', '.join(names[:12])}"
+    others = f" and {len(names) - _SHOWN:,} others" if len(names) > _SHOWN else ""
+    return f"; there {'is' if len(names) == 1 else 'are'}: {', '.join(names[:_SHOWN])}{others}"
 
 
 def misspelt_keyword(words: Sequence[str], keywords: Collection[str]) -> tuple[str, str] | None:

@@ -83,8 +83,6 @@ def _checked_before(
 ) -> RunResult:
     """Check what can be checked before the first run: the result has a reason to skip, a failure, or neither."""
     result = RunResult(settings.seed, started_at=clock.now(), server=server.banner)
-    if scenario.unsupported:
-        return result.joined(failures=[Failure("error", (), one.text, one.place) for one in scenario.unsupported])
     missing = server.missing_on_own_server if scenario.sandbox == "server" else server.missing
     pooler = pooler_of(scenario, variables)
     poolers = [] if pooler is None else [Requirement(pooler.place, "pooler")]
