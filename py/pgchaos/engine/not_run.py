@@ -10,6 +10,7 @@ from pgchaos.engine.answer import Answer
 from pgchaos.language.assertions import (
     Call,
     FunctionNames,
+    TapLine,
     asserting_functions,
     function_names,
     is_at_most_one_call,
@@ -144,10 +145,10 @@ def _missing(
     statement: Statement, calls: tuple[Call, ...], printed_text: str, printed: int, answer: Answer
 ) -> list[Failure]:
     """Find the assertions of a statement with several that did not run."""
-    unread = [call for call in calls if call.unread]
+    unread = [call for call in calls if call.tap_line is TapLine.UNREAD]
     if unread:
         return [_failure(statement, _INNER, [call.description for call in unread if call.description])]
-    calls = tuple(call for call in calls if not call.inside)
+    calls = tuple(call for call in calls if call.tap_line is TapLine.PRINTED)
     if len(calls) < 2:
         return []
     printed_calls = _printed_calls(calls, printed_text)
@@ -225,7 +226,7 @@ def _perhaps(
     statement: Statement, calls: tuple[Call, ...], printed_text: str, printed: int, held: Mapping[str, tuple[Call, ...]]
 ) -> list[str]:
     """Describe assertions that may not have run: the text does not show whether they should have."""
-    outer = [call for call in calls if not call.inside]
+    outer = [call for call in calls if call.tap_line is TapLine.PRINTED]
     parts = len({call.part for call in outer})
     if 1 < parts < printed and (_has_nameless(printed_text) or not all(map(_pieces, outer))):
         text = f"{parts} parts of a query printed {_lines(printed)}, and which printed them is not known"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 
 from pgchaos.language.assertion_functions import (
@@ -66,6 +67,14 @@ _BEFORE_VIEW = ("or", "replace", "global", "local", "temp", "temporary", "recurs
 _SET_OPERATIONS = ("union", "except", "intersect")
 
 
+class TapLine(Enum):
+    """What becomes of the TAP line that a call returns."""
+
+    PRINTED = 1  # by the statement
+    READ = 2  # by another assertion or an asserting function, of which the call is an argument
+    UNREAD = 3  # the call is an argument of an assertion that does not read it, or may not even evaluate it
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call of an assertion."""
@@ -76,8 +85,7 @@ class Call:
     part: int  # the part of a UNION, from 0
     choice: int = 0  # the number of the outermost CASE or COALESCE that contains it, from 1; 0 for none
     column: int | None = None  # the number of its expression in the SELECT list, from 0; None if that is not known
-    inside: bool = False  # it is an argument of another assertion, which reads its result
-    unread: bool = False  # it is an argument of an assertion that does not read it, or may not even evaluate it
+    tap_line: TapLine = TapLine.PRINTED
     pieces: tuple[str, ...] = ()  # the literals of a description that is concatenated or formatted, in order
 
 
@@ -209,7 +217,7 @@ def _tap_calls(text: str, generates: bool, asserting: frozenset[str], names: Fun
     strings = [token for token in tokens if token.kind == "string"] if generates or tokens[0].is_word("do") else []
     for string in strings:
         inner = calls_in(tokenize(string.text), asserting, names)
-        calls += [Call(call.name, None, False, 0, inside=True) for call in inner]
+        calls += [Call(call.name, None, False, 0, tap_line=TapLine.READ) for call in inner]
     return tuple(calls)
 
 
@@ -227,46 +235,78 @@ def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: Func
     """Return the assertions that a statement calls, in order; `asserting` are the file's asserting definitions."""
     assertions = {call.at for call in function_calls(tokens) if _is_assertion(call, asserting, names)}
     found: list[Call] = []
-    depth = part = choice = 0
-    choices: list[int] = []  # the depth of each open COALESCE; -1 for a CASE, which ends with END
-    # of each assertion whose arguments are open: its depth, and whether it may read the lines of others
-    open_calls: list[tuple[int, bool]] = []
-    column = 0 if _has_known_columns(tokens) else None
+    nesting = _Nesting(tokens)
     for at, token in enumerate(tokens):
-        if token.kind == "symbol":
-            depth += (token.text == "(") - (token.text == ")")
-            if token.text == ")":
-                if choices and 0 <= choices[-1] == depth:
-                    choices.pop()
-                while open_calls and depth == open_calls[-1][0]:
-                    open_calls.pop()
-            elif column is not None and depth == 0 and token.text == ",":
-                column += 1
+        nesting.enter(token, token_at(tokens, at + 1))
         if not token.is_identifier:
             continue
         before, after = token_at(tokens, at - 1), token_at(tokens, at + 1)
-        if depth == 0 and token.is_word(*_SET_OPERATIONS):
-            part += 1
-        if depth == 0 and token.is_word("from", "where", *_SET_OPERATIONS):
-            column = None
-        if token.is_word("case") or (token.is_word("coalesce") and after.is_symbol("(")):
-            choice += not choices
-            choices.append(-1 if token.is_word("case") else depth)
-        elif choices and choices[-1] < 0 and token.is_word("end"):
-            choices.pop()
-        where = choice if choices else 0, column, bool(open_calls)
-        # all branches of a CASE are found, but only one is evaluated, so `certain` is False
-        if _reads_definition(before, token, after) and token.text.lower() in asserting:
-            found.append(Call(token.text, None, False, part, *where))
+        name = token.text.lower()
+        if _reads_definition(before, token, after) and name in asserting:
+            found.append(nesting.call(token.text))
         elif at in assertions:
-            argument = _described(tokens, at)
-            pieces = pieces_of(argument)
-            text = literal_text(argument)
-            unread = bool(open_calls) and not any(reads for _, reads in open_calls)
-            found.append(Call(token.text, text, not choices, part, *where, unread, pieces))
-            name = token.text.lower()
-            open_calls.append((depth, name == "check_test" or name in asserting))
+            found.append(nesting.call(token.text, _described(tokens, at)))
+            nesting.open_call(reads=name == "check_test" or name in asserting)
     return found
+
+
+class _Nesting:
+    """What the current token of a statement is part of."""
+
+    def __init__(self, tokens: Sequence[SqlToken]) -> None:
+        self._depth = self._part = self._choice = 0
+        self._choices: list[int] = []  # the depth of each open COALESCE; -1 for a CASE, which ends with END
+        # of each assertion whose arguments are open: its depth, and whether it may read the lines of others
+        self._open_calls: list[tuple[int, bool]] = []
+        self._column = 0 if _has_known_columns(tokens) else None
+
+    def enter(self, token: SqlToken, after: SqlToken) -> None:
+        """Go on to the next token; another token follows it."""
+        if token.kind == "symbol":
+            self._enter_symbol(token.text)
+        elif token.is_identifier:
+            self._enter_word(token, after)
+
+    def _enter_symbol(self, symbol: str) -> None:
+        self._depth += (symbol == "(") - (symbol == ")")
+        if symbol == ")":
+            if self._choices and 0 <= self._choices[-1] == self._depth:
+                self._choices.pop()
+            while self._open_calls and self._depth == self._open_calls[-1][0]:
+                self._open_calls.pop()
+        elif self._column is not None and self._depth == 0 and symbol == ",":
+            self._column += 1
+
+    def _enter_word(self, token: SqlToken, after: SqlToken) -> None:
+        if self._depth == 0:
+            self._part += token.is_word(*_SET_OPERATIONS)
+            if token.is_word("from", "where", *_SET_OPERATIONS):
+                self._column = None
+        if token.is_word("case") or (token.is_word("coalesce") and after.is_symbol("(")):
+            self._choice += not self._choices
+            self._choices.append(-1 if token.is_word("case") else self._depth)
+        elif self._choices and self._choices[-1] < 0 and token.is_word("end"):
+            self._choices.pop()
+
+    def open_call(self, *, reads: bool) -> None:
+        """Go on to the arguments of an assertion."""
+        self._open_calls.append((self._depth, reads))
+
+    def call(self, name: str, description: list[SqlToken] | None = None) -> Call:
+        """Make the call whose name is the current token; `description` is None for a definition that is read."""
+        is_read = description is None or any(reads for _, reads in self._open_calls)
+        tap_line = TapLine.READ if is_read else TapLine.UNREAD
+        return Call(
+            name,
+            literal_text(description or []),
+            # all branches of a CASE are found, but only one is evaluated
+            certain=description is not None and not self._choices,
+            part=self._part,
+            choice=self._choice if self._choices else 0,
+            column=self._column,
+            tap_line=tap_line if self._open_calls else TapLine.PRINTED,
+            pieces=pieces_of(description or []),
+        )
 
 
 def _has_known_columns(tokens: Sequence[SqlToken]) -> bool:

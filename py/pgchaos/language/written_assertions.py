@@ -15,6 +15,7 @@ from pgchaos.language.assertion_functions import called_functions, own_functions
 from pgchaos.language.assertions import (
     Call,
     FunctionNames,
+    TapLine,
     asserting_functions,
     calls_in,
     defined_names,
@@ -268,5 +269,6 @@ def _unconditional(body: list[SqlStatement], asserting: Collection[str], names: 
         elif statement.verb in _ENDS_EARLY and (len(tokens) == 1 or statement.verb == "exception"):
             return ()
         elif not branches:
-            found += [call for call in calls_in(tokens, asserting, names) if call.certain and not call.inside]
+            calls = calls_in(tokens, asserting, names)
+            found += [call for call in calls if call.certain and call.tap_line is TapLine.PRINTED]
     return tuple(found)
