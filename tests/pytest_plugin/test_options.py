@@ -147,7 +147,9 @@ def test_the_command_line_wins(project: Project) -> None:
 
 @pytest.mark.parametrize("dsn", ["host=db password=secret", "postgresql://me:secret@db/x"])
 def test_a_password_is_not_repeated(project: Project, dsn: str) -> None:
-    assert options(project, f"--chaos-dsn={dsn}").replay == ()
+    (option,) = options(project, f"--chaos-dsn={dsn}").replay
+    assert "host=db" in option
+    assert "secret" not in option
     assert options(project, "--chaos-dsn=postgresql://me@db:5432/x").replay == (
         "--chaos-dsn=postgresql://me@db:5432/x",
     )
