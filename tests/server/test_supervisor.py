@@ -7,13 +7,14 @@ import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 
 import psutil
 import pytest
 
 from pgchaos.posix.postmaster import remove_server
 from pgchaos.server import ServerError, supervisor_client
+from pgchaos.server import starts as starts_of_servers
 from pgchaos.server.private import start_private
 from pgchaos.server.starts import Starts
 from pgchaos.server.supervisor_client import SupervisorClient
@@ -90,6 +91,24 @@ def test_a_supervisor_that_does_not_end_when_killed_is_not_waited_for(monkeypatc
         assert starts.left() == [f"left: private server in {server.folder}; the next run removes it"]
     remove_server(str(server.folder))
     assert starts.left() == []
+
+
+def test_when_the_run_ends_all_supervisors_that_are_stopped_have_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 3.0
+    monkeypatch.setattr(starts_of_servers, "END_LIMIT", limit)
+    monkeypatch.setattr(starts_of_servers, "_LEAST", 0.05)
+    starts = Starts()
+    with ExitStack() as stack:
+        servers = [stack.enter_context(start_private(starts=starts)) for _ in range(3)]
+        for server in servers:
+            os.kill(server.supervisor, signal.SIGSTOP)
+        starts.cancelled.set()
+        began = time.monotonic()
+        for server in servers:
+            server.close()
+        assert limit < time.monotonic() - began < 3 * limit, "each after the other"
+    assert starts.left() == []
+    assert not any(alive(server.pid) for server in servers)
 
 
 @pytest.mark.usefixtures("made_by_initdb")

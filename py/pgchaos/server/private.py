@@ -15,7 +15,7 @@ from pgchaos.server.conninfo import private_parameters
 from pgchaos.server.server_folder import DATA, SOCKET, make_folder
 from pgchaos.server.server_log import join_refusals, lines_about
 from pgchaos.server.settings import NoDisk, ServerError, nothing
-from pgchaos.server.starts import Starts, remove
+from pgchaos.server.starts import Starts
 from pgchaos.server.supervisor_client import SupervisorClient
 
 MOST_CONNECTIONS = 200
@@ -61,6 +61,7 @@ class PrivateServer:
         bindir: its programs, as the user named them.
         supervisor: the client of its supervisor.
         pid: the postmaster's process.
+        starts: of the run.
         programs: the folder that the programs run from: a copy if the server's account cannot read `bindir`.
         prepared: its data directory comes from an archive.
     """
@@ -71,6 +72,7 @@ class PrivateServer:
         bindir: Path,
         supervisor: SupervisorClient,
         pid: int,
+        starts: Starts,
         programs: Path | None = None,
         *,
         prepared: bool = False,
@@ -80,7 +82,7 @@ class PrivateServer:
         self.bindir = bindir
         self.programs = programs or bindir
         self.pid = pid
-        self._supervisor = supervisor
+        self._supervisor, self._starts = supervisor, starts
         self._ballast = Ballast()
 
     def stop(self, mode: Literal["smart", "fast", "immediate"], limit: float = _STOPPED_WITHIN) -> bool:
@@ -192,7 +194,7 @@ class PrivateServer:
     def close(self) -> None:
         """Stop and remove the server; may be called twice."""
         self.empty()
-        remove(self._supervisor, self.folder)
+        self._starts.remove(self._supervisor, self.folder)
 
     def __enter__(self) -> PrivateServer:
         return self
@@ -216,9 +218,8 @@ class UnstartedServer:
     """
 
     def __init__(self, bindir: Path | None, archive: Path | None, starts: Starts | None = None) -> None:
-        starts = starts or Starts()
+        self._starts = starts = starts or Starts()
         starts.check()
-        self._cancelled = starts.cancelled
         self._bindir = bindir
         self.programs = binaries.embedded_bindir() if bindir is None else bindir.resolve()
         binaries.check_bindir(self.programs)
@@ -248,7 +249,7 @@ class UnstartedServer:
 
     def prepare(self) -> None:
         """Create the data directory in advance; raises what `start_private` raises."""
-        answer = self._supervisor.request("prepare", _START_LIMIT, cancelled=self._cancelled, **self._data)
+        answer = self._supervisor.request("prepare", _START_LIMIT, cancelled=self._starts.cancelled, **self._data)
         _check(answer, self.programs)
         self._data = {}
 
@@ -265,19 +266,19 @@ class UnstartedServer:
                 **self._data,
             }
             order = "start" if self._data else "run"
-            answer = self._supervisor.request(order, _START_LIMIT, meanwhile, self._cancelled, **request)
+            answer = self._supervisor.request(order, _START_LIMIT, meanwhile, self._starts.cancelled, **request)
             _check(answer, self.programs)
         except BaseException:  # Ctrl-C too: neither process nor folder remains
             self.close()
             raise
         bindir, prepared = self._bindir or self.programs, self._archive is not None
         return PrivateServer(
-            self._folder, bindir, self._supervisor, int(answer["pid"]), self.programs, prepared=prepared
+            self._folder, bindir, self._supervisor, int(answer["pid"]), self._starts, self.programs, prepared=prepared
         )
 
     def close(self) -> None:
         """Remove it; only for a server that was not started."""
-        remove(self._supervisor, self._folder)
+        self._starts.remove(self._supervisor, self._folder)
 
 
 def start_private(

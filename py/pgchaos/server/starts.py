@@ -1,13 +1,16 @@
-"""The starts of private servers: they can be cancelled, and what is left of the servers can be listed."""
+"""The starts and ends of private servers: starts can be cancelled, ends have one deadline, what is left is listed."""
 
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 from pgchaos.posix.postmaster import remove_server
 from pgchaos.server.settings import ServerError
-from pgchaos.server.supervisor_client import SupervisorClient
+from pgchaos.server.supervisor_client import END_LIMIT, SupervisorClient
+
+_LEAST = 3.0  # seconds that a supervisor always gets: it may not be the one that does not answer
 
 
 class Starts:
@@ -21,6 +24,7 @@ class Starts:
     def __init__(self) -> None:
         self.cancelled = threading.Event()
         self.folders: list[Path] = []
+        self._deadline = 0.0  # for the supervisors that are closed when the run ends; 0: none was
 
     def check(self) -> None:
         """Raise ServerError if no more servers are to be started."""
@@ -33,10 +37,17 @@ class Starts:
             f"left: private server in {folder}; the next run removes it" for folder in self.folders if folder.exists()
         ]
 
+    def remove(self, supervisor: SupervisorClient, folder: Path | None) -> None:
+        """Wait until the supervisor has removed a server, or do it where it was killed."""
+        clean = supervisor.close(self._end_limit())
+        # a supervisor that does not even end by SIGKILL may wait for a disk: removing the folder would wait for it too
+        if folder is not None and supervisor.ended and (not clean or folder.exists()):
+            remove_server(str(folder))
 
-def remove(supervisor: SupervisorClient, folder: Path | None) -> None:
-    """Wait until the supervisor has removed a server, or do it where it was killed."""
-    clean = supervisor.close()
-    # a supervisor that does not even end by SIGKILL may wait for a disk: removing the folder would wait for it too
-    if folder is not None and supervisor.ended and (not clean or folder.exists()):
-        remove_server(str(folder))
+    def _end_limit(self) -> float:
+        """Return the seconds for a supervisor to clean up and end: at the end of the run, all have one deadline."""
+        if not self.cancelled.is_set():
+            return END_LIMIT
+        now = time.monotonic()
+        self._deadline = self._deadline or now + END_LIMIT
+        return max(_LEAST, self._deadline - now)

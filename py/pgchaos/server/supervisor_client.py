@@ -24,7 +24,7 @@ _SCRIPT = Path(__file__).with_name("supervisor.py")
 _open: weakref.WeakSet[SupervisorClient] = weakref.WeakSet()
 
 _RESPONSE_LIMIT = 15.0  # seconds for a request that waits only for the supervisor itself
-_END_LIMIT = 20.0  # seconds for a supervisor to clean up and end
+END_LIMIT = 20.0  # seconds for a supervisor to clean up and end
 _SILENT_LIMIT = 3.0  # the same for one that did not respond to a request
 _KILL_LIMIT = 5.0  # seconds for a killed supervisor to end: one that waits for a disk or a debugger does not
 _CHECK_INTERVAL = 0.1  # seconds between two checks whether a request was cancelled
@@ -150,7 +150,7 @@ class SupervisorClient:
         with contextlib.suppress(BlockingIOError):  # the pipe is full
             self._unsent = self._unsent[os.write(self._process.stdin.fileno(), self._unsent) :]
 
-    def close(self, limit: float = _END_LIMIT) -> bool:
+    def close(self, limit: float = END_LIMIT) -> bool:
         """Close the pipe and wait until the supervisor has cleaned up; after `limit` seconds it is killed.
 
         Returns:
