@@ -7,6 +7,7 @@
 
 -- chaos:tags corruption concurrent smoke
 -- chaos:timeout 30s
+-- chaos:requires superuser
 
 -- chaos:setup
 CREATE FUNCTION folded(mail text) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT lower(mail) $$;

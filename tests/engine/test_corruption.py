@@ -132,7 +132,8 @@ def test_what_is_locked_is_reported_and_no_failure(play: Play) -> None:
         + CHECKED
     )
     assert held(result) == ["checked"]
-    assert result.notes == ["amcheck could not check table held: canceling statement due to lock timeout (55P03)"]
+    (remark,) = result.remarks
+    assert remark.endswith(":1: amcheck could not check table held: canceling statement due to lock timeout (55P03)")
 
 
 def test_relations_that_cannot_be_listed_are_reported(server: Server, tmp_path: Path) -> None:
@@ -148,7 +149,9 @@ def test_relations_that_cannot_be_listed_are_reported(server: Server, tmp_path: 
             other.execute("LOCK TABLE pg_catalog.pg_am")
             failures, notes = corruptions(connection, scenario, sandbox, asked=False)
             assert failures == []
-            assert notes == ["amcheck could not be used: canceling statement due to lock timeout (55P03)"]
+            assert notes == [
+                "scenario.sql:1: amcheck could not be used: canceling statement due to lock timeout (55P03)"
+            ]
             (failure,), _ = corruptions(connection, scenario, sandbox, asked=True)
             assert failure.kind == "error"
         assert corruptions(connection, scenario, sandbox, asked=True) == ([], [])

@@ -33,7 +33,7 @@ def test_xfail_may_name_it(project: Project) -> None:
     project.run().assert_outcomes(xfailed=1)
 
 
-def test_where_it_cannot_be_had_a_failing_report_says_so_and_who_asked_is_reported(
+def test_where_it_cannot_be_had_each_report_says_so_and_who_asked_is_reported(
     project: Project, foreign_server: ForeignServer
 ) -> None:
     dsn = foreign_server.role("no_superuser", "LOGIN CREATEDB")
@@ -45,3 +45,7 @@ def test_where_it_cannot_be_had_a_failing_report_says_so_and_who_asked_is_report
     result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}", "--chaos-amcheck", "sql/fine.sql")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*amcheck could not be used: permission denied to create extension*"])
+    project.write(tagged=tagged.replace("fail", "pass"))
+    result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}", "sql/tagged.sql")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["note: sql/tagged.sql:1: amcheck could not be used: permission denied to create ext*"])

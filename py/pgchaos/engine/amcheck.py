@@ -60,7 +60,11 @@ class _Relation:
 def corruptions(
     connection: Connection, scenario: Scenario, sandbox: Sandbox, *, asked: bool
 ) -> tuple[list[Failure], list[str]]:
-    """Look for corruption if a scenario is tagged `corruption` or `recovery`, or if the user asked for it."""
+    """Look for corruption if a scenario is tagged `corruption` or `recovery`, or if the user asked for it.
+
+    Returns:
+        Failures, and what could not be examined.
+    """
     if not asked and _TAGS.isdisjoint(scenario.tags):
         return [], []
     query = f"{_BEGIN}SAVEPOINT pgchaos; {_relations(scenario, sandbox)}"
@@ -70,11 +74,12 @@ def corruptions(
             text = f"amcheck could not be used: {_error_text(first)}"
             if first.error.sqlstate in _CORRUPTED:
                 return [Failure("amcheck", (), text)], []
-            return ([Failure("error", ("amcheck",), text)], []) if asked else ([], [text])
+            return ([Failure("error", ("amcheck",), text)], []) if asked else ([], [f"{scenario.shown}:1: {text}"])
         *_, extension, _, found = first.results
         schema, arguments = (str(cell) for cell in next(extension.rows()))
         relations = [_Relation(str(oid), str(name), kind == "i") for oid, name, kind in found.rows()]
-        return _check_relations(connection, relations, schema, int(arguments))
+        failures, notes = _check_relations(connection, relations, schema, int(arguments))
+        return failures, [f"{scenario.shown}:1: {note}" for note in notes]
     finally:
         connection.ask("ROLLBACK", deadline=connection.within(_PATIENCE))
 

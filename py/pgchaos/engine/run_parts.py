@@ -53,11 +53,19 @@ class RunParts:
             server_log: the last lines of the log of a server of the scenario's own.
         """
         sessions, log, check = self.sessions, self.sessions.log, self.check
+        failures, not_examined = [*result.failures, *self.failures()], self.corruption.notes
         return replace(
             result,
-            failures=[*result.failures, *self.failures()],
-            notes=[*result.notes, *self.corruption.notes, *self.leaks.notes],
-            remarks=[*result.remarks, *check.remarks, *log.remarks, *self.remarks],
+            failures=failures,
+            notes=[*result.notes, *(not_examined if failures else []), *self.leaks.notes],
+            # a run that passed must not seem to have been examined
+            remarks=[
+                *result.remarks,
+                *check.remarks,
+                *log.remarks,
+                *self.remarks,
+                *([] if failures else not_examined),
+            ],
             records=log.records,
             acts=log.acts,
             transactions=log.transactions,
