@@ -48,7 +48,7 @@ class Reached:
         cursor.adapters.register_loader("bool", TextLoader)
         return [tuple(map(str, row)) for row in cursor.execute(query.encode())]
 
-    def began(self, pid: int) -> str:  # noqa: ARG002  # that of whom the test strikes
+    def backend_start(self, pid: int) -> str:  # noqa: ARG002  # that of whom the test strikes
         return self.start
 
     async def refused(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pgchaos.isolation.model import Blocker, Step, Turn
+from pgchaos.isolation.model import Blocker, PermutationStep, Step
 from pgchaos.isolation.permutation import AwaitEvent, AwaitStep, Launch, PermutationOrder, Report, Stalled
 
 A1, A2 = Step("a1", "", 0, 1), Step("a2", "", 0, 2)
@@ -13,7 +13,9 @@ C1 = Step("c1", "", 2, 5)
 
 
 def _played(
-    turns: Sequence[Turn], freed: Mapping[str, str] | None = None, received: Mapping[str, Sequence[int]] | None = None
+    turns: Sequence[PermutationStep],
+    freed: Mapping[str, str] | None = None,
+    received: Mapping[str, Sequence[int]] | None = None,
 ) -> list[str]:
     """Play turns.
 
@@ -52,16 +54,20 @@ def _played(
 
 
 def test_steps_that_do_not_wait_are_reported_as_they_are_launched() -> None:
-    assert _played([Turn(A1), Turn(B1), Turn(A2)]) == ["a1", "b1", "a2"]
+    assert _played([PermutationStep(A1), PermutationStep(B1), PermutationStep(A2)]) == ["a1", "b1", "a2"]
 
 
 def test_a_blocked_step_is_reported_when_another_has_let_it_go() -> None:
-    reported = _played([Turn(A1), Turn(B1), Turn(C1), Turn(A2)], {"b1": "a2"})
+    reported = _played(
+        [PermutationStep(A1), PermutationStep(B1), PermutationStep(C1), PermutationStep(A2)], {"b1": "a2"}
+    )
     assert reported == ["a1", "b1 waits", "c1", "a2", "b1 completed"]
 
 
 def test_those_who_wait_are_reported_in_the_order_of_their_launch() -> None:
-    assert _played([Turn(A1), Turn(C1), Turn(B1), Turn(A2)], {"b1": "a2", "c1": "a2"}) == [
+    assert _played(
+        [PermutationStep(A1), PermutationStep(C1), PermutationStep(B1), PermutationStep(A2)], {"b1": "a2", "c1": "a2"}
+    ) == [
         "a1",
         "c1 waits",
         "b1 waits",
@@ -72,34 +78,48 @@ def test_those_who_wait_are_reported_in_the_order_of_their_launch() -> None:
 
 
 def test_the_next_step_of_a_blocked_session_waits_until_it_is_free() -> None:
-    assert _played([Turn(A1), Turn(B1), Turn(B2)], {"b1": ""}) == ["a1", "b1 waits", "b1 completed", "b2"]
+    assert _played([PermutationStep(A1), PermutationStep(B1), PermutationStep(B2)], {"b1": ""}) == [
+        "a1",
+        "b1 waits",
+        "b1 completed",
+        "b2",
+    ]
 
 
 def test_a_star_is_reported_as_waiting_whether_it_does_or_not() -> None:
-    assert _played([Turn(A1, once=True), Turn(B1)]) == ["a1 waits", "b1", "a1 completed"]
-    assert _played([Turn(A1, once=True)]) == ["a1 waits", "a1 completed"]
+    assert _played([PermutationStep(A1, once=True), PermutationStep(B1)]) == ["a1 waits", "b1", "a1 completed"]
+    assert _played([PermutationStep(A1, once=True)]) == ["a1 waits", "a1 completed"]
 
 
 def test_a_marker_holds_the_report_while_the_other_step_runs() -> None:
-    reported = _played([Turn(A1), Turn(B1, blockers=(Blocker(A1),)), Turn(C1)], {"a1": "c1"})
+    reported = _played(
+        [PermutationStep(A1), PermutationStep(B1, blockers=(Blocker(A1),)), PermutationStep(C1)], {"a1": "c1"}
+    )
     assert reported == ["a1 waits", "b1 waits", "c1", "a1 completed", "b1 completed"]
 
 
 def test_a_marker_on_a_step_that_does_not_run_holds_nothing() -> None:
-    assert _played([Turn(A1), Turn(B1, blockers=(Blocker(A1),))]) == ["a1", "b1"]
+    assert _played([PermutationStep(A1), PermutationStep(B1, blockers=(Blocker(A1),))]) == ["a1", "b1"]
 
 
 def test_notices_are_counted_from_the_launch_on() -> None:
-    turns = [Turn(A1), Turn(B1, blockers=(Blocker(A2, 2),)), Turn(C1), Turn(A2)]
+    turns = [
+        PermutationStep(A1),
+        PermutationStep(B1, blockers=(Blocker(A2, 2),)),
+        PermutationStep(C1),
+        PermutationStep(A2),
+    ]
     reported = _played(turns, None, {"a1": [0, 0], "c1": [0], "a2": [0]})
     assert reported == ["a1", "b1 waits", "c1", "a2", "b1 completed"]
 
 
 def test_reports_that_hold_each_other_are_stalled() -> None:
-    turns = [Turn(A1, once=True, blockers=(Blocker(B1),)), Turn(B1, blockers=(Blocker(A1),))]
+    turns = [PermutationStep(A1, once=True, blockers=(Blocker(B1),)), PermutationStep(B1, blockers=(Blocker(A1),))]
     assert _played(turns) == ["a1 waits", "b1 waits", "stalled: a1 b1"]
 
 
 def test_a_session_whose_report_is_held_rests_until_there_is_news() -> None:
-    reported = _played([Turn(A1), Turn(B1, blockers=(Blocker(A1),)), Turn(B2)], {"a1": ""})
+    reported = _played(
+        [PermutationStep(A1), PermutationStep(B1, blockers=(Blocker(A1),)), PermutationStep(B2)], {"a1": ""}
+    )
     assert reported[:3] == ["a1 waits", "b1 waits", "rest at b1"]

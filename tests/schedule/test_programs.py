@@ -119,10 +119,10 @@ def test_a_worker_computes_until_it_sends_and_after_each_answer() -> None:
 
 def test_one_that_is_away_comes_back_by_sending() -> None:
     state = ProgramState()
-    state.away = True
+    state.idle_too_long = True
     assert not state.computing
     state.hold(Lane(ONE, 1), StepPoint(ONE, "1", 1, 0))
-    assert not state.away
+    assert not state.idle_too_long
 
 
 def test_only_time_in_which_nothing_is_done_counts_as_grace() -> None:

@@ -32,7 +32,9 @@ L = TypeVar("L", bound="Connection")
 FINDS_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|blocked_by|no_leaks)\b", re.IGNORECASE)
 """Functions of the toolkit that find the sessions of a run."""
 
-_BEGAN = "SELECT extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
+_BACKEND_START = (
+    "SELECT extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
+)
 _CONNECT_LIMIT = 30.0
 """Seconds to connect within."""
 _RECOVERING = 0.02
@@ -55,9 +57,9 @@ class ConnectionFactory:
     limit: float = 60.0  # seconds of the scenario: no connection attempt or query of the engine takes longer
     kept: KeptConnections | None = None  # connections kept for the same parts of other runs of a search
     # in place: the start time of each backend of the run, by pid, as the server writes it; a pid may be reused
-    began: dict[int, str] = field(default_factory=dict)
+    backend_starts: dict[int, str] = field(default_factory=dict)
     _silent: set[str] = field(default_factory=set)
-    _ordered: dict[str, tuple[PooledConnection, Mapping[str, str]]] = field(default_factory=dict)
+    _configured_ahead: dict[str, tuple[PooledConnection, Mapping[str, str]]] = field(default_factory=dict)
 
     @property
     def silent(self) -> bool:
@@ -81,15 +83,15 @@ class ConnectionFactory:
             self.kept.silent = True
         self.sandbox.report_silent_backend()
 
-    def note_end(self) -> None:
+    def note_second_silence(self) -> None:
         """Record that the silent server failed to answer a second time: no connection is attempted any more."""
         self._silent.add("twice")
 
     def note_no_answer(self) -> None:
         """Record a missing answer, the first or another."""
-        self.note_end() if self.silent else self.note_silence()
+        self.note_second_silence() if self.silent else self.note_silence()
 
-    def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+    def configure_ahead(self, name: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         """Start to configure a cached connection that will be opened soon, without waiting for the server."""
         # a scenario that looks for its sessions must not find one before it begins
         if not self.sandbox.shared or self.join or self.sandbox.connection_cache is None:
@@ -99,14 +101,14 @@ class ConnectionFactory:
             return
         settings = self._all_settings(name, settings)
         if run_sync(connection.begin_configure(settings, join=False)):
-            self._ordered[name] = connection, settings
+            self._configured_ahead[name] = connection, settings
         else:
             connection.shut()
 
     def close(self) -> None:
         """Return connections that were ordered but not opened to the cache."""
-        while self._ordered:
-            _, (connection, _) = self._ordered.popitem()
+        while self._configured_ahead:
+            _, (connection, _) = self._configured_ahead.popitem()
             if run_sync(connection.refusal(self.patience)) is None:
                 connection.assign(self.sandbox.connection_cache)
                 connection.close()
@@ -159,7 +161,7 @@ class ConnectionFactory:
         connection = await self._with_free_slot(stop, lambda: self._made(conninfo, stop, None, False, kind))
         if self.sandbox.in_place and replication in _WITH_SQL:
             required = {**self.sandbox.required_settings, **settings}
-            self.began[connection.pid] = await _verify(connection, required)
+            self.backend_starts[connection.pid] = await _verify(connection, required)
         return connection
 
     async def open_by(self, conninfo: str, stop: Stop, notice: Notice, *, again: bool) -> Connection:
@@ -192,7 +194,9 @@ class ConnectionFactory:
             if self.sandbox.in_place:
                 # a login event trigger may change the engine's own settings: they are not essential
                 essential = {} if settings is OWN_SETTINGS else settings
-                self.began[connection.pid] = await _verify(connection, {**self.sandbox.required_settings, **essential})
+                self.backend_starts[connection.pid] = await _verify(
+                    connection, {**self.sandbox.required_settings, **essential}
+                )
             return connection
         settings = self._all_settings(name, settings)
         while not stop.is_set():
@@ -237,7 +241,7 @@ class ConnectionFactory:
         if connection is not None:
             connection.attach(stop, notice)
             return connection, True
-        connection, wanted = self._ordered.pop(name, (None, settings))
+        connection, wanted = self._configured_ahead.pop(name, (None, settings))
         if connection is not None and wanted == settings:
             connection.attach(stop, notice)
             return connection, True
@@ -292,16 +296,16 @@ async def _verify(connection: Connection, settings: Mapping[str, str]) -> str:
     # the cleanup after a killed run ends the sessions that joined; a plain file has no toolkit, and does not join
     marks = "; SELECT chaos._join()" if MARK in settings else ""
     answer = await connection.execute(
-        f"{settings_query(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + PATIENCE
+        f"{settings_query(settings)}; {_BACKEND_START}{marks}", deadline=time.monotonic() + PATIENCE
     )
     wrong = answer.error
-    began = ""
+    start = ""
     if wrong is None:
         (row,) = answer.results[0].rows()
         text = settings_difference(settings, row, connection.pid)
         wrong = ServerError(NOT_CONNECTED, text, from_server=False) if text else None
-        began = str(next(iter(answer.results[1].rows()))[0])
+        start = str(next(iter(answer.results[1].rows()))[0])
     if wrong is not None:
         await connection.end()
         raise ConnectionLost(wrong)
-    return began
+    return start

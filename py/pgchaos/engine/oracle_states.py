@@ -30,7 +30,7 @@ class OracleStates:
 
     def begin(self) -> None:
         """Record when the run begins, by the server's clock and ours."""
-        self._log.start, self._log.began = self._catalog().clock(), clock.now()
+        self._log.server_start, self._log.start = self._catalog().clock(), clock.now()
 
     def read_before_sessions(self) -> None:
         """Read the state before the sessions, if the log needs it."""
@@ -45,7 +45,7 @@ class OracleStates:
             text = "oracle: in place a `state` section must say what is compared: the tables there are not ours alone"
             log.failure = Failure("error", (), text)
             return
-        read = self._catalog().read(log.start, clock.now() - log.began, self._sections)
+        read = self._catalog().read(log.server_start, clock.now() - log.start, self._sections)
         if isinstance(read, Failure):
             log.failure = read
             return
@@ -59,7 +59,7 @@ class OracleStates:
         """Read what the oracle compares, and all tables; None if that fails, or the tables are not ours alone."""
         if self._sandbox.in_place:
             return None
-        start, elapsed = self._log.start, clock.now() - self._log.began
+        start, elapsed = self._log.server_start, clock.now() - self._log.start
         compared = self._catalog().read(start, elapsed, self._sections)
         tables = self._catalog().read(start, elapsed, ()) if self._sections else compared
         if isinstance(compared, Failure) or isinstance(tables, Failure):

@@ -138,7 +138,7 @@ class ReusedSchema:
         try:
             contents = read_contents(connection, schema)
             expected = self._expected.setdefault(self._key, contents)
-            if contents.obstacle or expected.likeness != contents.likeness:
+            if contents.obstacle or expected.definitions != contents.definitions:
                 self._off = True
             elif expected is not contents:
                 self._reset = RowReset(connection, schema, contents)
@@ -240,7 +240,7 @@ class ReusedSchema:
                 contents = read_contents(reset.connection, self._sandbox.schema, put_back=True)
             except ConnectionLost:
                 return False
-            self._proven = contents.likeness == self._expected[self._key].likeness
+            self._proven = contents.definitions == self._expected[self._key].definitions
             self._off = self._off or not self._proven
         return self._proven
 

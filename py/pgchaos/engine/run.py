@@ -153,7 +153,7 @@ class Run:
             self._inspector.before(self._admin.connection())
         setup = self._section("setup")
         if self._sandbox.shared and not self._reuse.is_set_up:
-            self._order_connections(setup)
+            self._configure_connections_ahead(setup)
         if self._scenario.checks and not self._scenario.plain:
             self._parts.check = CheckResult(state="skipped")
         complete = False
@@ -201,15 +201,17 @@ class Run:
         asked = self._settings.amcheck
         return Findings(*corruptions(self._admin.connection(), self._scenario, self._sandbox, asked=asked))
 
-    def _order_connections(self, setup: Section) -> None:
+    def _configure_connections_ahead(self, setup: Section) -> None:
         """Start to configure the connections of a shared database, in the order of their use."""
         if self._items(self._scenario.setup):
-            setup.order()
-        self._factory.order(NAME)
+            setup.configure_ahead()
+        self._factory.configure_ahead(NAME)
         for session, worker in actors(self._scenario.sessions):
-            self._factory.order(f"{session}[{worker}]", session_settings(session, worker, self._settings.seed))
+            self._factory.configure_ahead(
+                f"{session}[{worker}]", session_settings(session, worker, self._settings.seed)
+            )
         if self._items(self._scenario.checks):
-            self._section("check").order()
+            self._section("check").configure_ahead()
 
     def _prove_clean(self) -> None:
         """Run a plain file on one connection; look for leaks unless it is proven that there are none."""

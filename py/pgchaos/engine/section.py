@@ -105,9 +105,9 @@ class Section:
                 self._print("", self._place)
         return None
 
-    def order(self) -> None:
+    def configure_ahead(self) -> None:
         """Start to configure its connection, which will be used soon."""
-        self._factory.order(self._name, self._settings)
+        self._factory.configure_ahead(self._name, self._settings)
 
     def connect(self) -> None:
         """Connect."""
@@ -147,7 +147,7 @@ class Section:
             silent = self.connection.silent and not known
             self.close()
             if silent:
-                self._factory.note_end()
+                self._factory.note_second_silence()
                 raise ConnectionLost(SILENT)
         if self.connection is None:
             self.adopt(run_sync(self._factory.open(self._name, self._stop, self._settings, self.notice, again=True)))

@@ -37,7 +37,7 @@ class SessionState:
     ticket: int = 0  # different for each statement
     blockers: tuple[int, ...] = ()  # the pids of the backends that block it, in the last snapshot
     under_fault: bool = False  # a fault affects its statement, so a lock wait lasts only until its backend notices
-    free_at: float = 0.0  # the time of the last snapshot that showed its statement unblocked; 0: none did
+    unblocked_at: float = 0.0  # the time of the last snapshot that showed its statement unblocked; 0: none did
 
     @property
     def waits_at(self) -> str:
@@ -94,7 +94,7 @@ class SessionStates:
             state = self._now[actor] = SessionState(None, "", 0.0)
         # reuses the object: this happens for every statement
         state.place, state.doing, state.since, state.record = record.place, "runs", now, record
-        state.ticket, state.blockers, state.under_fault, state.free_at = next(self._tickets), (), False, 0.0
+        state.ticket, state.blockers, state.under_fault, state.unblocked_at = next(self._tickets), (), False, 0.0
 
     def finish(self, actor: Actor, now: float) -> None:
         """Record that its answer came at a time."""
@@ -147,10 +147,10 @@ class SessionStates:
         for pid in tickets.keys() - blockers.keys():
             free = self._now[self.actors[pid]]
             if free.ticket == tickets[pid]:
-                free.free_at = clock.now()
+                free.unblocked_at = clock.now()
                 if free.blockers and free.record is not None:
                     # the lock was released meanwhile: the report must not show that before its holder sent COMMIT
-                    free.record.waited_until = free.free_at
+                    free.record.waited_until = free.unblocked_at
         for pid, by in blockers.items():
             actor = self.actors[pid]
             now = self._now[actor]
@@ -159,7 +159,7 @@ class SessionStates:
                 if not now.under_fault:
                     snapshot[actor] = BlockedSeen(now.ticket, by)
                 now.blockers = by
-                self._remember(record, by, now.free_at)
+                self._remember(record, by, now.unblocked_at)
         for actor, now in self._now.items():
             if actor not in snapshot:
                 now.blockers = ()
@@ -180,8 +180,8 @@ class SessionStates:
             if len(numbers) > 1 and self.served.get(numbers[0], numbers[0]) == pid:
                 self._remember(record, (self.served.get(numbers[-1], numbers[-1]),))
 
-    def _remember(self, record: Record, blockers: tuple[int, ...], free_at: float = 0.0) -> None:
-        record.waited_from = record.waited_from or free_at or record.started_at
+    def _remember(self, record: Record, blockers: tuple[int, ...], unblocked_at: float = 0.0) -> None:
+        record.waited_from = record.waited_from or unblocked_at or record.started_at
         record.waited_until = clock.now()
         for pid in blockers:
             if pid not in self.actors:

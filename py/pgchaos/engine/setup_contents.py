@@ -119,7 +119,7 @@ class SetupContents:
     tables: tuple[Table, ...] = ()
     sequences: tuple[SequenceState, ...] = ()
     references: tuple[tuple[str, str], ...] = ()  # the OID of a table, and of a table that refers to it
-    likeness: tuple[Row, ...] = ()  # of each relation: what equivalent schemas have in common
+    definitions: tuple[Row, ...] = ()  # of each relation: what equivalent schemas have in common
     obstacle: str = ""  # why restoring rows and sequences is not enough; '': it is
     functions: bool = True  # there are functions, whose plans may depend on the number of calls
 
@@ -149,7 +149,7 @@ def read_contents(connection: Connection, schema: str, *, put_back: bool = False
         (str(one), str(other)) for one, other in query_rows(connection, _REFERENCES.format(schema=literal))
     )
     ((functions,),) = query_rows(connection, _FUNCTIONS.format(schema=literal))
-    tables, sequences, likeness = [], [], []
+    tables, sequences, definitions = [], [], []
     for name, kind, oid, written, columns, state, inserted in relations:
         details: Row = ()
         if kind == "r":
@@ -164,8 +164,8 @@ def read_contents(connection: Connection, schema: str, *, put_back: bool = False
             ((value, called),) = query_rows(connection, _VALUE.format(name=written))
             details = (value, called)
             sequences.append(SequenceState(str(written), str(value), called == "true"))
-        likeness.append((name, kind, columns, state, *details))
-    return SetupContents(tuple(tables), tuple(sequences), references, tuple(likeness), functions=functions == "true")
+        definitions.append((name, kind, columns, state, *details))
+    return SetupContents(tuple(tables), tuple(sequences), references, tuple(definitions), functions=functions == "true")
 
 
 def query_rows(connection: Connection, query: str) -> list[Row]:

@@ -76,7 +76,7 @@ class TransactionLog:
         self._left_out = left_out
         self._open: dict[Actor, list[_Exchange]] = {}
         self._ended: list[_Ended] = []
-        self.start = self.began = 0.0
+        self.server_start = self.start = 0.0
         """When setup began, by the server's clock (seconds since the epoch) and by ours."""
         self.outcome: Outcome | None = None
         """The outcome of the run; None if it was not completed."""

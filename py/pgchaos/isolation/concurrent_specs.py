@@ -55,7 +55,7 @@ def needs(source: str) -> list[Need]:
     return sorted(needed)
 
 
-def holds_up_many(source: str) -> bool:
+def blocks_many_specs(source: str) -> bool:
     """Whether a spec needs exclusively what many specs share."""
     return Need(_MANY) in needs(source)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from pgchaos.isolation.model import Blocker, Permutation, Session, Spec, Step, Turn
+from pgchaos.isolation.model import Blocker, Permutation, PermutationStep, Session, Spec, Step
 from pgchaos.language.file_text import LARGEST
 from pgchaos.language.problems import Place, Problem, ScenarioError
 from pgchaos.server_text import decoded
@@ -210,9 +210,9 @@ class _Parser:
                     mention.name.line, f'undefined step "{mention.name.text}" in permutation{self._like(mention.name)}'
                 )
         here = {mention.name.text for mention in mentions}
-        return tuple(self._turn(mention, here) for mention in mentions)
+        return tuple(self._permutation_step(mention, here) for mention in mentions)
 
-    def _turn(self, mention: _Mention, here: set[str]) -> Turn:
+    def _permutation_step(self, mention: _Mention, here: set[str]) -> PermutationStep:
         step = self._steps[mention.name.text]
         blockers = []
         for marker in mention.markers:
@@ -228,7 +228,7 @@ class _Parser:
                 self._fail(marker.step.line, f'step "{step.name}" cannot wait for "{other}", a step of its own session')
             if marker.notices >= 0:
                 blockers.append(Blocker(self._steps[other], marker.notices))
-        return Turn(step, any(marker.step.kind == "*" for marker in mention.markers), tuple(blockers))
+        return PermutationStep(step, any(marker.step.kind == "*" for marker in mention.markers), tuple(blockers))
 
     def _like(self, name: _Token) -> str:
         same = next((known for known in self._steps if known.lower() == name.text.lower()), None)

@@ -41,7 +41,7 @@ class Blocker:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class PermutationStep:
     """A step in a permutation."""
 
     step: Step
@@ -49,7 +49,7 @@ class Turn:
     blockers: tuple[Blocker, ...] = ()
 
 
-Permutation = tuple[Turn, ...]
+Permutation = tuple[PermutationStep, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Spec:
 
     def unused(self) -> list[str]:
         """Return the names of the steps that no written permutation uses, in byte order."""
-        used = {turn.step.name for permutation in self.written for turn in permutation}
+        used = {entry.step.name for permutation in self.written for entry in permutation}
         names = {step.name for session in self.sessions for step in session.steps} if self.written else set()
         return sorted(names - used, key=encoded)
 
@@ -88,10 +88,10 @@ class Spec:
         if self.written:
             yield from self.written
         else:
-            yield from _interleaved([tuple(map(Turn, session.steps)) for session in self.sessions])
+            yield from _interleaved([tuple(map(PermutationStep, session.steps)) for session in self.sessions])
 
 
-def _interleaved(piles: list[tuple[Turn, ...]]) -> Iterator[Permutation]:
+def _interleaved(piles: list[tuple[PermutationStep, ...]]) -> Iterator[Permutation]:
     """Yield all interleavings in order, without recursion, because there may be thousands of steps."""
     choices = [number for number, pile in enumerate(piles) for _ in pile]
     while True:

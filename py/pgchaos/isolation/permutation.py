@@ -12,7 +12,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pgchaos.isolation.model import Permutation, Step, Turn
+from pgchaos.isolation.model import Permutation, PermutationStep, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class PermutationOrder:
 
     def __init__(self, permutation: Permutation) -> None:
         self._permutation = permutation
-        self._active: dict[int, Turn] = {}
-        self._waiting: list[Turn] = []
+        self._active: dict[int, PermutationStep] = {}
+        self._waiting: list[PermutationStep] = []
         self._notices: Counter[int] = Counter()
         self._targets: dict[int, tuple[int, ...]] = {}
         self._notified = False
@@ -77,24 +77,24 @@ class PermutationOrder:
 
     def unfinished(self) -> list[Step]:
         """Return the steps that were launched and not reported as complete, ordered by session."""
-        return [turn.step for _, turn in sorted(self._active.items())]
+        return [entry.step for _, entry in sorted(self._active.items())]
 
     def acts(self) -> Acts:
         """Yield the acts that the caller must do."""
-        for turn in self._permutation:
-            yield from self._free(turn.step.session)
-            yield Launch(turn.step)
-            self._active[turn.step.session] = turn
-            self._targets[turn.step.session] = tuple(
-                blocker.notices + self._notices[blocker.step.session] for blocker in turn.blockers
+        for entry in self._permutation:
+            yield from self._free(entry.step.session)
+            yield Launch(entry.step)
+            self._active[entry.step.session] = entry
+            self._targets[entry.step.session] = tuple(
+                blocker.notices + self._notices[blocker.step.session] for blocker in entry.blockers
             )
-            over = yield from self._try(turn, locks=True, first=True)
+            over = yield from self._try(entry, locks=True, first=True)
             yield from self._try_all(locks=True)
             if not over:
-                self._waiting.append(turn)
+                self._waiting.append(entry)
         yield from self._try_all(locks=False)
         if self._waiting:
-            yield Stalled(tuple(turn.step for turn in self._waiting))
+            yield Stalled(tuple(entry.step for entry in self._waiting))
 
     def _free(self, session: int) -> Acts:
         """Wait until a session can take its next step."""
@@ -106,16 +106,16 @@ class PermutationOrder:
             if session in self._active and len(self._waiting) == before:
                 yield AwaitEvent(old.step)
 
-    def _try(self, turn: Turn, *, locks: bool, first: bool) -> _Tried:
+    def _try(self, entry: PermutationStep, *, locks: bool, first: bool) -> _Tried:
         """Try to complete a step; return whether it is complete."""
-        waits = first and turn.once
-        waits = waits or not (yield AwaitStep(turn.step, locks, first)) or self._is_delayed(turn)
+        waits = first and entry.once
+        waits = waits or not (yield AwaitStep(entry.step, locks, first)) or self._is_delayed(entry)
         if waits:
             if first:
-                yield Report(turn.step, waiting=True, first=True)
+                yield Report(entry.step, waiting=True, first=True)
             return False
-        yield Report(turn.step, waiting=False, first=first)
-        del self._active[turn.step.session]
+        yield Report(entry.step, waiting=False, first=first)
+        del self._active[entry.step.session]
         return True
 
     def _try_all(self, *, locks: bool) -> Acts:
@@ -123,15 +123,15 @@ class PermutationOrder:
         again = True
         while again:
             self._notified, before, marked = False, len(self._waiting), False
-            for turn in list(self._waiting):
-                if (yield from self._try(turn, locks=locks, first=False)):
-                    self._waiting.remove(turn)
+            for entry in list(self._waiting):
+                if (yield from self._try(entry, locks=locks, first=False)):
+                    self._waiting.remove(entry)
                 else:
-                    marked = marked or turn.once or bool(turn.blockers)
+                    marked = marked or entry.once or bool(entry.blockers)
             again = marked and (len(self._waiting) < before or self._notified)
 
-    def _is_delayed(self, turn: Turn) -> bool:
-        for blocker, target in zip(turn.blockers, self._targets[turn.step.session], strict=True):
+    def _is_delayed(self, entry: PermutationStep) -> bool:
+        for blocker, target in zip(entry.blockers, self._targets[entry.step.session], strict=True):
             if blocker.notices:
                 if self._notices[blocker.step.session] < target:
                     return True

@@ -20,7 +20,7 @@ def head(spec: Spec) -> Iterator[str]:
 
 def starting(permutation: Permutation) -> str:
     """Format the lines that begin a permutation."""
-    return "\nstarting permutation: " + " ".join(turn.step.name for turn in permutation)
+    return "\nstarting permutation: " + " ".join(entry.step.name for entry in permutation)
 
 
 def launched(step: Step, waiting: bool) -> str:

@@ -72,7 +72,7 @@ class FinishedSpec:
 
 def spec_job(spec: Spec, step_timeout: float | None, *, accept: bool, load_extensions: tuple[str, ...] = ()) -> SpecJob:
     """Create the job of a spec; the arguments are as in `SpecJob`."""
-    from pgchaos.isolation.concurrent_specs import effort, holds_up_many, sees_the_server
+    from pgchaos.isolation.concurrent_specs import blocks_many_specs, effort, sees_the_server
 
     return SpecJob(
         spec.path,
@@ -82,7 +82,7 @@ def spec_job(spec: Spec, step_timeout: float | None, *, accept: bool, load_exten
         parts=("spec",),
         step_timeout=step_timeout,
         accept=accept,
-        effort=math.inf if holds_up_many(spec.source) else effort(spec),
+        effort=math.inf if blocks_many_specs(spec.source) else effort(spec),
         load_extensions=load_extensions,
     )
 

@@ -54,14 +54,14 @@ class ProgramState:
 
     held: dict[Lane, StepPoint] = field(default_factory=dict)  # requests that are held back, in order
     running: set[Lane] = field(default_factory=set)  # connections whose request the server executes
-    away: bool = False  # it has neither sent nor waited for an answer for longer than its grace
+    idle_too_long: bool = False  # it has neither sent nor waited for an answer for longer than its grace
     _asked: object = None  # its last request
     _same: int = 0  # how often in a row it has repeated that
 
     @property
     def computing(self) -> bool:
         """Whether it computes, after which it will send or end; the other sessions wait for that."""
-        return not (self.held or self.running or self.away)
+        return not (self.held or self.running or self.idle_too_long)
 
     @property
     def next(self) -> tuple[Lane, StepPoint] | None:
@@ -79,7 +79,7 @@ class ProgramState:
 
     def hold(self, lane: Lane, point: StepPoint, what: object = None) -> None:
         """Hold a request back; `what` is equal for equal requests, None for one that is never a repetition."""
-        self.away = False
+        self.idle_too_long = False
         self._same = self._same + 1 if what is not None and what == self._asked else 0
         self._asked = what
         self.held[lane] = point
@@ -96,7 +96,7 @@ class ProgramState:
         """Record the end of a request: it was answered, or its connection ended."""
         self.held.pop(lane, None)
         self.running.discard(lane)
-        self.away = False
+        self.idle_too_long = False
 
 
 _LONGEST_INTERVAL = 0.05  # seconds of idle time at most that are counted between two observations

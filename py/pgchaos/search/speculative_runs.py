@@ -104,7 +104,7 @@ class SpeculativeRuns:
                 continue
             first = offered[free[0]]
             self._begun[free[0]] = first
-            self._send({one: offered[one] for one in free[1:]})
+            self._send_orders({one: offered[one] for one in free[1:]})
             result = self._factory.make(first)
             if first is order:
                 del self._begun[key]
@@ -137,7 +137,7 @@ class SpeculativeRuns:
         ACTIVE_LOOPS.add(self)
         self._child = Forked(lambda channel: RunsInChild(factory, place, sandboxes, channel).work())
 
-    def _send(self, orders: dict[Hashable, Order]) -> None:
+    def _send_orders(self, orders: dict[Hashable, Order]) -> None:
         """Send orders to the child, as many as it should have."""
         for key, order in orders.items():
             if not self._ready or self._over or len(self._sent) >= _QUEUED:
@@ -145,9 +145,9 @@ class SpeculativeRuns:
             self._number += 1
             self._begun[key] = order
             self._sent[self._number] = key, order
-            self._tell(to_run(self._number, order))
+            self._send(to_run(self._number, order))
 
-    def _tell(self, message: object) -> None:
+    def _send(self, message: object) -> None:
         if self._child is not None:
             with suppress(OSError):  # it has ended, which is read next
                 self._child.channel.send(message)
@@ -180,7 +180,7 @@ class SpeculativeRuns:
                     order.diverged_at = diverged_at
                 self._made[key] = order, result
             case NeedsSchema():
-                self._tell(self._schema())
+                self._send(self._schema())
             case Silent():
                 assert self._sandbox is not None, "the child has it"
                 self._sandbox.report_silent_backend()
@@ -233,7 +233,7 @@ class SpeculativeRuns:
             return
         stopped = self._stop is not None and self._stop.is_set()
         for now, seconds in ((stopped, _TO_END), (True, _TO_STOP)):
-            self._tell(End(now))
+            self._send(End(now))
             end = time.monotonic() + seconds
             while not self._over and (left := end - time.monotonic()) > 0:
                 self._receive(left)
@@ -248,7 +248,7 @@ class SpeculativeRuns:
             if self._child is not None and self._status is None:
                 # the search was interrupted, perhaps within a message: read nothing more
                 self._over = True
-                self._tell(End(now=True))
+                self._send(End(now=True))
                 if not self._child.channel.drain(_TO_STOP):
                     self._child.kill()
                 self._status = self._child.wait()

@@ -58,7 +58,7 @@ class ProgramCoordinator(Protocol):
         """Whether a program computes, so that the run waits for its next request."""
         ...
 
-    def set_away(self, actor: Actor) -> None:
+    def stop_waiting_for(self, actor: Actor) -> None:
         """Continue without a program that has been idle for too long."""
 
     def check_deadlocks_early(self) -> None:
@@ -99,7 +99,7 @@ class FreePrograms(Coordinator):
         """See ProgramCoordinator."""
         return False
 
-    def set_away(self, actor: Actor) -> None:
+    def stop_waiting_for(self, actor: Actor) -> None:
         """See ProgramCoordinator."""
 
     def check_deadlocks_early(self) -> None:
@@ -136,7 +136,7 @@ class SteppedPrograms(SteppedCoordinator):
     def connected(self, lane: Lane) -> None:
         """See ProgramCoordinator."""
         self._released[lane] = Condition()
-        self._programs[lane.owner].away = False
+        self._programs[lane.owner].idle_too_long = False
         self._note_change()
 
     def closing(self, lane: Lane) -> None:
@@ -176,9 +176,9 @@ class SteppedPrograms(SteppedCoordinator):
         """See ProgramCoordinator."""
         return self._programs[actor].computing
 
-    def set_away(self, actor: Actor) -> None:
+    def stop_waiting_for(self, actor: Actor) -> None:
         """See ProgramCoordinator."""
-        self._programs[actor].away = True
+        self._programs[actor].idle_too_long = True
         self._note_change()
 
     def check_deadlocks_early(self) -> None:
@@ -242,8 +242,8 @@ class SteppedPrograms(SteppedCoordinator):
         return ", ".join(dict.fromkeys(super(SteppedPrograms, self).blockers_of(one) for one in lanes or [actor]))
 
     def find_standstill(self) -> Failure | None:
-        """See SteppedCoordinator; a program that is set away may still send a request."""
-        return None if any(state.away for state in self._programs.values()) else super().find_standstill()
+        """See SteppedCoordinator; a program that others no longer wait for may still send a request."""
+        return None if any(state.idle_too_long for state in self._programs.values()) else super().find_standstill()
 
     def _is_idle(self, actor: Actor) -> bool:
         if isinstance(actor, Lane):
@@ -253,4 +253,4 @@ class SteppedPrograms(SteppedCoordinator):
         return super()._is_idle(actor) if known is None else actor in self._ended or not known.computing
 
     def _waiting(self) -> set[Actor]:
-        return super()._waiting() | {actor for actor, state in self._programs.items() if state.away}
+        return super()._waiting() | {actor for actor, state in self._programs.items() if state.idle_too_long}

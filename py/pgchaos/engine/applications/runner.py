@@ -136,7 +136,7 @@ class ProgramRunner:
                 # it may have sent a request, and received its answer, since the last check
                 grace, requests = Grace(seconds), self._worker.requests
             elif grace.is_over(time.monotonic(), active=self._is_active(program)):
-                self._worker.coordinator.set_away(actor)
+                self._worker.coordinator.stop_waiting_for(actor)
                 what = f"has done nothing for {seconds * 1000:g} ms: the others go on without it"
                 self._worker.act(what, self._worker.place)
                 self._context.log.remarks.append(f"{self._who} {what} ({self._worker.place})")

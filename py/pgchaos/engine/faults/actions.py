@@ -74,7 +74,7 @@ class ServerAccess(Protocol):
             NotDelivered: the server reports an error.
         """
 
-    def began(self, pid: int) -> str:
+    def backend_start(self, pid: int) -> str:
         """Return when a backend of the run began, in seconds since the epoch; '' if unknown."""
 
     async def refused(self) -> bool:
@@ -129,8 +129,8 @@ async def _signal(access: ServerAccess, call: str, pid: int) -> None:
 
 
 def _ours(access: ServerAccess, ours: str, pid: int) -> str:
-    began = access.began(pid)
-    return ours.format(pid) + (_THEN.format(began) if began else "")
+    start = access.backend_start(pid)
+    return ours.format(pid) + (_THEN.format(start) if start else "")
 
 
 def _require_control(access: ServerAccess) -> PrivateServer:

@@ -81,9 +81,9 @@ class FaultConnection:
             raise NotDelivered("it had not had its effect when the time of the sessions was over")
         raise NotDelivered(f"{answer.error.message} ({answer.error.sqlstate})")
 
-    def began(self, pid: int) -> str:
+    def backend_start(self, pid: int) -> str:
         """See `actions.ServerAccess`."""
-        return self._factory.began.get(pid, "")
+        return self._factory.backend_starts.get(pid, "")
 
     async def do(self, work: Callable[[], T]) -> T:
         """See `actions.ServerAccess`."""

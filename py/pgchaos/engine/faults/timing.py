@@ -76,21 +76,21 @@ class Timing:
 
     async def _await_state(self, who: list[Actor], state: str, actor: Actor, over: Over | None) -> None:
         with self._coordinator.delayed(actor) if over is None else nullcontext():
-            while not await self._are_in_state(who, state, may_be_vain=over is None):
+            while not await self._are_in_state(who, state, check_reachable=over is None):
                 self._check_over(over)
                 await sleep(_POLL_INTERVAL, self._stop)
 
-    async def _are_in_state(self, who: list[Actor], state: str, *, may_be_vain: bool) -> bool:
-        """Whether connections are in a state; `may_be_vain`: raise TargetGone if they can no longer get there."""
+    async def _are_in_state(self, who: list[Actor], state: str, *, check_reachable: bool) -> bool:
+        """Whether connections are in a state; `check_reachable`: raise TargetGone if they can no longer get there."""
         taken_at = clock.now()
         pids = {self._targets.pid(one): one for one in who}
-        active = await self._active(self._targets.connected() if may_be_vain else pids)
+        active = await self._active(self._targets.connected() if check_reachable else pids)
         blocked = {pid: by for pid, by in active.items() if by}
         there = blocked if state == _BLOCKED else active
         for pid in pids.keys() & blocked.keys():
             self._coordinator.states.note_blockers(pid, blocked[pid])
         lacking = [one for pid, one in pids.items() if pid not in there]
-        if lacking and may_be_vain:
+        if lacking and check_reachable:
             self._check_reachable(lacking, state, blocked, taken_at)
         if state == _BLOCKED and not lacking:
             self._coordinator.note_block(who)

@@ -70,7 +70,7 @@ class PermutationRunner:
                 self._steps(permutation)
             except Ended as ended:
                 self._output.print(str(ended))
-                steps = " ".join(turn.step.name for turn in permutation)
+                steps = " ".join(entry.step.name for entry in permutation)
                 self.problems.append(f"permutation {steps}: {ended}")
                 self._connections.cancel_running()
             self._tear_down()
