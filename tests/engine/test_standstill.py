@@ -1,4 +1,4 @@
-"""Sessions that hold one another up, a wait of ours among what holds them: told at once, not when the time is over."""
+"""Sessions that block one another, with a wait of the scenario among them, fail at once, not at the timeout."""
 
 from __future__ import annotations
 

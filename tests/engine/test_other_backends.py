@@ -1,4 +1,4 @@
-"""Backends that are no sessions of the scenario are named where they wait or block."""
+"""Backends that do not belong to sessions of the scenario are named where they wait or block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only one spec may use at a time is waited for, as long as it takes."""
+"""A spec waits, without limit, for what only one spec may use at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of a real server that faults strike, which may be only just starting."""
+"""Faults that hit processes of a real server, which may still be starting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong with one item's server, database or extension ends that item, and no other."""
+"""An error with the server, database or extension of one item ends that item, and no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run keeps for its report beside the history: values, waits, notifications, names instead of pids."""
+"""What a run records besides the history: values, waits, notifications, and session names instead of pids."""
 
 from __future__ import annotations
 

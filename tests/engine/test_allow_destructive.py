@@ -1,4 +1,4 @@
-"""What may be harmed: servers of our own, and others only where that was allowed."""
+"""Destructive scenarios run on servers of our own, and on others only where that was allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain pgTAP files one after the other: what a file does is never seen by the next, whatever is handed on."""
+"""Plain pgTAP files in one database: a file never sees what an earlier one did, whatever is reused."""
 
 from __future__ import annotations
 
