@@ -160,3 +160,26 @@ def test_a_stop_ends_the_second_run_too(play: Play) -> None:
         assert reproduce(scenario, {}, play.server, RunSettings(1, stop=stop), failed, stop.set).decisions is None
     finally:
         stop.close()
+
+
+@pytest.mark.parametrize("head", ["", "-- chaos:oracle serializable\n"])
+def test_a_lost_interrupt_is_noticed_before_each_further_run(play: Play, head: str) -> None:
+    failed = play(head + FREE)
+    scenario = read(play.folder / "scenario.sql", "scenario.sql")
+    runs: list[int] = []
+
+    def lost_in_a_run() -> None:
+        runs.append(len(runs))
+        if len(runs) > 1:
+            raise KeyboardInterrupt
+
+    settings = RunSettings(1, check_interrupt=lost_in_a_run)
+    if head:
+        # the second is the first of the oracle's serial runs
+        with pytest.raises(KeyboardInterrupt):
+            run(scenario, {}, play.server, settings)
+    else:
+        run(scenario, {}, play.server, settings)
+        with pytest.raises(KeyboardInterrupt):
+            reproduce(scenario, {}, play.server, settings, failed)
+    assert runs == [0, 1]

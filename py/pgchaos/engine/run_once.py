@@ -58,13 +58,12 @@ def run_once(
     Raises:
         pgchaos.server.ServerError: there is no server, or no database to work in.
     """
+    settings.check_interrupt()
     result = RunResult(settings.seed, started_at=clock.now(), server=server.banner)
     with ExitStack() as stack:
         try:
-            if settings.suite is not None:
-                sandbox = settings.suite.sandbox
-            else:
-                sandbox = stack.enter_context(open_sandbox() if open_sandbox else _sandbox(scenario, variables, server))
+            suite, opened = settings.suite, open_sandbox or (lambda: _sandbox(scenario, variables, server))
+            sandbox = suite.sandbox if suite is not None else stack.enter_context(opened())
             sandbox = stack.enter_context(_with_pooler(scenario, variables, sandbox))
         except PoolerError as error:
             return result.joined(failures=[_pooler_failure(scenario, error)])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgchaos.results import Failure, RunResult
+from pgchaos.server.settings import nothing
 from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class RunSettings:
     key: str = ""  # under which a search stores what it found for the next time; '': not stored
     draw_seed: int | None = None  # of the drawn values, if not `seed`
     ran: Callable[[RunResult, int], None] = uncounted  # called with the result of each run and the limit of runs
+    check_interrupt: Callable[[], None] = nothing  # called before each run; raises KeyboardInterrupt if one was lost
     progress: Callable[[int, int], None] = _ignore_progress  # called with the runs of a search so far and their limit
     suite: SuiteDatabase | None = None  # the database of plain files that build on each other
     python: PythonParts = PythonParts()

@@ -61,7 +61,7 @@ class Runner:
         self._suite_files = SuiteFiles({})
         self._unfinished: dict[int, ItemProgress] = {}
         self.check_interrupt: Callable[[], None] = nothing
-        """Called while waiting for a result, and after each run; raises KeyboardInterrupt if one was lost."""
+        """Called while waiting for a result, before and after each run; raises KeyboardInterrupt if one was lost."""
 
     @property
     def server(self) -> Server:
@@ -257,6 +257,7 @@ class Runner:
             key=job.fingerprint,
             draw_seed=options.draw_seed,
             ran=ran,
+            check_interrupt=self.check_interrupt,
             progress=lambda runs, limit: self._progress_line.show(name, progress.activity(runs, limit)),
             suite=self._suite_files.database(self.server) if job.in_suite and not options.server.in_place else None,
             at_once=runs_at_once(self.server, parallel=self._parallel is not None),

@@ -156,7 +156,8 @@ class RunsInChild:
 
     def _make_runs(self) -> Ended:
         first, kept = self._first, []
-        settings = replace(first.settings, stop=self._stop, ran=uncounted, progress=lambda *_: None)
+        settings = replace(first.settings, stop=self._stop, ran=uncounted, check_interrupt=nothing)
+        settings = replace(settings, progress=lambda *_: None)
         factory = type(first)(first.scenario, first.matrix, first.server, settings)
         place = replace(self._place, schema=self._schema, keep=lambda: kept.append(True))
         with factory.reusing(place, ReusedSchema(first.scenario, self._schema, first.server.version, first.reused)):
