@@ -156,6 +156,17 @@ def test_values_are_tried_each_in_a_state_like_the_first(stay: Play) -> None:
     assert (result.failures, len(states(result))) == ([], 1)
 
 
+def test_a_table_of_an_extension_is_compared_where_the_scenario_hides_it(stay: Play) -> None:
+    hides = "-- chaos:schedule all\n-- chaos:setup\nCREATE TABLE booking (mine int);\n"
+    other = "\n-- chaos:session other\nSELECT count(*) FROM booking;\n"
+    result = stay(HEAD + hides + sessions("INSERT INTO public.booking (room) VALUES (1)") + other + CHECKED)
+    assert result.failures == []
+    (note,) = (note for note in result.remarks if "changed, so that" in note)
+    assert "public.booking, public.booking_id_seq changed" in note
+    result = stay(HEAD + hides + sessions("INSERT INTO booking VALUES (1)") + other + CHECKED)
+    assert (result.failures, [note for note in result.remarks if "changed, so that" in note]) == ([], [])
+
+
 @pytest.mark.parametrize("what", LEAVES)
 def test_every_run_of_a_search_begins_as_the_first_did(what: str, stay: Play) -> None:
     result = stay(
@@ -266,7 +277,7 @@ def test_a_table_that_our_role_may_not_read_is_proven_nothing_of(server: Server)
         conn.execute("CREATE ROLE pgchaos_reader; CREATE TABLE public.closed (id int)")
         try:
             conn.execute("SET ROLE pgchaos_reader")
-            assert read_outside_state(conn).unreadable == ("closed",)
+            assert read_outside_state(conn).unreadable == ("public.closed",)
         finally:
             conn.execute("RESET ROLE; DROP ROLE pgchaos_reader")
 
@@ -294,7 +305,7 @@ SELECT pass('checked');
     if puts_back:
         assert result.failures == []
     else:
-        assert "would not begin as the first did: guests changed, and in place" in only(result).text
+        assert "would not begin as the first did: public.guests changed, and in place" in only(result).text
 
 
 def test_in_place_a_note_names_the_tables_that_cannot_be_checked(server: Server, tmp_path: Path) -> None:
@@ -325,4 +336,4 @@ def test_in_place_a_note_names_the_tables_that_cannot_be_checked(server: Server,
                 conn.execute("DROP OWNED BY clerk; DROP ROLE clerk")
     assert held(result) == ["checked"]
     (remark,) = result.remarks
-    assert "whether a run changes hidden, secured is not checked" in remark
+    assert "whether a run changes public.hidden, public.secured is not checked" in remark

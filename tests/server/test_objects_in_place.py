@@ -60,9 +60,9 @@ def test_what_a_file_commits_is_its_own_and_what_others_commit_is_not(
     with psycopg.connect(shop, autocommit=True) as other:
         other.execute("CREATE TABLE of_another ()")
     assert play(server, tmp_path, NOTHING).notes == []
-    assert play(server, tmp_path, f"CREATE TABLE mine (); {NOTHING}").notes == note("table mine")
+    assert play(server, tmp_path, f"CREATE TABLE mine (); {NOTHING}").notes == note("table public.mine")
     within = f"BEGIN; SAVEPOINT a; CREATE TABLE within (); RELEASE a; COMMIT; {NOTHING}"
-    assert play(server, tmp_path, within).notes == note("table within")
+    assert play(server, tmp_path, within).notes == note("table public.within")
     assert play(server, tmp_path, NOTHING).notes == []
 
 
@@ -77,14 +77,38 @@ def test_a_transaction_that_was_open_before_counts_when_it_is_committed(
         other.execute("CREATE TABLE later ()")
         for _ in range(2):
             assert play(server, tmp_path, NOTHING).notes == []
-        assert play(server, tmp_path, f"COMMIT PREPARED 'before'; {NOTHING}").notes == note("table prepared")
+        assert play(server, tmp_path, f"COMMIT PREPARED 'before'; {NOTHING}").notes == note("table public.prepared")
 
 
-def test_another_search_path_gives_other_names_and_leaves_nothing(server: Server, shop: str, tmp_path: Path) -> None:
+def test_another_search_path_leaves_nothing(server: Server, shop: str, tmp_path: Path) -> None:
     with psycopg.connect(shop, autocommit=True) as other:
         other.execute("CREATE SCHEMA app")
         other.execute("CREATE TABLE app.t ()")
         assert play(server, tmp_path, NOTHING).notes == []
         other.execute("ALTER DATABASE objects SET search_path = app, public")
         assert play(server, tmp_path, NOTHING).notes == []
-    assert play(server, tmp_path, f"CREATE TABLE u (); {NOTHING}").notes == note("table u")
+    assert play(server, tmp_path, f"CREATE TABLE u (); {NOTHING}").notes == note("table app.u")
+
+
+def test_what_a_scenario_hides_of_the_user_is_not_taken_for_new(server: Server, shop: str, tmp_path: Path) -> None:
+    with psycopg.connect(shop, autocommit=True) as user:
+        user.execute("CREATE TABLE orders (id int, n int)")
+        user.execute("CREATE FUNCTION total(orders) RETURNS int LANGUAGE sql AS 'SELECT $1.n'")
+        user.execute("INSERT INTO orders VALUES (1, 1), (1, 1)")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            user.execute("CREATE UNIQUE INDEX CONCURRENTLY orders_n ON orders (n)")
+    hides = """
+        -- chaos:setup
+        CREATE TABLE orders (id int);
+        CREATE INDEX orders_n ON orders (id);
+        {}
+        -- chaos:check
+        SELECT pass('it runs');
+    """
+    assert play(server, tmp_path, hides.format("")).failures == []
+    (failure,) = play(server, tmp_path, hides.format("CREATE TABLE public.left_here ();")).failures
+    assert failure.text.startswith("left behind: object: table public.left_here")
+    fails = "INSERT INTO orders VALUES (1), (1);\n-- chaos:session s\n-- chaos:expect 23505\n"
+    fails += "CREATE UNIQUE INDEX CONCURRENTLY of_its_own ON orders (id);"
+    (failure,) = play(server, tmp_path, hides.format(fails)).failures
+    assert failure.text.startswith("left behind: invalid index: chaos_sandbox.of_its_own")

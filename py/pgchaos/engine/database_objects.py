@@ -6,7 +6,7 @@ Listing them takes longer than many files. So runs share the list until the data
 from __future__ import annotations
 
 from pgchaos.engine.connection import Connection
-from pgchaos.engine.leaks import Leak, rows_of_each, unqualified
+from pgchaos.engine.leaks import QUALIFIED_NAMES, Leak, rows_of_each, unqualified
 from pgchaos.server.object_list import ObjectList
 
 _OBJECTS = """
@@ -27,7 +27,6 @@ _OBJECTS = """
                         WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
     UNION ALL SELECT 'extension', quote_ident(extname) FROM pg_catalog.pg_extension
 """
-# The names depend on the search path.
 _STATE = "SELECT pg_catalog.txid_current_snapshot()::text, pg_catalog.current_setting('search_path')"
 
 
@@ -71,7 +70,7 @@ class DatabaseObjects:
 
     def _list(self, connection: Connection) -> None:
         """List the objects. The snapshot is taken first, so a commit meanwhile counts as a change."""
-        state, objects = rows_of_each(connection, _STATE, _OBJECTS)
+        state, _, objects = rows_of_each(connection, _STATE, QUALIFIED_NAMES, _OBJECTS)
         ((self._known.snapshot, self._known.path),) = state
         # a dict keeps the order of reports and finds names fast: pgTAP has a thousand functions
         self._known.names = dict.fromkeys(objects)

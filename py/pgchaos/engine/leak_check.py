@@ -37,12 +37,9 @@ class LeakCheck:
         """Record what is there before the run."""
         if self._sandbox.shared:
             return
-        queries = {"shared": leaks.SHARED}
-        if self._sandbox.in_place:
-            queries["here"] = leaks.LEFT
-        found = self._admin.ask(lambda connection: leaks.rows_of_each(connection, *queries.values()))
-        by_name = dict(zip(queries, found, strict=True))
-        self.shared, self._here = by_name["shared"], by_name.get("here", [])
+        queries = [leaks.SHARED, *([leaks.QUALIFIED_NAMES, leaks.LEFT] if self._sandbox.in_place else [])]
+        found = self._admin.ask(lambda connection: leaks.rows_of_each(connection, *queries))
+        self.shared, self._here = found[0], found[-1] if self._sandbox.in_place else []
         if may_set(self._scenario):
             self._settings = self._admin.ask(read_settings)
         if self._sandbox.in_place:

@@ -55,6 +55,9 @@ _SESSIONS = f"""
      WHERE datid = {_THIS} AND backend_type = 'client backend'
 """
 
+QUALIFIED_NAMES = "SET LOCAL search_path = pg_catalog"
+"""Goes before queries whose names are compared: in place, a scenario's table can hide the user's of the same name."""
+
 _MOST_NAMES = 10
 """Objects named in a note."""
 _NO_LOCKS = "53200"
@@ -156,7 +159,7 @@ def sessions(connection: Connection, known: Collection[int]) -> list[Leak]:
 
 def remove_new(connection: Connection, ownership: Ownership) -> list[Leak]:
     """Find and remove what the scenario left in its database and on the whole server."""
-    here, everywhere = rows_of_each(connection, LEFT, SHARED)
+    *_, here, everywhere = rows_of_each(connection, *([QUALIFIED_NAMES] if ownership.in_place else []), LEFT, SHARED)
     return _in_database(connection, ownership, here) + _shared(connection, ownership, everywhere)
 
 

@@ -35,7 +35,7 @@ class ObjectList:
 
     names: Collection[tuple[str, str]] = ()  # kind and name of each
     snapshot: str = ""  # as text; '' before the first listing
-    path: str = ""  # the search path that the names depend on
+    path: str = ""  # the search path of sessions
     listed: int = 0  # how often they were listed: again only after another commit
 
     def unchanged_query(self) -> str:

@@ -27,8 +27,9 @@ _MOST_BYTES = 16 * 1024 * 1024
 _BASE = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) % 4294967296"
 
 # Without the tables in which the toolkit records what scenarios do: the toolkit clears them itself, by run.
+# With schemas: a table of the scenario's can have the same name, and comes first on the search path.
 _RELATIONS = """
-    SELECT c.oid::regclass::text, c.relkind::text,
+    SELECT pg_catalog.quote_ident(nspname) || '.' || pg_catalog.quote_ident(relname), c.relkind::text,
            pg_catalog.has_table_privilege(c.oid, 'SELECT') AND NOT pg_catalog.row_security_active(c.oid),
            EXISTS (SELECT FROM pg_catalog.pg_depend
                     WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = c.oid AND deptype = 'e')
@@ -197,7 +198,7 @@ def read_contents(conn: Connection) -> tuple[StateQuery, tuple[str, ...]]:
 def _state_of(name: str, kind: str, counted: str) -> str:
     """Write the query for the state of a sequence, or of a table by the expression `counted`."""
     state = "last_value || ' ' || is_called" if kind == "S" else counted
-    # regclass has quoted the name
+    # the name is quoted
     return f"SELECT {sql.Literal(name).as_string(None)}, {state} FROM {name} every"
 
 
