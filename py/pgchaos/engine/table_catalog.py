@@ -44,7 +44,9 @@ SELECT c.oid, a.attnum, a.attname, a.atttypid,
        pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
        CASE WHEN n.nspname IN ('public', {schema}) THEN c.relname ELSE n.nspname || '.' || c.relname END,
        c.relkind = 'p', NOT c.relispartition AND c.relpersistence <> 't',
-       a.attidentity <> '', pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+       a.attidentity <> '',
+       -- the table is not named: with it, the server lists all its columns for each default
+       CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, 0) END,
        pg_catalog.array_position(k.conkey, a.attnum), pg_catalog.quote_ident(a.attname)
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

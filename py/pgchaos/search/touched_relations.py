@@ -69,8 +69,10 @@ _QUERY = f"""
                 FROM pg_catalog.pg_depend d JOIN r a ON a.oid = d.refobjid
                 JOIN r b ON b.oid = d.objid AND b.relkind = 'S'
                WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
-    UNION ALL SELECT 'value', relname, pg_catalog.pg_get_expr(adbin, adrelid)
+    UNION ALL SELECT 'value', relname,
+                     pg_catalog.pg_get_expr(adbin, CASE WHEN attgenerated = '' THEN 0 ELSE adrelid END)
                 FROM pg_catalog.pg_attrdef JOIN r ON r.oid = adrelid
+                JOIN pg_catalog.pg_attribute ON attrelid = adrelid AND attnum = adnum
     UNION ALL SELECT 'value', relname, pg_catalog.pg_get_expr(conbin, conrelid)
                 FROM pg_catalog.pg_constraint JOIN r ON r.oid = conrelid WHERE conbin IS NOT NULL
     UNION ALL SELECT 'value', relname, coalesce(pg_catalog.pg_get_expr(indexprs, indrelid), '') || ' AND '
