@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pgchaos.commands.findings import CANNOT_FAIL, FREE_RACE, NO_MUTANT, SLEEP, UNSET_VARIABLE, Finding
 from pgchaos.language.assertions import FunctionNames, asserting_functions, function_names, tap_calls
 from pgchaos.language.header import SESSION_VARIABLES
-from pgchaos.language.model import Scenario, Session
+from pgchaos.language.model import Scenario, Session, statements_in
 from pgchaos.language.problems import Place
 from pgchaos.language.programs import used_variables
 from pgchaos.language.section_items import (
@@ -79,15 +79,16 @@ def _sleeps(session: Session) -> Iterator[Finding]:
             is_broken_off = is_broken_off or isinstance(item, Expect) or item.moment == "during"
         elif isinstance(item, Statement):
             if not is_broken_off:
-                for statement in all_statements(item.text):
-                    for call in function_calls(statement.tokens):
-                        if (
-                            call.name in _SLEEPS
-                            and call.schema in ("", "pg_catalog")
-                            and not _is_zero(statement.tokens, call.at)
-                        ):
-                            yield _sleep(item, call.name, session.name)
+                yield from (_sleep(item, name, session.name) for name in _sleeping_calls(item.text))
             is_broken_off = False
+
+
+def _sleeping_calls(text: str) -> Iterator[str]:
+    for statement in all_statements(text):
+        for call in function_calls(statement.tokens):
+            is_sleep = call.name in _SLEEPS and call.schema in ("", "pg_catalog")
+            if is_sleep and not _is_zero(statement.tokens, call.at):
+                yield call.name
 
 
 def _is_zero(tokens: Sequence[SqlToken], at: int) -> bool:
@@ -107,32 +108,24 @@ def _sleep(item: Statement, name: str, session: str) -> Finding:
 
 def _cannot_fail(scenario: Scenario) -> Iterator[Finding]:
     asserting, names = asserting_functions(scenario), function_names(scenario)
-    passes: list[Statement] = []
-    others = bool(scenario.oracle)
-    for section in scenario.checks:
-        for item in section.items:
-            if not isinstance(item, Statement):
-                continue
-            for call in tap_calls(item, asserting, names):
-                others = others or call.name != "pass"
-                if call.name == "pass":
-                    passes.append(item)
-            yield from _constant_assertions(item, names)
-    for invariant in scenario.invariants:
-        others = True
-        for item in invariant.items:
-            if isinstance(item, Statement) and _is_constant_query(tokenize(item.text)):
-                yield Finding(item.place, CANNOT_FAIL, "the invariant reads nothing: have it query a table")
-    for session in scenario.sessions:
-        others = others or any(isinstance(item, Expect) for item in session.items)
-        others = others or any(_asserts(item) for item in session.items)
-    if passes and not others and not _is_conditional(scenario):
+    for item in statements_in(scenario.checks):
+        yield from _constant_assertions(item, names)
+    for item in statements_in(scenario.invariants):
+        if _is_constant_query(tokenize(item.text)):
+            yield Finding(item.place, CANNOT_FAIL, "the invariant reads nothing: have it query a table")
+    called = [
+        (call.name, item) for item in statements_in(scenario.checks) for call in tap_calls(item, asserting, names)
+    ]
+    passes = [item for name, item in called if name == "pass"]
+    asserts = scenario.oracle or scenario.invariants or len(passes) < len(called)
+    asserts = asserts or any(map(_asserts, (item for session in scenario.sessions for item in session.items)))
+    if passes and not asserts and not _is_conditional(scenario):
         text = "the only assertion is pass(): assert what must be true afterwards, by is() or ok() with a query"
         yield Finding(passes[0].place, CANNOT_FAIL, text)
 
 
 def _asserts(item: Item) -> bool:
-    return isinstance(item, Statement) and "chaos.assert" in item.text.lower()
+    return isinstance(item, Expect) or (isinstance(item, Statement) and "chaos.assert" in item.text.lower())
 
 
 def _is_conditional(scenario: Scenario) -> bool:

@@ -158,14 +158,7 @@ class Run:
             self._parts.check = CheckResult(state="skipped")
         complete = False
         try:
-            self._parts.setup = self._set_up(setup) if not self._reuse.is_set_up else None
-            if self._parts.setup is None:
-                if self._inspector is not None and not self._reuse.is_set_up:
-                    self._inspector.after(self._admin.connection())
-                if self._states is not None:
-                    self._states.read_before_sessions()
-                complete = self._run_alone() if self._scenario.plain else self._run_sessions(setup)
-                self._parts.corruption = self._find_corruption()
+            complete = self._run_until_teardown(setup)
         finally:
             try:
                 self._tear_down(setup)
@@ -181,6 +174,19 @@ class Run:
             self._leaks.find_sessions()
         leaves = [w for w in self._scenario.leaves if applies(w.when, self._variables)]
         self._parts.leaks = self._leaks.judge(leaves, complete=complete)
+
+    def _run_until_teardown(self, setup: Section) -> bool:
+        """Run what precedes teardown; return whether it ran to its end."""
+        self._parts.setup = self._set_up(setup) if not self._reuse.is_set_up else None
+        if self._parts.setup is not None:
+            return False
+        if self._inspector is not None and not self._reuse.is_set_up:
+            self._inspector.after(self._admin.connection())
+        if self._states is not None:
+            self._states.read_before_sessions()
+        complete = self._run_alone() if self._scenario.plain else self._run_sessions(setup)
+        self._parts.corruption = self._find_corruption()
+        return complete
 
     def _find_leaks(self, *, complete: bool) -> None:
         if self._suite is not None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from pgchaos.language.model import Scenario, Section, Session, cached_on_scenario
+from pgchaos.language.model import Scenario, cached_on_scenario, statements_in
 from pgchaos.language.problems import Place
-from pgchaos.language.section_items import Statement
 from pgchaos.language.sql_tokens import all_statements, function_calls
 from pgchaos.results import Record
 
@@ -26,14 +25,11 @@ def breaking_calls(scenario: Scenario) -> dict[str, Place]:
     if any(word in item.text.lower() for item in scenario.statements() for word in _CAUGHT):
         return {}
     found: dict[str, Place] = {}
-    sections: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions)
-    for section in sections:
-        for item in section.items:
-            if not (isinstance(item, Statement) and "chaos" in item.text.lower()):
-                continue
-            for call in (call for one in all_statements(item.text) for call in function_calls(one.tokens)):
-                if call.schema.lower() == "chaos" and call.name.lower() in _CODES:
-                    found.setdefault(call.name.lower(), item.place)
+    for item in statements_in((*scenario.setup, *scenario.sessions)):
+        called = all_statements(item.text) if "chaos" in item.text.lower() else ()
+        for call in (call for one in called for call in function_calls(one.tokens)):
+            if call.schema.lower() == "chaos" and call.name.lower() in _CODES:
+                found.setdefault(call.name.lower(), item.place)
     return found
 
 

@@ -61,15 +61,13 @@ def check_repeats(scenario: Scenario, complain: Complain) -> None:
     """Report each `repeat while` that cannot work."""
     found: dict[tuple[Place, str], None] = {}
     changed = [mutant for mutant in scenario.mutants if mutant.sessions]
-    own = [scenario.sessions, *(mutant.sessions for mutant in changed)]
-    if not any(session.repeat_while for sessions in own for session in sessions):
+    if not any(session.repeat_while for session in scenario.all_sessions):
         return
     for sessions in (scenario.sessions, *(sessions_of(scenario, mutant) for mutant in changed)):
         by_name = {session.name: session for session in sessions}
-        for session in sessions:
-            if session.repeat_while:
-                found.update(((session.place, text), None) for text in _wrong_repeat(session, by_name))
-                found.update(((session.place, text), None) for text in _needs_count(scenario))
+        for session in (one for one in sessions if one.repeat_while):
+            texts = (*_wrong_repeat(session, by_name), *_needs_count(scenario))
+            found.update(((session.place, text), None) for text in texts)
     for place, text in found:
         complain(place, f"`repeat while`: {text}")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeAlias, TypeVar, cast
 
 from pgchaos.language.header_model import (
     Given,
@@ -180,9 +180,16 @@ class Scenario:
 
     def statements(self) -> Iterator[Statement]:
         """Yield the statements of its sections and included files, but not those of its mutants."""
-        run: tuple[Section | Session | Invariant, ...] = (*self.setup, *self.sessions, *self.invariants)
-        for part in (*run, *self.checks, *self.state, *self.teardown):
-            yield from (item for item in part.items if isinstance(item, Statement))
+        run: tuple[Part, ...] = (*self.setup, *self.sessions, *self.invariants)
+        return statements_in((*run, *self.checks, *self.state, *self.teardown))
+
+
+Part: TypeAlias = Section | Session | Invariant
+
+
+def statements_in(parts: Iterable[Part]) -> Iterator[Statement]:
+    """Yield the statements of sections, sessions and invariants."""
+    return (item for part in parts for item in part.items if isinstance(item, Statement))
 
 
 def cached_on_scenario(compute: Callable[[Scenario], T]) -> Callable[[Scenario], T]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pgchaos.language.header_model import applies
 from pgchaos.language.lexemes import Sql
-from pgchaos.language.model import Mutant, Replace, Scenario, Section, Session
+from pgchaos.language.model import Mutant, Replace, Scenario, Section, Session, statements_in
 from pgchaos.language.mutant_texts import TextMatch, text_match
 from pgchaos.language.problems import Problem, ScenarioError
 from pgchaos.language.psql_scanner import scan
@@ -53,7 +53,7 @@ def _occurs(scenario: Scenario, one: Replace) -> bool:
     parts: tuple[Section | Session, ...] = scenario.setup
     if one.session is not None:
         parts = tuple(session for session in scenario.sessions if session.name == one.session)
-    texts = [item.text for part in parts for item in part.items if isinstance(item, Statement)]
+    texts = [item.text for item in statements_in(parts)]
     return any(map(text_match(texts, one.old).count, texts))
 
 

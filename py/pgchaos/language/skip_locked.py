@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pgchaos.language.model import Scenario, Section, Session
-from pgchaos.language.section_items import Statement
+from pgchaos.language.model import Scenario, statements_in
 from pgchaos.language.sql_tokens import NO_TOKEN, SqlToken, all_statements
 
 
@@ -20,8 +19,7 @@ class SkipsLocked:
 
 def skips_locked(scenario: Scenario) -> list[SkipsLocked]:
     """Return what avoids waiting for a lock in sessions and in setup's functions: each once, in order of line."""
-    parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions)
-    statements = (item for part in parts for item in part.items if isinstance(item, Statement))
+    statements = statements_in((*scenario.setup, *scenario.sessions))
     return sorted(
         {SkipsLocked(item.place.line + token.line, what) for item in statements for token, what in _find(item.text)}
     )

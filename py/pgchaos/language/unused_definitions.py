@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pgchaos.language.assertion_functions import command_arguments, words_of
 from pgchaos.language.assertions import all_items, defined_names
@@ -48,13 +48,19 @@ def unused_definitions(scenario: Scenario, asserting: Collection[str]) -> frozen
                 waiting.add(later)
         elif not _only_names(item):
             waiting.update(_words(item.text))
-    used: set[str] = set()
+    used = _with_words_of_bodies(waiting, bodies)
+    return frozenset() if not _FINDS_BY_PATTERN.isdisjoint(used) else frozenset(asserting) - used
+
+
+def _with_words_of_bodies(words: Iterable[str], bodies: Mapping[str, set[str]]) -> set[str]:
+    """Return words, the words of the definitions that they name, and so on."""
+    found: set[str] = set()
+    waiting = set(words)
     while waiting:
         word = waiting.pop()
-        if word not in used:
-            used.add(word)
-            waiting |= bodies.get(word, set())
-    return frozenset() if not _FINDS_BY_PATTERN.isdisjoint(used) else frozenset(asserting) - used
+        found.add(word)
+        waiting |= bodies.get(word, set()) - found
+    return found
 
 
 def _called_later(item: Statement) -> str | None:

@@ -26,7 +26,7 @@ from pgchaos.language.assertions import (
     tap_calls,
 )
 from pgchaos.language.header_model import applies
-from pgchaos.language.model import Invariant, Scenario, Section, Session, cached_on_scenario
+from pgchaos.language.model import Invariant, Part, Scenario, Session, cached_on_scenario, statements_in
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Expect, Fault, Item, Meta, Send, Statement, Variable
 from pgchaos.language.sql_tokens import (
@@ -66,7 +66,7 @@ class Excuses:
 def excuses(scenario: Scenario) -> Excuses:
     """Return which TAP directives the checks and functions of a file make by calls of pgTAP."""
     texts = [item.text for item in scenario.statements() if item.verb == "CREATE"]
-    texts += [item.text for section in scenario.checks for item in section.items if isinstance(item, Statement)]
+    texts += [item.text for item in statements_in(scenario.checks)]
     called = frozenset().union(*map(called_functions, texts))
     return Excuses(not _TODO.isdisjoint(called), "skip" in called)
 
@@ -98,27 +98,32 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
     found: list[Written] = []
     checks = {id(section) for section in scenario.checks}
     numbers = count(1)
-    parts: tuple[Section | Session | Invariant, ...] = (*scenario.setup, *scenario.sessions, *scenario.invariants)
+    parts: tuple[Part, ...] = (*scenario.setup, *scenario.sessions, *scenario.invariants)
     for section in (*parts, *scenario.checks, *scenario.teardown):
         before = len(found)
         for item, branch in _with_branches(section.items, numbers):
             if isinstance(item, Expect) and applies(item.when, variables):
                 found.append(Written("expect", item.place, branch=branch))
-            elif isinstance(item, Statement):
-                if isinstance(section, Invariant):
-                    found.append(Written("invariant", item.place, branch=branch))
-                elif id(section) in checks:
-                    needed = bool(tap_calls(item, asserting, names))
-                    if needed or "skip" in called_functions(item.text):
-                        found.append(Written("tap", item.place, branch=branch, needed=needed))
-                # an included file may be a library, which need not be used completely
-                is_unused = not unused.isdisjoint(defined_names(item)) or defines_unread(item, asserting, names)
-                if is_unused and item.place.path == scenario.shown:
-                    found.append(Written("tap", item.place, anywhere=True, branch=branch))
-                found += _chaos_asserts(item, branch, scenario.shown, names)
+            if not isinstance(item, Statement):
+                continue
+            if isinstance(section, Invariant):
+                found.append(Written("invariant", item.place, branch=branch))
+            elif id(section) in checks:
+                found += _written_tap(item, branch, asserting, names)
+            # an included file may be a library, which need not be used completely
+            is_unused = not unused.isdisjoint(defined_names(item)) or defines_unread(item, asserting, names)
+            if is_unused and item.place.path == scenario.shown:
+                found.append(Written("tap", item.place, anywhere=True, branch=branch))
+            found += _chaos_asserts(item, branch, scenario.shown, names)
         if isinstance(section, Session) and len(found) == before and _must_send(section, variables):
             found.append(Written("session", section.place, (section.name,)))
     return tuple(found)
+
+
+def _written_tap(item: Statement, branch: Branch, asserting: frozenset[str], names: FunctionNames) -> Iterator[Written]:
+    needed = bool(tap_calls(item, asserting, names))
+    if needed or "skip" in called_functions(item.text):
+        yield Written("tap", item.place, branch=branch, needed=needed)
 
 
 def _must_send(session: Session, variables: Mapping[str, str]) -> bool:

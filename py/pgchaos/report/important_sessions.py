@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from heapq import nlargest
 
-from pgchaos.language.model import Scenario
-from pgchaos.language.section_items import Statement
+from pgchaos.language.model import Scenario, statements_in
 from pgchaos.language.sql_tokens import last_part, token_at, tokenize
 from pgchaos.report.lanes import Event, Lane, Lanes, LockWait
 from pgchaos.results import Failure
@@ -153,7 +152,7 @@ def names_read_by(scenario: Scenario, failures: Iterable[Failure]) -> frozenset[
     """Return the names in the statements of failed assertions: they may be tables."""
     lines = {(failure.place.path, failure.place.line) for failure in failures if failure.place is not None}
     found: set[str] = set()
-    for item in (item for check in scenario.checks for item in check.items if isinstance(item, Statement)):
+    for item in statements_in(scenario.checks):
         first = item.place.line
         if any((item.place.path, line) in lines for line in range(first, first + item.text.count("\n") + 1)):
             found.update(token.text for token in tokenize(item.text) if token.is_identifier)

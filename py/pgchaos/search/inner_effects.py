@@ -9,7 +9,7 @@ from psycopg import sql
 
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.run import DatabaseInspector
-from pgchaos.language.model import Scenario
+from pgchaos.language.model import Scenario, statements_in
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
 from pgchaos.language.sql_tokens import SqlStatement, function_calls, top_statements
@@ -64,7 +64,7 @@ class InnerEffects:
         self.next: DatabaseInspector | None = None
         for session in scenario.sessions:
             in_block = False
-            statements = [item for item in session.items if isinstance(item, Statement)]
+            statements = list(statements_in([session]))
             modes = {mode for item in statements for mode in _constraint_modes(item)}
             self._defers = self._defers or "deferred" in modes
             for item in statements:
@@ -80,20 +80,23 @@ class InnerEffects:
                 self._alone.add(place)
             if checked:
                 self._checked.add(place)
-            name = next((token.text for token in parsed.tokens if token.is_word(*_TIMEOUTS)), None)
-            if name and parsed.verb == "set" and parsed.tokens[-1].text.strip("'") not in ("0", "default"):
-                self._timeouts[place] = f"sets {name}"
-            for call in function_calls(parsed.tokens):
-                self._calls[call.name].append(place)
-            if any(token.is_word(*_WRITES) for token in parsed.tokens):
-                for token in parsed.tokens:
-                    if token.is_identifier:
-                        self._tables[token.text].append(place)
+            self._read_names(parsed, place)
             if _locks_in_where(parsed):
                 self._found[place] = f"{self._line(place)} takes an advisory lock in WHERE"
             table = _read_before_change(parsed)
             if table and not in_block and len(parsed_statements) == 1:
                 self._unsplit[place] = f"reads and changes {table}"
+
+    def _read_names(self, parsed: SqlStatement, place: Place) -> None:
+        """Note the time-out that a statement sets, the functions that it calls and, if it writes, its names."""
+        timeout = next((token.text for token in parsed.tokens if token.is_word(*_TIMEOUTS)), None)
+        if timeout and parsed.verb == "set" and parsed.tokens[-1].text.strip("'") not in ("0", "default"):
+            self._timeouts[place] = f"sets {timeout}"
+        for call in function_calls(parsed.tokens):
+            self._calls[call.name].append(place)
+        if any(token.is_word(*_WRITES) for token in parsed.tokens):
+            for token in (token for token in parsed.tokens if token.is_identifier):
+                self._tables[token.text].append(place)
 
     def _line(self, place: Place) -> str:
         return f"line {place.line}" if place.path == self._scenario.shown else str(place)
