@@ -11,6 +11,7 @@ import pytest
 from pgchaos.language.plain_files import Contents
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.conftest import ForeignServer
+from tests.engine.playing import Play
 from tests.server.test_in_place import PLAIN, database_with_pgtap, play
 from tests.waiting import until
 
@@ -112,3 +113,39 @@ def test_what_a_scenario_hides_of_the_user_is_not_taken_for_new(server: Server, 
     fails += "CREATE UNIQUE INDEX CONCURRENTLY of_its_own ON orders (id);"
     (failure,) = play(server, tmp_path, hides.format(fails)).failures
     assert failure.text.startswith("left behind: invalid index: chaos_sandbox.of_its_own")
+
+
+LEFT = {
+    'table public."The table"': 'CREATE TABLE public."The table" (a int)',
+    "view app.seen": "CREATE VIEW app.seen AS SELECT 1",
+    "materialized view app.stored": "CREATE MATERIALIZED VIEW app.stored AS SELECT 1",
+    "sequence app.numbers": "CREATE SEQUENCE app.numbers",
+    "index app.found": "CREATE INDEX found ON app.given (a)",
+    "function app.f(integer,app.mood)": "CREATE FUNCTION app.f(a int, app.mood) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "procedure app.p()": "CREATE PROCEDURE app.p() LANGUAGE sql AS 'SELECT 1'",
+    "aggregate app.a(integer)": "CREATE AGGREGATE app.a(int) (sfunc = int4pl, stype = int)",
+    # the second is in the scenario's schema, and removed with it
+    "extension citext": "CREATE EXTENSION citext SCHEMA app; CREATE EXTENSION tcn",
+    "schema other": "CREATE SCHEMA other",
+}
+
+
+def test_a_scenario_s_object_is_named_with_its_schema_and_how_to_drop_it(
+    server: Server, shop: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(shop, autocommit=True) as own:
+        own.execute("CREATE SCHEMA app; CREATE TYPE app.mood AS ENUM (); CREATE TABLE app.given (a int)")
+        # names do not depend on what the path contains
+        own.execute("ALTER DATABASE objects SET search_path = app, public")
+        setup = "".join(f"{made};\n" for made in LEFT.values())
+        result = Play(server, tmp_path)(
+            f"-- chaos:setup\n{setup}-- chaos:session a\nSELECT 1;\n-- chaos:check\nSELECT pass('checked');\n"
+        )
+        found = {}
+        for failure in result.failures:
+            what, _, statement = failure.text.partition("; it stays in the database; to remove it: ")
+            found[what.removeprefix("left behind: object: ")] = statement
+        assert found.keys() == LEFT.keys()
+        for statement in found.values():
+            own.execute(statement.encode())
+        assert own.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'app'::regnamespace").fetchone() == (1,)

@@ -13,19 +13,24 @@ _OBJECTS = """
     SELECT 'schema', quote_ident(nspname) FROM pg_catalog.pg_namespace
      WHERE nspname !~ '^pg_(toast|temp)' AND nspname NOT IN ('chaos', 'chaos_sandbox')
     UNION ALL
-    SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' WHEN 'i' THEN 'index' ELSE 'table' END,
+    SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'
+                WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' WHEN 'f' THEN 'foreign table' ELSE 'table' END,
            c.oid::regclass::text
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
      WHERE nspname !~ '^pg_(toast|temp)' AND nspname NOT IN ('chaos', 'chaos_sandbox') AND relkind <> 'c'
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend
                         WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
     UNION ALL
-    SELECT 'function', p.oid::regprocedure::text
+    SELECT CASE prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
+           p.oid::regprocedure::text
       FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
      WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'chaos', 'chaos_sandbox')
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend
                         WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
-    UNION ALL SELECT 'extension', quote_ident(extname) FROM pg_catalog.pg_extension
+    UNION ALL
+    SELECT 'extension', quote_ident(extname)
+      FROM pg_catalog.pg_extension JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace
+     WHERE nspname <> 'chaos_sandbox'
 """
 _STATE = "SELECT pg_catalog.txid_current_snapshot()::text, pg_catalog.current_setting('search_path')"
 
@@ -60,7 +65,10 @@ class DatabaseObjects:
         before = self._known.names
         self._list(connection)
         new = [thing for thing in self._known.names if thing not in before]
-        return [Leak("object", f"{kind} {name}", name=unqualified(name)) for kind, name in new]
+        left = "it stays in the database; to remove it: DROP {} {}"
+        return [
+            Leak("object", f"{kind} {name}", left.format(kind.upper(), name), unqualified(name)) for kind, name in new
+        ]
 
     def _is_unchanged(self, connection: Connection) -> bool:
         if not self._known.snapshot:
