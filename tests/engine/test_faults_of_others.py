@@ -185,6 +185,42 @@ def test_sessions_that_have_ended_are_no_targets_at_any_step(play: Play, kind: s
     assert not any(record.fault for record in result.records)
 
 
+ENDED = """
+-- chaos:schedule {order}
+-- chaos:session b
+{b}
+-- chaos:session a
+-- chaos:fault {kind} of b
+SELECT 'a';
+{check}
+"""
+
+
+@pytest.mark.parametrize("kind", ["terminate", "reset", "cut"])
+def test_a_fault_that_finds_its_session_ended_is_noted(play: Play, kind: str) -> None:
+    result = play(ENDED.format(order="b.1 a.1", b="SELECT 'b';", kind=kind, check=CHECK))
+    assert not result.failures
+    expected = f"scenario.sql:6: `fault {kind} of b`: b[1] has ended, so only what it had left could be affected"
+    assert [one for one in result.remarks if one.startswith(expected)]
+
+
+WORKING = {
+    "before its last step": (
+        "b.1 a.1 b.2",
+        "-- chaos:allow 57P01 08006\nSELECT 'b';\n-- chaos:allow 57P01 08006\nSELECT 'b';",
+    ),
+    "in a block": ("b.1 b.2 a.1", "BEGIN;\nSELECT 'b';"),
+}
+
+
+@pytest.mark.parametrize(("order", "b"), WORKING.values(), ids=WORKING.keys())
+def test_a_fault_that_has_something_to_end_is_not_noted(play: Play, order: str, b: str) -> None:
+    head = "-- chaos:leaves open transaction it is the subject\n" if b.startswith("BEGIN") else ""
+    result = play(head + ENDED.format(order=order, b=b, kind="terminate", check=CHECK))
+    assert not result.failures
+    assert not [one for one in result.remarks if "has ended" in one]
+
+
 def test_of_several_sessions_one_that_works_is_enough(play: Play) -> None:
     result = play(
         """

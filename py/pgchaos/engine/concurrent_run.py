@@ -205,6 +205,9 @@ class ConcurrentRun:
                 self._injector.counter.note_no_effect(fault, why)
         if not self.stopped:
             self._log.failures += self._injector.counter.undelivered()
+        if self._scenario.schedule.kind in ("free", "exact"):
+            # in a search a session has ended before in some orders, and works in others
+            self._log.remarks += self._injector.remarks
         await self._restore()
 
     async def _restore(self) -> None:

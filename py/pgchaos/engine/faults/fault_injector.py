@@ -18,7 +18,7 @@ from pgchaos.engine.faults.outage import Outage
 from pgchaos.engine.faults.targets import Targets
 from pgchaos.engine.faults.timing import Timing
 from pgchaos.engine.waits import Mutex
-from pgchaos.language.fault_kinds import targets_connections
+from pgchaos.language.fault_kinds import describe, targets_connections
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.wait_rules import Actor
@@ -52,6 +52,8 @@ class FaultInjector:
         self._coordinator = coordinator
         self._timing = Timing(self.fault_connection, self.targets, coordinator, stop)
         self._mutex = Mutex()
+        self.remarks: list[str] = []
+        """On faults of which it is not sure that they had an effect."""
 
     async def inject(
         self,
@@ -74,8 +76,15 @@ class FaultInjector:
             async with self._mutex:
                 pids, now = await self.targets.pids(fault, actor), clock.now()
                 self._coordinator.expect_fault(pids)
+                self._note_idle(fault, actor)
                 await self._carry_out(fault, pids)
         return now
+
+    def _note_idle(self, fault: Fault, actor: Actor) -> None:
+        idle = self.targets.idle(fault, actor)
+        if idle:
+            left = "only what it had left could be affected, such as an advisory lock"
+            self.remarks.append(f"{fault.place}: `fault {describe(fault)}`: {idle}, so {left}")
 
     def hold_answer(self, actor: Actor) -> AnswerHold:
         """Prepare to hold the answer to the next statement of a connection."""
@@ -88,6 +97,7 @@ class FaultInjector:
             targets, now = self.targets.connections(fault, actor), clock.now()
             if fault.kind in ("cut", "reset"):
                 self._coordinator.expect_fault([pid for one in targets.values() if (pid := one.pid) is not None])
+            self._note_idle(fault, actor)
             await self.network.carry_out(fault, targets)
             self.counter.delivered.add(fault)
         return now

@@ -20,6 +20,10 @@ class Target(Protocol):
     def pid(self) -> int | None:
         """The pid of its backend; None if there is no connection."""
 
+    @property
+    def in_block(self) -> bool:
+        """Whether a transaction is open."""
+
     def loss(self) -> Callable[[], bool]:
         """Return a function that tells whether the peer has closed the current connection, as the kernel reports."""
 
@@ -107,4 +111,17 @@ class Targets:
             TargetGone: they have.
         """
         if fault.anywhere and self._ended.issuperset(targets):
-            raise TargetGone(f"{' and '.join(map(str, targets))} {'have' if len(targets) > 1 else 'has'} ended")
+            raise TargetGone(_ended(targets))
+
+    def idle(self, fault: Fault, actor: Actor) -> str:
+        """Say that all sessions that a fault ends had ended without an open transaction; '' if not."""
+        if fault.kind not in ("terminate", "cut", "reset"):
+            return ""
+        targets = self.of(fault, actor)
+        if not self._ended.issuperset(targets) or any(self._targets[one].in_block for one in targets):
+            return ""
+        return _ended(targets)
+
+
+def _ended(targets: list[Actor]) -> str:
+    return f"{' and '.join(map(str, targets))} {'have' if len(targets) > 1 else 'has'} ended"
