@@ -30,7 +30,7 @@ SELECT chaos.assert(pg_relation_size('event') > 0, 'behind a prepared transactio
 
 -- chaos:session operator
 -- chaos:wait for vacuumed
-SELECT gid FROM pg_prepared_xacts WHERE database = current_database() \gset
+SELECT gid FROM pg_prepared_xacts WHERE gid = 'transfer in ' || current_database() \gset
 COMMIT PREPARED :'gid';
 
 -- chaos:check

@@ -28,13 +28,13 @@ UPDATE account SET balance = balance + 1 WHERE id = 1;
 -- chaos:wait blocked waiter
 SELECT chaos.assert(bool_and(pg_blocking_pids(pid) = '{0}'), 'who waits is blocked by no session')
   FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'waiter[1]';
-SELECT gid FROM pg_prepared_xacts WHERE database = current_database() \gset
+SELECT gid FROM pg_prepared_xacts WHERE gid = 'transfer in ' || current_database() \gset
 ROLLBACK PREPARED :'gid';
 
 -- chaos:check
 SELECT is((SELECT balance FROM account), 101, 'the waiter came through, and the transfer was not made');
 SELECT is(count(*), 0::bigint, 'no prepared transaction is left')
-  FROM pg_prepared_xacts WHERE database = current_database();
+  FROM pg_prepared_xacts WHERE gid = 'transfer in ' || current_database();
 
 -- chaos:mutant the operator ends who waits, not who is waited for
 -- chaos:session operator
@@ -54,7 +54,8 @@ SELECT balance FROM account WHERE id = 1;
 -- chaos:session operator
 -- chaos:wait for lost
 SELECT pg_terminate_backend(pid)
-  FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%';
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name = 'coordinator[1]' AND state LIKE 'idle in transaction%';
 -- chaos:caught by 'no prepared transaction is left'
 -- chaos:caught by 'leak'
 
