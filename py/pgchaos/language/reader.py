@@ -68,6 +68,9 @@ def read(
         scenario = build_scenario(path, parser)
     else:
         scenario = _plain(path, shown, source, problems)
+    if any(one.whole for one in problems):
+        # what is missing may be there, where it is not read
+        problems += _unread_directives(source)
     if problems:
         # sorted() keeps the order within a line: a misspelt directive comes before its consequences
         raise ScenarioError(tuple(sorted(dict.fromkeys(problems), key=lambda one: (one.whole, one.place))))
