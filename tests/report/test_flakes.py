@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pgchaos.language.problems import Place
-from pgchaos.report.flakes import Repeats, common_length, flake_lines, rate_line, statement_text, wilson
+from pgchaos.report.flakes import Repeats, common_length, failure_rate_interval, flake_lines, rate_line, statement_text
 from pgchaos.report.formatting import PLAIN
 from pgchaos.results import Record, RunResult
 
@@ -32,7 +32,7 @@ def sent(who: str, at: int, statement: str, **more: object) -> Record:
     ],
 )
 def test_the_interval_of_wilson(failed: int, runs: int, interval: tuple[float, float]) -> None:
-    assert wilson(failed, runs) == pytest.approx(interval, abs=0.001)
+    assert failure_rate_interval(failed, runs) == pytest.approx(interval, abs=0.001)
 
 
 def test_the_rate_in_one_line() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pgchaos.results import Explored
 from pgchaos.schedule.explore import Explore, Pct, miss_probability
 from pgchaos.schedule.scheduler import Replay
-from pgchaos.schedule.shrink import easier, weight
+from pgchaos.schedule.shrink import simpler_orders, weight
 from pgchaos.schedule.wait_rules import Actor
 from tests.schedule.world import everybody, played, possible
 
@@ -91,7 +91,7 @@ def easiest(programs: list[list[str]], start: Went, fails: Callable[[Went], bool
     taken = tuple(actors[one] for one in start)
     tried: set[tuple[Actor, ...]] = {taken}
     while True:
-        candidate = next((one for one in easier(taken, actors) if one not in tried), None)
+        candidate = next((one for one in simpler_orders(taken, actors) if one not in tried), None)
         if candidate is None:
             return tuple(actors.index(one) for one in taken)
         tried.add(candidate)
@@ -112,7 +112,7 @@ def between(went: Went) -> bool:
 @given(st.sampled_from(sorted(one for one in possible(TWO) if between(one))))
 def test_what_fails_becomes_as_easy_as_can_be(start: Went) -> None:
     found = easiest(TWO, start, between)
-    # one is taken from its course once: nothing is easier, and the first of the file is first
+    # one is taken from its course once: nothing is simpler_orders, and the first of the file is first
     assert found == (0, 1, 1, 1, 0, 0)
 
 

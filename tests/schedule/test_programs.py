@@ -10,7 +10,7 @@ from pgchaos.schedule.explore import Explore
 from pgchaos.schedule.permutations import Frontier, taken
 from pgchaos.schedule.programs import Grace, Lane, ProgramState, owner_of
 from pgchaos.schedule.scheduler import Replay, Scheduler
-from pgchaos.schedule.shrink import easier, weight
+from pgchaos.schedule.shrink import simpler_orders, weight
 from pgchaos.schedule.step_points import StepPoint
 from pgchaos.schedule.wait_rules import Actor
 
@@ -84,7 +84,7 @@ def test_a_lost_update_is_found_shrunk_and_replayed(seed: int) -> None:
     else:
         pytest.fail("not found")
     failing = taken(order.trace)
-    for candidate in easier(failing, BOTH):
+    for candidate in simpler_orders(failing, BOTH):
         again = Replay(candidate, BOTH, lenient=True)
         if played(sells, again)["stock"] == 9 and weight(taken(again.trace), BOTH) < weight(failing, BOTH):
             failing = taken(again.trace)

@@ -72,7 +72,7 @@ class AdminConnection:
             await connection.end()
         if self._connection is None:
             # without OWN_SETTINGS: it reads the defaults with which the sessions of the scenario begin
-            self._connection = await self._factory.open(NAME, self._cleanup_stop, again=True)
+            self._connection = await self._factory.open(NAME, self._cleanup_stop, while_recovering=True)
             # it only reads: a late query is not cancelled
             self._connection.ends_when_late = True
             self._pids.add(self._connection.pid)

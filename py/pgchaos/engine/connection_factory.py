@@ -125,7 +125,7 @@ class ConnectionFactory:
         settings: Mapping[str, str] = MappingProxyType({}),
         notice: Notice | None = None,
         *,
-        again: bool = False,
+        while_recovering: bool = False,
         patience: float | None = None,
     ) -> Connection:
         """Open a connection; its `close` ends it, or returns it to its cache.
@@ -135,13 +135,15 @@ class ConnectionFactory:
             stop: ends every wait on the connection.
             settings: that the session begins with, such as `chaos.worker`.
             notice: called with each notice of the server.
-            again: retry while the server recovers from a crash.
+            while_recovering: retry while the server recovers from a crash.
             patience: seconds to wait for a free connection slot; None: as long as ending backends take.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        connection = await self._with_free_slot(stop, lambda: self._open(name, stop, settings, notice, again), patience)
+        connection = await self._with_free_slot(
+            stop, lambda: self._open(name, stop, settings, notice, while_recovering), patience
+        )
         connection.created, connection.limit = self.created, self.limit
         return connection
 
@@ -164,13 +166,13 @@ class ConnectionFactory:
             self.backend_starts[connection.pid] = await _verify(connection, required)
         return connection
 
-    async def open_by(self, conninfo: str, stop: Stop, notice: Notice, *, again: bool) -> Connection:
+    async def open_by(self, conninfo: str, stop: Stop, notice: Notice, *, while_recovering: bool) -> Connection:
         """Open a connection with another connection string than the sandbox's; see `open`.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        connection = await _connect(conninfo, stop, notice, self.connect_limit, Connection, again)
+        connection = await _connect(conninfo, stop, notice, self.connect_limit, Connection, while_recovering)
         connection.created, connection.limit = self.created, self.limit
         return connection
 
@@ -186,11 +188,11 @@ class ConnectionFactory:
         return await with_free_slot(connect, self.sandbox.close_unused, stop, patience)
 
     async def _open(
-        self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
+        self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, while_recovering: bool
     ) -> Connection:
         if not self.sandbox.shared:
             conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
-            connection = await self._in_own_session(conninfo, stop, notice, again)
+            connection = await self._in_own_session(conninfo, stop, notice, while_recovering)
             if self.sandbox.in_place:
                 # a login event trigger may change the engine's own settings: they are not essential
                 essential = {} if settings is OWN_SETTINGS else settings
@@ -200,7 +202,7 @@ class ConnectionFactory:
             return connection
         settings = self._all_settings(name, settings)
         while not stop.is_set():
-            connection, cached = await self._ready(name, stop, settings, notice, again)
+            connection, cached = await self._ready(name, stop, settings, notice, while_recovering)
             try:
                 refusal = await connection.refusal(self.patience)
             except BaseException:  # Ctrl-C too: do not leave it open
@@ -216,14 +218,16 @@ class ConnectionFactory:
                 raise ConnectionLost(refusal)
         raise ConnectionLost(STOPPED)
 
-    async def _in_own_session(self, conninfo: str, stop: Stop, notice: Notice | None, again: bool) -> Connection:
+    async def _in_own_session(
+        self, conninfo: str, stop: Stop, notice: Notice | None, while_recovering: bool
+    ) -> Connection:
         """Open a connection; in place, a plain file may get that of an earlier plain file."""
         if self.sandbox.plain_connections is None:
-            return await self._made(conninfo, stop, notice, again, Connection)
+            return await self._made(conninfo, stop, notice, while_recovering, Connection)
         cache = self.sandbox.plain_connections(conninfo)
         connection = None if self.silent else await take_cached(cache, self.sandbox, stop, notice)
         if connection is None:
-            connection = await self._made(conninfo, stop, notice, again, InPlaceConnection)
+            connection = await self._made(conninfo, stop, notice, while_recovering, InPlaceConnection)
         connection.assign_in_place(cache if self.keep else None, self.sandbox)
         return connection
 
@@ -234,7 +238,7 @@ class ConnectionFactory:
             connection.assign(self.sandbox.connection_cache if self.keep else None)
 
     async def _ready(
-        self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
+        self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, while_recovering: bool
     ) -> tuple[PooledConnection, bool]:
         """Take the kept, ordered or another connection, configured; return whether it existed before."""
         connection = await self.kept.take(name, settings) if self.kept is not None else None
@@ -247,7 +251,7 @@ class ConnectionFactory:
             return connection, True
         if connection is not None:
             await connection.discard()
-        connection, cached = await self._take(stop, notice, again, PooledConnection)
+        connection, cached = await self._take(stop, notice, while_recovering, PooledConnection)
         try:
             # `refusal` reports if this fails
             await connection.begin_configure(settings, join=self.join, patience=self.patience)
@@ -256,7 +260,7 @@ class ConnectionFactory:
             raise
         return connection, cached
 
-    async def _take(self, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
+    async def _take(self, stop: Stop, notice: Notice | None, while_recovering: bool, kind: type[K]) -> tuple[K, bool]:
         """Take a connection of the cache, or open one; return whether it is of the cache."""
         assert self.sandbox.connection_cache is not None, "of a database that keeps connections"
         # if one backend does not answer, cached ones may not either
@@ -265,27 +269,29 @@ class ConnectionFactory:
             cached.attach(stop, notice)
             return cached, True
         conninfo = self.sandbox.connection_cache.conninfo
-        return await self._made(conninfo, stop, notice, again, kind), False
+        return await self._made(conninfo, stop, notice, while_recovering, kind), False
 
-    async def _made(self, conninfo: str, stop: Stop, notice: Notice | None, again: bool, kind: type[L]) -> L:
+    async def _made(self, conninfo: str, stop: Stop, notice: Notice | None, while_recovering: bool, kind: type[L]) -> L:
         if "twice" in self._silent:
             raise ConnectionLost(SILENT)
         try:
-            return await _connect(conninfo, stop, notice, self.connect_limit, kind, again)
+            return await _connect(conninfo, stop, notice, self.connect_limit, kind, while_recovering)
         except ConnectionLost as refused:
             if refused.error is TIMED_OUT:
                 self.note_no_answer()
             raise
 
 
-async def _connect(conninfo: str, stop: Stop, notice: Notice | None, seconds: float, kind: type[L], again: bool) -> L:
-    """Connect; `again`: retry while the server recovers from a crash."""
+async def _connect(
+    conninfo: str, stop: Stop, notice: Notice | None, seconds: float, kind: type[L], while_recovering: bool
+) -> L:
+    """Connect; `while_recovering`: retry while the server recovers from a crash."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             return await kind.open(conninfo, stop, notice, seconds)
         except ConnectionLost as refused:  # noqa: PERF203  # a retry after the refusal
-            if not again or not is_recovering(refused.error) or time.monotonic() > deadline:
+            if not while_recovering or not is_recovering(refused.error) or time.monotonic() > deadline:
                 raise
             if await sleep(_RECOVERING, stop):
                 raise

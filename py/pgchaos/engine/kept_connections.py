@@ -80,7 +80,7 @@ class KeptConnections:
     def assign(self, connection: PooledConnection, name: str, settings: Mapping[str, str]) -> None:
         """Let a connection be kept at its end, for the same part of the next run."""
         slot = _Slot(self, name, settings)
-        connection.assign(slot, slot.again)
+        connection.assign(slot, slot.reset_sql)
 
     def put(self, name: str, connection: PooledConnection, settings: Mapping[str, str]) -> bool:
         """Keep a connection; False if one is kept for this part already."""
@@ -129,7 +129,7 @@ class _Slot:
     def __init__(self, kept: KeptConnections, name: str, settings: Mapping[str, str]) -> None:
         self._kept, self._name, self._settings = kept, name, settings
 
-    def again(self, connection: PooledConnection) -> str:
+    def reset_sql(self, connection: PooledConnection) -> str:
         """Write the statements that reset the connection and set its settings."""
         temporary = f"{_PLAN_AGAIN if connection.planned else 'DISCARD TEMP'}; {_IS_PRISTINE}"
         plans = "" if self._kept.plans_last else "DISCARD PLANS; "

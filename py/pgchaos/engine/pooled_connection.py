@@ -58,7 +58,7 @@ class Cache(Protocol):
         ...
 
 
-Again = Callable[["PooledConnection"], str]
+ResetSql = Callable[["PooledConnection"], str]
 
 
 class PooledConnection(Connection):
@@ -74,21 +74,21 @@ class PooledConnection(Connection):
     _resetting: Answer | None = None
     _configuring: Answer | None = None
     _connection_cache: Cache | None = None
-    _again: Again | None = None
+    _reset_sql: ResetSql | None = None
 
-    def assign(self, connection_cache: Cache | None, again: Again | None = None) -> None:
+    def assign(self, connection_cache: Cache | None, reset_sql: ResetSql | None = None) -> None:
         """Assign it to a run.
 
         Args:
             connection_cache: gets it at its end; None to close it then.
-            again: writes the statements that reset it for the same part of another run; None for a plain reset.
+            reset_sql: writes the statements that reset it for the same part of another run; None for a plain reset.
         """
-        self._assigned, self._connection_cache, self._again = True, connection_cache, again
+        self._assigned, self._connection_cache, self._reset_sql = True, connection_cache, reset_sql
 
     @property
     def stays(self) -> bool:
         """Whether it is kept at its end for the same part of another run."""
-        return self._assigned and self._again is not None and not self.disturbed and self.status in _USABLE
+        return self._assigned and self._reset_sql is not None and not self.disturbed and self.status in _USABLE
 
     async def begin_configure(self, settings: Mapping[str, str], *, join: bool, patience: float = PATIENCE) -> bool:
         """Start to configure it as a session of a run; `refusal` returns the outcome. False if it cannot be used."""
@@ -129,7 +129,7 @@ class PooledConnection(Connection):
                 # `discard` waits for it: a backend may outlive its connection, and must not hold locks then
                 await self.begin_reset()
             cache = self._connection_cache
-            cached = assigned and cache is not None and await self._begin_again() and cache.put(self)
+            cached = assigned and cache is not None and await self._begin_reset_for_reuse() and cache.put(self)
         finally:
             if assigned and not cached:
                 await self.discard()
@@ -152,9 +152,9 @@ class PooledConnection(Connection):
         """Call `discard` without a loop."""
         run_sync(self.discard(patience))
 
-    async def _begin_again(self) -> bool:
+    async def _begin_reset_for_reuse(self) -> bool:
         """Start the reset, or the reset for the same part of another run."""
-        if self._again is None:
+        if self._reset_sql is None:
             return await self.begin_reset()
         if not await self.end_transaction():
             return False
@@ -164,9 +164,9 @@ class PooledConnection(Connection):
 
     def ask_own(self, query: str, deadline: float, *, last: bool = False) -> Answer:
         """See `Connection`; the message with the last query also resets it for another run, if it is kept."""
-        if not last or self._again is None or not self.stays or self.status != pq.TransactionStatus.IDLE:
+        if not last or self._reset_sql is None or not self.stays or self.status != pq.TransactionStatus.IDLE:
             return super().ask_own(query, deadline, last=last)
-        begun = self.begin(f"{query}; {self._again(self)}", rows_only=True)
+        begun = self.begin(f"{query}; {self._reset_sql(self)}", rows_only=True)
         answer = run_sync(self.finish(begun, deadline))
         if answer.error is None and not answer.interrupted:
             # if it failed, the server has done nothing of the message
@@ -176,8 +176,8 @@ class PooledConnection(Connection):
 
     def prepare(self) -> None:
         """Start the reset for the part of a run that it is assigned to."""
-        assert self._again is not None, "set by assign"
-        self._configuring = self.begin(self._again(self), rows_only=True)
+        assert self._reset_sql is not None, "set by assign"
+        self._configuring = self.begin(self._reset_sql(self), rows_only=True)
 
     async def begin_reset(self) -> bool:
         """Start DISCARD ALL; return False if the connection cannot be used again."""

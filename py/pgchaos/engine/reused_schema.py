@@ -38,7 +38,7 @@ _MAY_LOCK = re.compile(
     r"advisory|\b(?:signal|barrier)\b|execute|dblink|xml|\bts_(?:stat|rewrite)\b|(?<!:):[\"'\w]", re.IGNORECASE
 )
 """Functions that take advisory locks, what runs text that a statement has composed, and variables of psql."""
-_MOST_IN_VAIN = 3
+_MOST_FAILED_RESETS = 3
 """Consecutive schemas that could not be restored, after which none is kept any more."""
 
 Key = tuple[tuple[str, str], ...]
@@ -106,11 +106,11 @@ class ReusedSchema:
         if self._sandbox is None:
             self._sandbox, self._key = self._stack.enter_context(self._new_schema()), key
         self._dirty = True
-        yield self._given(self._sandbox, is_set_up)
+        yield self._sandbox_for_run(self._sandbox, is_set_up)
         if self._dirty:
             self._drop()
 
-    def _given(self, sandbox: Sandbox, is_set_up: bool) -> ReusedSandbox:
+    def _sandbox_for_run(self, sandbox: Sandbox, is_set_up: bool) -> ReusedSandbox:
         if self._last is None or self._last.schema != sandbox.schema or self._last.is_set_up != is_set_up:
             self._last = _reused(sandbox, self, is_set_up)
         return self._last
@@ -223,7 +223,7 @@ class ReusedSchema:
 
     def _count_failures(self) -> None:
         self._failures += 1
-        self._off = self._failures >= _MOST_IN_VAIN
+        self._off = self._failures >= _MOST_FAILED_RESETS
 
     def _put_back(self) -> bool:
         """Wait until the rows are restored; the first time, prove that the schema is as setup left it."""

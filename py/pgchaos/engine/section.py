@@ -150,7 +150,9 @@ class Section:
                 self._factory.note_second_silence()
                 raise ConnectionLost(SILENT)
         if self.connection is None:
-            self.adopt(run_sync(self._factory.open(self._name, self._stop, self._settings, self.notice, again=True)))
+            self.adopt(
+                run_sync(self._factory.open(self._name, self._stop, self._settings, self.notice, while_recovering=True))
+            )
         assert self.connection is not None, "adopted just now"
         self._unverified = False
         return self.connection

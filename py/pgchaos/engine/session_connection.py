@@ -59,20 +59,27 @@ class SessionConnection:
         if self._connection is not None and self._connection.alive:
             return self._connection
         self._context.coordinator.states.leave(self._actor)
-        again = self._connection is not None and await self._context.injector.outage.await_server()
+        while_recovering = self._connection is not None and await self._context.injector.outage.await_server()
         await self.close()
         actor = self._actor
         settings = session_settings(actor.session, actor.worker, self._context.seed)
         patience = 0.0 if self._context.injector.fault_connection.full else None
         if self._context.network is not None:
             open_session = self._context.network.open
-            connection = await open_session(actor, settings, self._parameters, self._on_notice, again=again)
+            connection = await open_session(
+                actor, settings, self._parameters, self._on_notice, while_recovering=while_recovering
+            )
         elif self._context.pool is not None:
             limit = self._context.factory.connect_limit
             connection = await self._context.pool.open(str(actor), self._context.stop, self._on_notice, limit)
         else:
             connection = await self._context.factory.open(
-                str(actor), self._context.stop, settings, self._on_notice, again=again, patience=patience
+                str(actor),
+                self._context.stop,
+                settings,
+                self._on_notice,
+                while_recovering=while_recovering,
+                patience=patience,
             )
         self._connection, self._sent_variables, self._is_victim = connection, None, False
         self._was_superuser = connection.is_superuser

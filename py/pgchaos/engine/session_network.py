@@ -74,7 +74,7 @@ class SessionNetwork(Observer):
         parameters: Mapping[str, str],
         notice: Callable[[pq.abc.PGresult], None],
         *,
-        again: bool,
+        while_recovering: bool,
     ) -> Connection:
         """Open a connection of a session.
 
@@ -83,14 +83,14 @@ class SessionNetwork(Observer):
             settings: of the server, that the session begins with.
             parameters: of libpq, for its timeouts.
             notice: called with each notice of the server.
-            again: retry while the server recovers from a crash.
+            while_recovering: retry while the server recovers from a crash.
 
         Raises:
             ConnectionLost: the server, or the network, refused.
         """
         self.check_refused(str(actor))
         conninfo = session_conninfo(make_conninfo(self._proxy.conninfo(), **parameters), str(actor), settings)
-        return await self._factory.open_by(conninfo, self._stop, notice, again=again)
+        return await self._factory.open_by(conninfo, self._stop, notice, while_recovering=while_recovering)
 
     async def _upstream(self, startup: Startup) -> ServerConnection:
         self.check_refused(startup.settings.get("application_name", ""))

@@ -32,7 +32,7 @@ class Repeats:
         return len(self.failed_seeds)
 
 
-def wilson(failed: int, runs: int) -> tuple[float, float]:
+def failure_rate_interval(failed: int, runs: int) -> tuple[float, float]:
     """Return the 95 % confidence interval of a failure rate, from 0 to 1, of at least one run.
 
     Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
@@ -45,7 +45,7 @@ def wilson(failed: int, runs: int) -> tuple[float, float]:
 
 def rate_line(repeats: Repeats) -> str:
     """Write in one line how many runs failed, and the confidence interval of the rate."""
-    low, high = wilson(repeats.failed, repeats.run)
+    low, high = failure_rate_interval(repeats.failed, repeats.run)
     less = "" if repeats.run == repeats.planned else f" ({repeats.planned} were planned)"
     rate = f"{repeats.failed / repeats.run:.0%}, with 95 % confidence from {low:.0%} to {high:.0%}"
     return f"{repeats.failed} of {repeats.run} runs failed{less}: {rate}"

@@ -19,7 +19,7 @@ def weight(taken: Sequence[Actor], actors: Sequence[Actor]) -> tuple[int, int, t
     return switches(taken), len(taken), tuple(actors.index(actor) for actor in taken)
 
 
-def easier(taken: Taken, actors: Sequence[Actor]) -> Iterator[Taken]:
+def simpler_orders(taken: Taken, actors: Sequence[Actor]) -> Iterator[Taken]:
     """Yield interleavings that are easier to read than a failing one, and may fail too, the easiest first.
 
     In these, two parts of a connection are joined, a part is moved or interrupted later, connections are swapped, or

@@ -11,7 +11,7 @@ from pgchaos.results import Launch, RunResult
 from pgchaos.schedule.explore import Explore, Pct
 from pgchaos.schedule.permutations import Frontier, taken
 from pgchaos.schedule.scheduler import Replay
-from pgchaos.schedule.shrink import Taken, easier, weight
+from pgchaos.schedule.shrink import Taken, simpler_orders, weight
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.search.result_merger import ResultMerger, failure_key
 from pgchaos.search.speculative_runs import SpeculativeRuns
@@ -97,7 +97,7 @@ class InterleavingSearch:
         if result.duration > _SLOW and any(failure.kind == "timeout" for failure in result.failures):
             left = _SHRINKING_SLOW
         while left and not self._stopped():
-            candidate = next((one for one in easier(failing, self._actors) if one not in tried), None)
+            candidate = next((one for one in simpler_orders(failing, self._actors) if one not in tried), None)
             if candidate is None:
                 break
             tried.add(candidate)

@@ -10,7 +10,7 @@ from pgchaos.language.header_model import StepName
 from pgchaos.language.model import Mutant, Scenario
 from pgchaos.language.schedules import format_step
 from pgchaos.report.export.timeline_data import Data, failures_data, timeline_data, without_empty
-from pgchaos.report.flakes import Repeats, common_length, history, rate_line, statement_text, wilson
+from pgchaos.report.flakes import Repeats, common_length, failure_rate_interval, history, rate_line, statement_text
 from pgchaos.report.lanes import lanes_of
 from pgchaos.report.latency import latency_data
 from pgchaos.report.permutation import none_failed, searched
@@ -187,7 +187,7 @@ def repeats_data(repeats: Repeats | None) -> Data:
     """Convert the runs of a repeated item to data; empty if it was not repeated."""
     if repeats is None or not repeats.run:
         return {}
-    low, high = wilson(repeats.failed, repeats.run)
+    low, high = failure_rate_interval(repeats.failed, repeats.run)
     found: Data = {
         "planned": repeats.planned,
         "runs": repeats.run,
