@@ -142,6 +142,7 @@ class Failure:
     place: Place | None = None  # the line to look at
     details: tuple[str, ...] = ()  # further lines: have and want; the server's detail, hint and context
     session: str | None = None  # `session[worker]` that failed, if one did
+    relation: str = ""  # the name of the table that it needs and that does not exist, as in its statement
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pgchaos.engine.answer import ServerError
+from pgchaos.engine.missing_relations import relation_at
 from pgchaos.language.error_codes import condition_names
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Code
@@ -23,7 +24,8 @@ _EMPTIES_SEARCH_PATH = re.compile(
     re.I,
 )
 _SETS_SEARCH_PATH = re.compile(r"\bsearch_path\b|^\s*(?:RESET|DISCARD)\s+ALL\b", re.IGNORECASE)
-_NOT_FOUND = frozenset({"42P01", "42883", "42704", "3F000"})
+_NO_TABLE = "42P01"
+_NOT_FOUND = frozenset({_NO_TABLE, "42883", "42704", "3F000"})
 """SQLSTATEs of a missing table, function or type, and of no schema to create in."""
 _TRY_AGAIN = {"40001": "serialization_failure", "40P01": "deadlock_detected"}
 """Errors that only concurrency causes."""
@@ -101,7 +103,9 @@ def error_failure(
     error: ServerError, place: Place | None, who: str, about: StatementContext | None = None, by: str = ""
 ) -> Failure:
     """Make a failure of an unexpected error; `by`: its known cause, which replaces the message."""
-    place, more = locate(error, place, about or StatementContext())
+    about = about or StatementContext()
+    place, more = locate(error, place, about)
+    relation = relation_at(about.text, error.position) if error.sqlstate == _NO_TABLE else ""
     conditions = condition_names(error.sqlstate)
     text = f"{who}: ERROR {error.sqlstate}{_in_brackets(conditions)}: {error.message}"
     if by:
@@ -110,10 +114,10 @@ def error_failure(
             f"the server said: {error.message}" if error.from_server else f"libpq said: {error.message.splitlines()[0]}"
         )
         more = (said, *more)
-        if about is not None and about.in_session and error.sqlstate in _CONNECTION_ENDED:
+        if about.in_session and error.sqlstate in _CONNECTION_ENDED:
             more = (*more, _send_again(about, conditions[0]))
         text = f"{who}: {by}"
-    return Failure("error", (error.sqlstate, *conditions), text, place, more, who)
+    return Failure("error", (error.sqlstate, *conditions), text, place, more, who, relation)
 
 
 def _send_again(about: StatementContext, condition: str) -> str:
