@@ -10,7 +10,9 @@ import socket
 import threading
 import time
 from collections.abc import Coroutine
+from contextvars import Context
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -254,6 +256,24 @@ def test_ctrl_c_stops_all_tasks_and_waits_for_them(where: str) -> None:
         run(main(), stop)
     assert sorted(ended) == ["a", "b"]
     stop.close()
+
+
+@pytest.mark.parametrize("when", ["add", "discard"])
+def test_ctrl_c_at_the_edge_of_a_loop_leaves_none_running(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    def interrupted(_loop: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    loops = SimpleNamespace(add=lambda _: None, discard=lambda _: None)
+    setattr(loops, when, interrupted)
+
+    def run_both() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("pgchaos.engine.loop.ACTIVE_LOOPS", loops)
+            with pytest.raises(KeyboardInterrupt):
+                run(sleep(0.0))
+        assert run_sync(sleep(0.0)) is False
+
+    Context().run(run_both)
 
 
 def test_others_continue_while_something_blocks() -> None:

@@ -118,9 +118,10 @@ class Loop:
         Raises:
             KeyboardInterrupt: on Ctrl-C, after all tasks have ended.
         """
-        task, running = self.spawn(main), _RUNNING.set(self)
-        ACTIVE_LOOPS.add(self)
+        task, outer = self.spawn(main), _RUNNING.get()
         try:
+            ACTIVE_LOOPS.add(self)
+            _RUNNING.set(self)
             self._run()
         except BaseException:  # Ctrl-C: stop all tasks, then wait for them
             self._interrupted()
@@ -128,8 +129,9 @@ class Loop:
             self._run()
             raise
         finally:
+            # first, as Ctrl-C may end this block: later calls of run_sync would refuse to run
+            _RUNNING.set(outer)
             ACTIVE_LOOPS.discard(self)
-            _RUNNING.reset(running)
         result = task.result()
         for failed in self._failed:
             if failed.unread_error:
