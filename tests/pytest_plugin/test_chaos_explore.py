@@ -45,7 +45,8 @@ async def buy_later(dsn):
 
 
 def create(dsn):
-    with psycopg.connect(dsn) as conn:
+    assert dsn.startswith("postgresql://")
+    with psycopg.connect(**dsn.parameters) as conn:
         conn.execute(SETUP)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from pgchaos.engine.applications.client import Address
+from pgchaos.engine.applications.dsn import session_dsn
 from pgchaos.engine.applications.worker import Worker
 from pgchaos.engine.blocking import ThreadWork, begin_in_thread
 from pgchaos.engine.waits import Wait
@@ -25,26 +26,6 @@ _LEAVE = 3.0
 _SHOWN = 20
 """Lines of a traceback."""
 _OWN = (os.path.join("pgchaos", "engine"), f"{os.sep}threading.py")  # noqa: PTH118  # a part of a path
-
-
-class Dsn(str):
-    """A connection URI with its parts: the argument of functions of a test.
-
-    Args:
-        address: of the server.
-    """
-
-    __slots__ = ("parameters",)
-
-    parameters: dict[str, str]
-    """host, port, dbname, user and password, as keyword arguments of psycopg.connect() and others."""
-
-    def __new__(cls, address: Address) -> Dsn:
-        """Make one."""
-        dsn = super().__new__(cls, address.url)
-        names = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD"}
-        dsn.parameters = {name: address.variables[variable] for name, variable in names.items()}
-        return dsn
 
 
 class FunctionLauncher:
@@ -61,7 +42,7 @@ class FunctionLauncher:
 
     async def start(self, address: Address, iteration: int) -> RunningFunction:  # noqa: ARG002  # a function has only one iteration
         """See Launcher."""
-        function, dsn = self._function, Dsn(address)
+        function, dsn = self._function, session_dsn(address)
 
         def called() -> None:
             returned = function(dsn)

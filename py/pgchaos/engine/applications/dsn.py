@@ -1,0 +1,59 @@
+"""The connection URI that a function of a test is called with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+import psycopg
+
+from pgchaos.engine.applications.client import Address
+from pgchaos.server.conninfo import read_conninfo
+
+_VARIABLES = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD"}
+_MORE = ("options", "sslmode", "sslrootcert", "sslcert", "sslkey")
+"""What a connection without a proxy may need besides."""
+
+
+class Dsn(str):
+    """A connection URI with its parts: the argument of functions of a test.
+
+    Args:
+        url: the URI.
+        parameters: its parts, as keyword arguments of psycopg.connect() and others.
+    """
+
+    __slots__ = ("parameters",)
+
+    parameters: dict[str, str]
+    """host, port, dbname, user and password; for setup also `options` and what SSL needs, if there is any."""
+
+    def __new__(cls, url: str, parameters: Mapping[str, str]) -> Dsn:
+        """Make one."""
+        dsn = super().__new__(cls, url)
+        dsn.parameters = dict(parameters)
+        return dsn
+
+
+def session_dsn(address: Address) -> Dsn:
+    """Return the URI of a session, which connects to a proxy."""
+    return Dsn(address.url, {name: address.variables[variable] for name, variable in _VARIABLES.items()})
+
+
+def direct_dsn(conninfo: str) -> Dsn:
+    """Return the URI for libpq's connection string; psycopg.Error if the server refuses a connection.
+
+    It connects, because services, password files and variables may name the parts.
+    """
+    with psycopg.connect(conninfo) as conn:
+        info = conn.info
+        parts = {"host": info.host, "port": str(info.port), "dbname": info.dbname, "user": info.user}
+        parts["password"] = info.password
+    given = read_conninfo(conninfo)
+    more = {name: str(given[name]) for name in _MORE if given.get(name)}
+    password = f":{quote(parts['password'], safe='')}" if parts["password"] else ""
+    # SQLAlchemy, asyncpg and libpq take the folder of a Unix socket, and IPv6, as a parameter
+    where = {"host": parts["host"], "port": parts["port"], **more}
+    query = urlencode(where, quote_via=quote, safe="")
+    url = f"postgresql://{quote(parts['user'], safe='')}{password}@/{quote(parts['dbname'], safe='')}?{query}"
+    return Dsn(url, {**parts, **more})
