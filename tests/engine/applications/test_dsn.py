@@ -26,7 +26,8 @@ def test_it_is_a_uri_and_its_parts_connect_too(foreign_server: ForeignServer) ->
         assert (uri.scheme, unquote(uri.username or ""), unquote(uri.password or "")) == ("postgresql", ROLE, "s/e:c@r")
         assert unquote(uri.path) == f"/{DATABASE}"
         assert parse_qs(uri.query)["options"] == [parts["options"]]
-        for conn in (psycopg.connect(dsn), psycopg.connect(**dsn.parameters)):
+        # the parts as key words are what make_conninfo writes
+        for conn in (psycopg.connect(dsn), psycopg.connect(make_conninfo(**dsn.parameters))):
             with conn:
                 query = "SELECT current_user::text, current_database()::text, current_setting('search_path')"
                 assert conn.execute(query).fetchone() == (ROLE, DATABASE, "one, two")
