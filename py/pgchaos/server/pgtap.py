@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,9 +168,7 @@ def search_folders() -> Iterator[Path]:
     yield environment_folder()
     pg_config = shutil.which("pg_config")
     if pg_config:
-        done = subprocess.run(
-            [pg_config, "--sharedir"], capture_output=True, text=True, check=False, env=copy_environment()
-        )
+        done = binaries.run_briefly([pg_config, "--sharedir"], env=copy_environment())
         if done.returncode == 0:
             yield Path(done.stdout.strip(), "extension")
     yield from sorted(Path("/usr/share/postgresql").glob("*/extension"), reverse=True)

@@ -8,16 +8,14 @@ other users than this one and root could have written is used.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pgchaos.posix.files import open_own, untrusted
+from pgchaos.posix.files import lock, open_own, untrusted
 
 ARCHIVE = "archive"
 _MADE_FROM = "made_from.json"
@@ -83,15 +81,7 @@ class PreparedStore:
         """Lock the folder for writing; OSError if another run holds the lock for too long."""
         file = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            limit = time.monotonic() + _LOCK_LIMIT
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > limit:
-                        raise TimeoutError(f"another run has locked {self._folder} for {_LOCK_LIMIT:g} s") from None
-                time.sleep(0.005)  # polled: flock has no timeout
+            lock(file, self._folder / _LOCK, _LOCK_LIMIT)
             yield
         finally:
             os.close(file)

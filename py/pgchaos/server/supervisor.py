@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import select
@@ -39,7 +38,7 @@ try:
     from pgchaos.posix import data_archive
     from pgchaos.posix.account import run_as
     from pgchaos.posix.disks import WAL, mount, move_wal
-    from pgchaos.posix.files import open_own
+    from pgchaos.posix.files import lock, open_own
     from pgchaos.posix.pooler import PoolerProcess
     from pgchaos.posix.postmaster import (
         LOG,
@@ -58,6 +57,7 @@ finally:
     del sys.path[0]
 
 WATCH_LIMIT = 60  # seconds to clean up on a server that is not ours
+LOCK_LIMIT = 10.0  # seconds for another run that checks whether this one is alive
 
 
 class Gone(Exception):
@@ -134,7 +134,7 @@ class Supervisor:
         self.folder = folder
         self.lock = os.open(Path(folder, MARKER), os.O_RDWR | os.O_NOFOLLOW)
         # another run that checks whether this one is alive holds the lock for a moment (server_folder.py)
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        lock(self.lock, Path(folder, MARKER), LOCK_LIMIT)
         self.account = account
         self.popen_arguments = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL, "umask": 0o077, **account}
         return self.extract(archive) if archive else self.make_data(make)
