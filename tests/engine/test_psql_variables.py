@@ -110,6 +110,7 @@ ROLLBACK;
     assert result.failures == []
     assert len(result.assertions) == 2
     assert play(text.format("")).failures, "without it the transaction is lost"
+    assert play(text.format("\\set ON_ERROR_ROLLBACK Interactive\n")).failures, "a file is not read interactively"
 
 
 def test_the_savepoint_of_a_statement_is_released_before_the_next(play: Play) -> None:

@@ -176,7 +176,10 @@ class Interpreter:
 
     def is_on(self, name: str) -> bool:
         """Whether one of psql's own settings is on; a value that is not a boolean counts as on."""
-        return parse_boolean(self.variables.get(name, self.psql.value(name) or "off")) is not False
+        value = self.variables.get(name, self.psql.value(name) or "off")
+        if name == "ON_ERROR_ROLLBACK" and value.lower() == "interactive":
+            return False  # psql reads a file
+        return parse_boolean(value) is not False
 
     def is_true(self, name: str) -> bool:
         """Whether a variable is true, as psql reads a boolean."""
