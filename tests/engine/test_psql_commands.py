@@ -46,6 +46,7 @@ def test_a_section_does_as_psql_does(play: Play, statements: str) -> None:
 WRONG = {
     "no row": ("SELECT 1 AS a WHERE false \\gset", "no rows returned for \\gset"),
     "two rows": ("SELECT 1 AS a UNION ALL SELECT 2 \\gset", "more than one row returned for \\gset"),
+    "name": ("SELECT 1 AS a, 2 \\gset", 'invalid variable name: "?column?"'),
     "if": (
         "\\if maybe\nSELECT 1;\n\\endif",
         'unrecognized value "maybe" for "\\if expression": Boolean expected',

@@ -21,6 +21,7 @@ from pgchaos.language.substitution import (
     render,
     render_to_send,
     render_words,
+    valid_name,
 )
 from pgchaos.language.suggestions import nearest, suggest
 
@@ -251,7 +252,7 @@ class Interpreter:
             The statements for \gexec to send.
 
         Raises:
-            Rejected: \gset did not get one row.
+            Rejected: \gset did not get one row, or a column whose name no variable can have.
         """
         self.noted = ()
         self._emptied = emptied_search_path(statement.text, statement.place, self._emptied)
@@ -271,6 +272,9 @@ class Interpreter:
             if value is None:
                 self.variables.pop(prefix + column, None)
                 self._null[prefix + column] = line
+            elif not valid_name(prefix + column):
+                hint = "give the column a name of letters, digits and underscores: SELECT … AS name"
+                raise Rejected(f'invalid variable name: "{prefix}{column}"', hint=hint)
             else:
                 self.variables[prefix + column] = value
             self.noted += (f"{prefix}{column} = {'NULL' if value is None else value[:_SHOWN]}",)
