@@ -305,14 +305,14 @@ def test_a_stop_forgets_nothing_that_was_kept(play: Play) -> None:
 
 def test_without_hypothesis_what_needs_it_is_skipped_and_says_so(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strategy, "no_hypothesis", lambda: NOT_INSTALLED)
-    drawn = play(counter("free", head="-- chaos:given amount in 1..9"))
+    drawn = play(counter("free", "pass(:'amount')", "-- chaos:given amount in 1..9"))
     assert drawn.skipped.endswith("which is not installed: pip install hypothesis")
     assert not play(counter("free", "pass()")).skipped
 
 
 def test_with_a_broken_hypothesis_what_needs_it_fails(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strategy, "no_hypothesis", lambda: "hypothesis, which cannot be imported: SyntaxError: no")
-    drawn = play(counter("free", head="-- chaos:given amount in 1..9"))
+    drawn = play(counter("free", "pass(:'amount')", "-- chaos:given amount in 1..9"))
     assert [failure.text for failure in drawn.failures] == [
         "`given` draws values by hypothesis, which cannot be imported: SyntaxError: no"
     ]
@@ -321,7 +321,7 @@ def test_with_a_broken_hypothesis_what_needs_it_fails(play: Play, monkeypatch: p
 
 def test_progress_is_reported_with_the_most_that_may_come(play: Play) -> None:
     reported: list[tuple[int, int]] = []
-    known = scenario(play, counter("free", "pass()", "-- chaos:given amount in 1..9"))
+    known = scenario(play, counter("free", "pass(:'amount')", "-- chaos:given amount in 1..9"))
     run(known, {}, play.server, RunSettings(1, progress=lambda made, most: reported.append((made, most))))
     assert reported[-1] == (9, 40)
     reported.clear()

@@ -274,7 +274,8 @@ def test_a_time_carries_its_unit(scenario: Reader, written: str, seconds: float)
     ],
 )
 def test_given_says_what_is_drawn(scenario: Reader, written: str, made: Given) -> None:
-    assert scenario(f"-- chaos:given amount in {written}\n{CHECK}").given == (made,)
+    check = "-- chaos:check\nSELECT pass(:'amount');\n"
+    assert scenario(f"-- chaos:given amount in {written}\n{check}").given == (made,)
 
 
 def test_a_session_says_how_many_it_is_and_which_errors_it_takes(scenario: Reader) -> None:

@@ -94,6 +94,7 @@ def test_a_mutant_draws_for_its_own_sessions(folder: Path) -> None:
 
 def test_a_fault_for_other_values_of_a_matrix_draws_nothing(folder: Path) -> None:
     head = "-- chaos:matrix how in hard, soft\n-- chaos:given amount in 1..3\n-- chaos:session a\n"
-    found = read_text(folder, head + FAULT.replace("any step", "any step when how = hard") + CHECK, "sql/t.sql")
+    check = CHECK + "SELECT pass(:'amount');\n"
+    found = read_text(folder, head + FAULT.replace("any step", "any step when how = hard") + check, "sql/t.sql")
     assert names(found, how="hard") == {"amount": "3", "fault of line 4": "2"}
     assert names(found, how="soft") == {"amount": "3"}

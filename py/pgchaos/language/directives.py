@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 from pgchaos.language.directive_table import DIRECTIVES
 from pgchaos.language.fault_kinds import KINDS
+from pgchaos.language.lexemes import MEANT
 from pgchaos.language.suggestions import join_words, nearest
 
 _EXACT = re.compile(r"-- chaos:(\S*)(?:\s+(.*))?", re.S)
+_BLOCK = re.compile(re.escape(MEANT) + r"(\S+)[ \t]*([^\n\r]*?)[ \t]*\*/")
 _SIMILAR = re.compile(
     r"--(-?[ \t]{0,9})([A-Za-z]{3,8})([ \t]{0,9})([:;=-]?)([ \t]{0,9})([A-Za-z]+(?:[-_][A-Za-z]+)*)(?![^\s])[ \t]*(.*)",
     re.S,
@@ -47,8 +49,17 @@ def find_directive(comment: str) -> Directive | None:
     if found is not None:
         word, text = found[1], (found[2] or "").strip()
         return Directive(word, text) if word in DIRECTIVES else _unknown(word, text)
+    if comment.startswith(MEANT):
+        return _in_block(comment)
     similar = None if _MAY_BE_SIMILAR.match(comment) is None else _similar(comment)
     return _with_odd_characters(comment) if similar is None and not comment.isascii() else similar
+
+
+def _in_block(comment: str) -> Directive | None:
+    found = _BLOCK.fullmatch(comment)
+    if found is None or found[1] not in DIRECTIVES:
+        return None
+    return Directive(found[1], found[2], _spelling(f"{MEANT}{found[1]} … */", found[1]))
 
 
 def _with_odd_characters(comment: str) -> Directive | None:

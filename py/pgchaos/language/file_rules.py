@@ -1,4 +1,4 @@
-"""Rules of the whole file for one directive each: `oracle`, `repeat while`, `default` and `matrix`."""
+"""Rules of the whole file for one directive each: `oracle`, `repeat while`, `default`, `matrix` and `given`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from pgchaos.language.constants import names_used
-from pgchaos.language.header_model import Matrix, When
+from pgchaos.language.header_model import Given, Matrix, When
 from pgchaos.language.lexemes import Sql
-from pgchaos.language.model import Scenario, Session
+from pgchaos.language.model import Mutant, Scenario, Session
 from pgchaos.language.mutation import sessions_of
 from pgchaos.language.problems import UNUSED_MATRIX, Place, Problem
 from pgchaos.language.programs import used_variables
@@ -158,40 +158,51 @@ def check_matrix_used(
     )
 
 
-def _used_by(
-    directives: Iterable[object], bodies: Collection[SectionBuilder], matrix: Mapping[str, Matrix]
-) -> set[str]:
+def check_given_used(
+    bodies: Collection[SectionBuilder], mutants: Iterable[Mutant], given: Mapping[str, Given], complain: Complain
+) -> None:
+    """Report each variable of `given` that nothing uses: all its values would run the same."""
+    used = _used_by((), bodies, given) if given else set[str]()
+    for change in (replace for mutant in mutants for replace in mutant.replaces if given):
+        used |= _names_in(change.new, given)
+    for name, one in given.items():
+        if name not in used:
+            text = f"write `:{name}` or `:'{name}'` in a statement, or chaos.var('{name}') in a function"
+            complain(one.place, f"`given`: nothing uses `{name}`: {text}")
+
+
+def _used_by(directives: Iterable[object], bodies: Collection[SectionBuilder], names: Collection[str]) -> set[str]:
     items = (item for body in bodies for item in body.items)
     conditions: list[When | None] = [getattr(one, "when", None) for one in (*directives, *items)]
     used = {when.name for when in conditions if when is not None}
-    return used.union(*(_used_in(body, matrix) for body in bodies))
+    return used.union(*(_used_in(body, names) for body in bodies))
 
 
-def _used_in(body: SectionBuilder, matrix: Mapping[str, Matrix]) -> set[str]:
+def _used_in(body: SectionBuilder, names: Collection[str]) -> set[str]:
     used = used_variables(body.program)
     for sql in body.sources:
         # a name in a dollar quote or a slice is reported as a mistake of its own
         used |= variable_names((*sql.parts, *sql.prefix)) | sql.dollar_variables | sql.slice_variables
-        used |= _var_calls(sql.text, matrix)
+        used |= _var_calls(sql.text, names)
     for item in body.items:
         if isinstance(item, Meta):
             for parts in item.args:
                 used |= variable_names(parts)
                 # psql replaces variables in the value of a variable when that is used
-                used |= _names_in("".join(part for part in parts if isinstance(part, str)), matrix)
+                used |= _names_in("".join(part for part in parts if isinstance(part, str)), names)
     return used
 
 
-def _names_in(text: str, matrix: Mapping[str, Matrix]) -> set[str]:
-    return {name for found in _VARIABLE.finditer(text) for name in found.groups() if name} | _var_calls(text, matrix)
+def _names_in(text: str, names: Collection[str]) -> set[str]:
+    return {name for found in _VARIABLE.finditer(text) for name in found.groups() if name} | _var_calls(text, names)
 
 
-def _var_calls(text: str, matrix: Mapping[str, Matrix]) -> set[str]:
+def _var_calls(text: str, names: Collection[str]) -> set[str]:
     """Return the names that chaos.var() is called with; all names if one is not a string literal."""
     if _ALL_VARS.search(text):
-        return set(matrix)
-    names = [found["name"] for found in _VAR_CALL.finditer(text)]
-    return set(matrix) if None in names else {name for name in names if name}
+        return set(names)
+    called = [found["name"] for found in _VAR_CALL.finditer(text)]
+    return set(names) if None in called else {name for name in called if name}
 
 
 def _quoted(value: str) -> str:

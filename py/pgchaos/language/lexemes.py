@@ -46,7 +46,10 @@ class Command:
 
 @dataclass(slots=True)
 class Comment:
-    """A `--` comment, between statements or inside one; then it follows the Sql of the statement."""
+    """A `--` comment, between statements or inside one; then it follows the Sql of the statement.
+
+    A block comment that begins like a directive is one too, if it is between statements.
+    """
 
     place: Place
     text: str  # from its `--` to the end of the line
@@ -64,6 +67,9 @@ class Mistake:
 
 
 Lexeme: TypeAlias = "Sql | Command | Comment | Mistake"
+
+MEANT = "/* chaos:"
+"""The beginning of a block comment that was meant as a directive; some formatters make them of `--` comments."""
 
 OPEN_QUOTE = "unterminated quoted string: the closing ' is missing"
 OPEN_NAME = 'unterminated quoted identifier: the closing " is missing'

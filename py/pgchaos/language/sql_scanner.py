@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 
-from pgchaos.language.lexemes import OPEN_NAME, OPEN_QUOTE, Comment, Lexeme, LineCounter, Mistake, Sql
+from pgchaos.language.lexemes import MEANT, OPEN_NAME, OPEN_QUOTE, Comment, Lexeme, LineCounter, Mistake, Sql
 from pgchaos.language.meta_arguments import line_end
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_patterns import (
@@ -94,6 +94,8 @@ class SqlScanner(ABC):
         else:
             if self._statement:
                 self._statement.hide(start, end, " ")
+            elif self._text.startswith(MEANT, start):
+                self._comment(start, end)
             self._at = end
 
     def _unterminated(self, start: int, text: str) -> None:

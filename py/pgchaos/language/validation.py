@@ -17,7 +17,13 @@ from pgchaos.language.file_checks import (
     check_variables,
     signals_of,
 )
-from pgchaos.language.file_rules import check_constants_used, check_matrix_used, check_oracle, check_repeats
+from pgchaos.language.file_rules import (
+    check_constants_used,
+    check_given_used,
+    check_matrix_used,
+    check_oracle,
+    check_repeats,
+)
 from pgchaos.language.model import Replace, Scenario, Session
 from pgchaos.language.mutant_texts import ReplaceTargets
 from pgchaos.language.mutants import check_mutant
@@ -66,6 +72,7 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
         # a part that could not be parsed may use a matrix
         return ()
     check_constants_used(header.constants, parser.source.texts.values(), parser.complain)
+    check_given_used(bodies, scenario.mutants, header.given, parser.complain)
     own, of_mutants = list(parser.sections.own_bodies()), list(parser.sections.mutant_bodies())
     return check_matrix_used(scenario, own, of_mutants, header.matrix, parser.problems)
 
