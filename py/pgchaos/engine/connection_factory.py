@@ -148,9 +148,26 @@ class ConnectionFactory:
         return connection
 
     async def open_new(
-        self, kind: type[L], name: str, stop: Stop, settings: Mapping[str, str], options: str, replication: str = ""
+        self,
+        kind: type[L],
+        name: str,
+        stop: Stop,
+        settings: Mapping[str, str],
+        *,
+        of_client: Mapping[str, str],
+        options: str,
+        replication: str,
     ) -> L:
-        """Open a connection that neither comes from a cache nor goes to one; `options` follow the settings. See `open`.
+        """Open a connection that neither comes from a cache nor goes to one. See `open`.
+
+        Args:
+            kind: of the connection.
+            name: its application_name.
+            stop: ends the wait.
+            settings: that it begins with.
+            of_client: further ones, which a client asks for; the server may write their values otherwise.
+            options: of the server, after all settings.
+            replication: libpq's parameter, or ''.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
@@ -159,10 +176,11 @@ class ConnectionFactory:
         base = cache.conninfo if self.sandbox.shared and cache is not None else self.sandbox.conninfo
         settings = {**self.sandbox.settings, **settings}
         parameters = {"replication": replication} if replication else {}
-        conninfo = session_conninfo(base, name, settings, options, **parameters)
+        conninfo = session_conninfo(base, name, {**settings, **of_client}, options, **parameters)
         connection = await self._with_free_slot(stop, lambda: self._made(conninfo, stop, None, False, kind))
         if self.sandbox.in_place and replication in _WITH_SQL:
             required = {**self.sandbox.required_settings, **settings}
+            required = {name: value for name, value in required.items() if name not in of_client}
             self.backend_starts[connection.pid] = await _verify(connection, required)
         return connection
 

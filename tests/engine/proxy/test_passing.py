@@ -198,6 +198,20 @@ def test_a_replication_stream_passes_beside_a_database_of_the_user_s(foreign_ser
             assert serve(proxy, client) == [pq.ExecStatus.TUPLES_OK, None]
 
 
+def test_a_client_may_write_settings_as_it_likes_beside_a_database_of_the_user_s(foreign_server: ForeignServer) -> None:
+    def client() -> tuple[object, ...] | None:
+        # as asyncpg and JDBC do: the server says UTF8, and ISO, MDY
+        with connect(proxy, client_encoding="utf-8", options="-c datestyle=iso") as conn:
+            query = "SELECT current_setting('client_encoding'), current_setting('datestyle')"
+            return conn.execute(query).fetchone()
+
+    settings = ServerSettings(dsn=make_conninfo(foreign_server.dsn, dbname="postgres"), in_place=True)
+    with open_server(settings) as server, server.sandbox() as sandbox, closing(Stop()) as stop:
+        opener = ServerOpener(ConnectionFactory(sandbox), "client", stop, {"chaos.worker": "1"})
+        with closing(Proxy(opener, "postgres", "postgres")) as proxy:
+            assert serve(proxy, client) == ("UTF8", "ISO, MDY")
+
+
 def received(pgconn: pq.abc.PGconn) -> bytes:
     """Wait for a message of a stream; of its end, b''."""
     while True:

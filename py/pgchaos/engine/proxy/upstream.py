@@ -99,10 +99,16 @@ class ServerOpener:
         Raises:
             ConnectionLost: the server could not be reached or refused, or requires TLS.
         """
-        settings = {**self._settings, **startup.settings}
-        name = settings.pop("application_name", "") or self._name
+        asked = dict(startup.settings)
+        name = asked.pop("application_name", "") or self._name
         return await self._factory.open_new(
-            ServerConnection, name, self._stop, settings, startup.options, startup.replication
+            ServerConnection,
+            name,
+            self._stop,
+            self._settings,
+            of_client=asked,
+            options=startup.options,
+            replication=startup.replication,
         )
 
 
