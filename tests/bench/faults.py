@@ -48,7 +48,7 @@ def own(folder: Path) -> Iterator[Line]:
             under=80,
         )
         for kind in ("kill", "crash"):
-            what = f"`fault {kind}`, from the strike until the session's next transaction has begun"
+            what = f"`fault {kind}`, from the fault until the session's next transaction has begun"
             yield alone(what, partial(_back, server, folder, kind), "ms")
 
 
@@ -67,8 +67,8 @@ def _back(server: Server, folder: Path, kind: str) -> float:
     path.write_text(_CRASH.format(kind=kind), encoding="utf-8")
     with server.own_server_sandbox((), {}, {}) as sandbox:
         result = run_once(read(path), {}, server, RunSettings(SEED), open_sandbox=lambda: nullcontext(sandbox))
-    struck = next(act.ended_at for act in result.acts if "fault" in act.statement)
+    delivered = next(act.ended_at for act in result.acts if "fault" in act.statement)
     again = next(record.ended_at for record in result.records if record.attempt == 2)
-    if result.failures or struck is None or again is None:
+    if result.failures or delivered is None or again is None:
         raise RuntimeError(f"it should have come back: {result.failures}")
-    return (again - struck) * 1000
+    return (again - delivered) * 1000

@@ -82,7 +82,7 @@ def interleavings(result: RunResult) -> Permutations:
 
 
 def chosen(result: RunResult) -> str:
-    """Tell at which statement a fault `at any step` struck."""
+    """Tell at which statement a fault `at any step` was delivered."""
     (step,) = result.values.values()
     return step
 

@@ -67,7 +67,7 @@ def test_beside_a_server_that_is_not_ours_a_scenario_has_its_own(foreign_server:
         assert born(server) == before
 
 
-def test_on_the_common_server_of_our_own_it_strikes_alone(play_own: Play) -> None:
+def test_on_the_common_server_of_our_own_it_is_delivered_alone(play_own: Play) -> None:
     before = born(play_own.server)
     assert held(play_own(alone("kill"))) == ["checked"]
     assert born(play_own.server) != before

@@ -73,7 +73,7 @@ CUT = """
 -- chaos:session s{words}
 BEGIN;
 -- chaos:fault {fault}
-{struck};
+{statement};
 COMMIT;
 -- chaos:check
 SELECT pass('done');
@@ -81,7 +81,7 @@ SELECT pass('done');
 
 
 @pytest.mark.parametrize(
-    ("fault", "struck", "line", "again"),
+    ("fault", "statement", "line", "again"),
     [
         ("cut during", "SELECT 1", 4, "retry connection_failure"),
         ("reset", "SELECT 1", 4, "retry connection_failure"),
@@ -89,9 +89,9 @@ SELECT pass('done');
     ],
 )
 def test_a_lost_connection_names_the_fault_that_took_it(
-    play: Play, fault: str, struck: str, line: int, again: str
+    play: Play, fault: str, statement: str, line: int, again: str
 ) -> None:
-    failure = only(play(CUT.format(words="", fault=fault, struck=struck)))
+    failure = only(play(CUT.format(words="", fault=fault, statement=statement)))
     caused = f"caused by the scenario's own fault: `{fault}` at scenario.sql:{line}"
     assert failure.text == f"s[1]: ERROR 08006 (connection_failure): {caused}"
     assert failure.details[0].startswith("libpq said: ")
@@ -116,12 +116,12 @@ def test_a_connection_that_is_lost_again_is_not_of_an_earlier_fault(play: Play) 
     assert first.ended_by.endswith("`cut during` at scenario.sql:3")
     lost = replace(second, sqlstate="08006")
     assert cancelled_by(lost, "lost", [first, lost], result.acts) == ""
-    # but of the one that struck it when it did nothing
-    struck = replace(result.acts[0], statement="-- fault: cut of s, after line 7", ended_at=lost.started_at)
-    assert cancelled_by(lost, "lost", [first, lost], [struck]).endswith("`cut of s after` at scenario.sql:3")
-    elsewhere = replace(struck, statement="-- fault: cut of other, after line 7")
+    # but of one that was delivered while it did nothing
+    cut = replace(result.acts[0], statement="-- fault: cut of s, after line 7", ended_at=lost.started_at)
+    assert cancelled_by(lost, "lost", [first, lost], [cut]).endswith("`cut of s after` at scenario.sql:3")
+    elsewhere = replace(cut, statement="-- fault: cut of other, after line 7")
     assert cancelled_by(lost, "lost", [first, lost], [elsewhere]) == ""
-    whole = replace(struck, session="other", statement="-- fault: crash, before line 7")
+    whole = replace(cut, session="other", statement="-- fault: crash, before line 7")
     assert cancelled_by(lost, "lost", [first, lost], [whole]).endswith("`crash` at scenario.sql:3")
 
 
@@ -136,3 +136,9 @@ def test_a_limit_of_time_is_reported_in_the_words_of_the_server(play: Play) -> N
         """
     )
     assert "ERROR 57014 (query_canceled): canceling statement due to statement timeout" in only(result).text
+    # nor by a fault that came too late, as the statement ended
+    *_, victim = said(result, "s")
+    late = replace(victim, statement="-- fault: cancel, during line 4")
+    assert cancelled_by(victim, victim.message or "", [victim], [late]) == ""
+    requested = "canceling statement due to user request"
+    assert cancelled_by(victim, requested, [victim], [late]) == f"cancelled by the fault of line {late.place.line}"

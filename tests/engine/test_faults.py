@@ -1,4 +1,4 @@
-"""Faults: what a session sees of them, when they strike and whom, and what happens where they cannot."""
+"""Faults: what a session sees of them, when they are delivered and to whom, and what happens where they cannot."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def test_what_a_session_sees_during_its_statement(play: Play, fault: str, state:
 
 @pytest.mark.parametrize("fault", ["kill", "crash", "terminate", "stop immediate"])
 @pytest.mark.parametrize("statement", ["BEGIN;\nINSERT INTO t VALUES (1);\n{}COMMIT;", "{}INSERT INTO t VALUES (1);"])
-def test_a_commit_is_struck_when_it_is_durable_and_not_answered(play: Play, fault: str, statement: str) -> None:
+def test_a_fault_is_delivered_to_a_commit_when_it_is_durable_and_not_answered(
+    play: Play, fault: str, statement: str
+) -> None:
     reported = "57P01" if fault == "terminate" else "08006"
     block = statement.format(f"-- chaos:fault {fault} during\n-- chaos:allow 08006 {reported}\n")
     result = play(OWN + TABLE + "-- chaos:session a\n" + block + "\n" + ROWS.format(1))
@@ -76,7 +78,7 @@ def test_a_commit_is_struck_when_it_is_durable_and_not_answered(play: Play, faul
     assert [row[3] for row in outcomes(result, "a")] == ["unknown"]
 
 
-def test_commits_wait_for_nobody_after_one_was_struck(play: Play) -> None:
+def test_commits_wait_for_nobody_after_a_fault_at_one(play: Play) -> None:
     body = """
         -- chaos:session a retry unknown
         BEGIN;
@@ -95,12 +97,12 @@ def test_retry_of_a_lost_connection_waits_for_the_server(play: Play, fault: str)
     body = (
         "-- chaos:session a x 3 retry 08006 up to 1\nBEGIN;\nINSERT INTO t VALUES (:worker);\n"
         f"-- chaos:barrier met\n-- chaos:fault {fault}\nSELECT 1;\n"
-        # nobody commits while it strikes: that might be lost with its answer, and so be unknown
-        "-- chaos:barrier struck\nSELECT 2;\nCOMMIT;\n"
+        # nobody commits while it is delivered: that might be lost with its answer, and so be unknown
+        "-- chaos:barrier delivered\nSELECT 2;\nCOMMIT;\n"
     )
     result = play(OWN + TABLE + body + ROWS.format("1, 2, 3"))
     assert held(result) == ["rows"]
-    # it strikes once, whoever comes to it first; the others lost their connections with that one's
+    # it is delivered once, whoever comes to it first; the others lost their connections with that one's
     assert len([record for record in result.records if record.fault]) == 1
 
 
@@ -166,7 +168,9 @@ BLOCKED = """
 
 @pytest.mark.parametrize(("fault", "state"), [("cancel", "57014"), ("terminate", "57P01")])
 @pytest.mark.parametrize("head", ["", "-- chaos:sandbox schema"])
-def test_another_session_is_struck_when_it_is_blocked(play: Play, fault: str, state: str, head: str) -> None:
+def test_a_fault_is_delivered_to_another_session_when_it_is_blocked(
+    play: Play, fault: str, state: str, head: str
+) -> None:
     result = play(BLOCKED.format(head=head, fault=fault, state=state))
     assert held(result) == ["nothing was deleted"]
     assert states(result, "waiter") == [state]
@@ -191,18 +195,18 @@ OWN_BLOCKED = """
 """
 
 
-def test_under_a_schedule_the_next_step_waits_for_the_strike(play: Play) -> None:
+def test_under_a_schedule_the_next_step_waits_for_the_fault(play: Play) -> None:
     head = "-- chaos:schedule holder.1 holder.2 waiter.1 last.1 waiter.2\n-- chaos:leaves open transaction meant"
     result = play(OWN_BLOCKED.format(head=head.replace("\n", "\n    ")))
     assert held(result) == ["checked"]
-    (struck, after), (last,) = said(result, "waiter"), said(result, "last")
-    assert (struck.sqlstate, struck.waited_on, after.sqlstate) == ("57P01", ("holder[1]",), "00000")
-    assert struck.ended_at is not None
+    (ended, after), (last,) = said(result, "waiter"), said(result, "last")
+    assert (ended.sqlstate, ended.waited_on, after.sqlstate) == ("57P01", ("holder[1]",), "00000")
+    assert ended.ended_at is not None
     assert last.started_at is not None
-    assert struck.ended_at <= last.started_at
+    assert ended.ended_at <= last.started_at
 
 
-def test_a_fault_strikes_in_each_permutation(play: Play) -> None:
+def test_a_fault_is_delivered_in_each_permutation(play: Play) -> None:
     text = """
         -- chaos:schedule all
         -- chaos:setup
@@ -221,7 +225,7 @@ def test_a_fault_strikes_in_each_permutation(play: Play) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "fault", "struck"),
+    ("options", "fault", "delivered"),
     [
         ("repeat 3", "terminate", [1]),
         ("repeat 3", "terminate on 2nd execution", [2]),
@@ -230,14 +234,14 @@ def test_a_fault_strikes_in_each_permutation(play: Play) -> None:
         ("x 2 repeat 2", "restart on 3rd execution", [2]),
     ],
 )
-def test_it_strikes_once_or_at_the_execution_that_is_named(
-    play: Play, options: str, fault: str, struck: list[int]
+def test_it_is_delivered_once_or_at_the_execution_that_is_named(
+    play: Play, options: str, fault: str, delivered: list[int]
 ) -> None:
     together = "-- chaos:barrier all\n" if "x 2" in options else ""
     body = f"-- chaos:session a {options} allow 57P01\n{together}-- chaos:fault {fault}\nSELECT 1;\n"
     result = play(OWN + body + CHECK)
     assert held(result) == ["checked"]
-    assert sorted(record.iteration for record in result.records if record.fault) == struck
+    assert sorted(record.iteration for record in result.records if record.fault) == delivered
 
 
 @pytest.mark.parametrize(

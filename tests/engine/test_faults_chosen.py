@@ -1,4 +1,4 @@
-"""`fault … at any step`: where it strikes is searched for, and shrunk to the earliest point that fails."""
+"""`fault … at any step`: where it is delivered is searched for, and shrunk to the earliest point that fails."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def torn(fault: str, between: str, options: str, head: str = "") -> str:
     return head + ACCOUNT + TORN.format(fault=fault, between=between, options=options) + CHECK
 
 
-def struck(result: RunResult) -> list[str]:
+def delivered_at(result: RunResult) -> list[str]:
     return [f"{record.step}" for record in result.records if record.fault]
 
 
@@ -58,7 +58,7 @@ def test_the_earliest_point_that_fails_is_found(play: Play) -> None:
     assert failure.names == ("no money is lost",)
     # the first statement of the first transaction that is lost as a whole
     assert chosen(result) == "3"
-    assert struck(result) == ["3"]
+    assert delivered_at(result) == ["3"]
     assert not result.without_fault
 
 
@@ -94,13 +94,13 @@ def test_a_failure_that_was_kept_is_tried_without_the_fault_too(play: Play) -> N
     assert [one.without_fault for one in (first, second)] == ["fails without the fault too"] * 2
 
 
-def test_a_retry_brings_it_through_wherever_it_strikes(play: Play) -> None:
+def test_a_retry_brings_it_through_wherever_it_is_delivered(play: Play) -> None:
     result = play(torn("terminate", "", "retry 57P01 08006 unknown"))
     assert not result.failures, (result.failures, result.values)
     assert result.drawn == 5
 
 
-def test_a_crash_is_survived_wherever_it_strikes(play: Play) -> None:
+def test_a_crash_is_survived_wherever_it_is_delivered(play: Play) -> None:
     result = play(torn("crash", "", "retry 08006 57P01 unknown", "-- chaos:sandbox server\n"), timeout=60)
     assert not result.failures, (result.failures, result.values)
     assert result.drawn == 5
@@ -112,7 +112,7 @@ def test_a_chosen_fault_is_replayed_by_its_value(play: Play) -> None:
     for step in ("2", "5"):
         replay = Replay(values={drawn_variables(scenario, {})[0].name: step})
         result = run(scenario, {}, play.server, RunSettings(1, replay=replay))
-        assert struck(result) == [step]
+        assert delivered_at(result) == [step]
 
 
 def test_explore_chooses_the_interleaving_and_the_point_together(play: Play) -> None:
@@ -180,10 +180,10 @@ def test_a_step_that_ends_too_soon_for_the_fault_is_no_failure(play: Play) -> No
 
 def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     # it lasts until the fault that was chosen for it is delivered, or was found to be for another
-    is_due, inject, note_no_target, statement = (
+    is_due, inject, note_missed, statement = (
         FaultCounter.is_due,
         FaultInjector.inject,
-        FaultCounter.note_no_target,
+        FaultCounter.note_missed,
         SessionRunner._statement,
     )
     due: set[Fault] = set()
@@ -193,13 +193,13 @@ def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.Monkey
         due.update([fault] if comes else [])
         return comes
 
-    async def strikes(self: FaultInjector, fault: Fault, *others: Any) -> float:  # noqa: ANN401  # as it takes them
-        struck_at = await inject(self, fault, *others)
+    async def delivers(self: FaultInjector, fault: Fault, *others: Any) -> float:  # noqa: ANN401  # as it takes them
+        delivered_when = await inject(self, fault, *others)
         due.discard(fault)
-        return struck_at
+        return delivered_when
 
     def passes(self: FaultCounter, fault: Fault, why: str) -> None:
-        note_no_target(self, fault, why)
+        note_missed(self, fault, why)
         due.discard(fault)
 
     async def unlocks(self: SessionRunner, item: Statement) -> None:
@@ -210,8 +210,8 @@ def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.Monkey
         await statement(self, item)
 
     monkeypatch.setattr(FaultCounter, "is_due", coming)
-    monkeypatch.setattr(FaultInjector, "inject", strikes)
-    monkeypatch.setattr(FaultCounter, "note_no_target", passes)
+    monkeypatch.setattr(FaultInjector, "inject", delivers)
+    monkeypatch.setattr(FaultCounter, "note_missed", passes)
     monkeypatch.setattr(SessionRunner, "_statement", unlocks)
     result = play(
         """
@@ -231,7 +231,7 @@ def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.Monkey
         """
     )
     assert "57014" in only(result).names
-    assert (chosen(result), struck(result)) == ("2", ["2"])
+    assert (chosen(result), delivered_at(result)) == ("2", ["2"])
 
 
 @pytest.mark.parametrize("fault", ["cancel when blocked", "terminate during when blocked", "kill during when blocked"])
@@ -280,16 +280,16 @@ def test_a_fault_of_a_mutant_is_searched_for_and_replayed(play: Play) -> None:
     assert held(whole)
     assert whole.drawn == 0
     assert only(result).names == ("no money is lost",)
-    assert (result.values, struck(result)) == ({"fault of line 18": "2"}, ["2"])
+    assert (result.values, delivered_at(result)) == ({"fault of line 18": "2"}, ["2"])
     for step in ("1", "2", "3"):
         replay = Replay(result.decisions or (), {**result.values, "fault of line 18": step})
         again = run(planted, {}, play.server, RunSettings(1, replay=replay))
-        assert struck(again) == [step]
+        assert delivered_at(again) == [step]
         # only without the first nothing is torn
         assert bool(again.failures) == (step != "1")
 
 
-def test_a_file_in_two_sessions_is_struck_in_each_by_its_own_choice(play: Play) -> None:
+def test_a_file_in_two_sessions_has_its_fault_in_each_by_its_own_choice(play: Play) -> None:
     (play.folder / "pay.sql").write_text(
         "-- chaos:fault terminate at any step\nUPDATE account SET balance = balance - 1 WHERE id = 1;\nSELECT 1;\n"
     )

@@ -46,9 +46,9 @@ def test_a_connection_is_lost_around_a_statement(play: Play, kind: str, moment: 
         SELECT pg_backend_pid();
         -- chaos:check
         SELECT is(v, {value}, 'as often as it was sent to the server') FROM t WHERE k = 1;
-        SELECT is(count(*), 1::bigint, 'struck') FROM chaos.history WHERE fault = '{kind}';
+        SELECT is(count(*), 1::bigint, 'delivered') FROM chaos.history WHERE fault = '{kind}';
     """)
-    assert held(result) == ["as often as it was sent to the server", "struck"]
+    assert held(result) == ["as often as it was sent to the server", "delivered"]
     ended = outcomes(result, "a")
     assert ended[0][3] == lost
     if moment != "after":
@@ -320,7 +320,7 @@ def test_the_network_refuses_until_it_is_healed(play: Play) -> None:
         ("-- chaos:fault rate 1kB of server after", "nothing passed between a[1] and the server any more"),
     ],
 )
-def test_what_does_not_strike_fails(play: Play, faults: str, why: str) -> None:
+def test_what_has_no_effect_fails(play: Play, faults: str, why: str) -> None:
     result = play(f"""
         {TABLE}
         -- chaos:session a

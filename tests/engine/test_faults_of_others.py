@@ -29,7 +29,7 @@ HELD = """{head}
 
 
 @pytest.mark.parametrize(("fault", "state"), [("cancel", "57014"), ("terminate", "57P01"), ("kill", "08006")])
-def test_who_waits_for_us_is_struck_at_the_first_step_where_he_is_blocked(play: Play, fault: str, state: str) -> None:
+def test_who_waits_for_us_gets_it_at_the_first_step_where_he_is_blocked(play: Play, fault: str, state: str) -> None:
     head = "-- chaos:sandbox server" if fault == "kill" else ""
     result = play(HELD.format(head=head, fault=fault, times="at any step", options=""))
     assert any(state in failure.names for failure in result.failures)
@@ -72,7 +72,7 @@ def test_under_a_schedule_nobody_is_waited_for_who_pauses_before_a_step(play: Pl
     assert "could not be delivered: waiter[1] is before step 1, and will not be blocked" in failure.text
 
 
-def test_under_a_schedule_he_is_struck_where_he_is_blocked(play: Play) -> None:
+def test_under_a_schedule_it_is_delivered_where_he_is_blocked(play: Play) -> None:
     result = play(STEPPED.format(schedule="holder.1 holder.2 waiter.1 holder.3", times=""))
     assert held(result) == ["checked"]
     assert [record.sqlstate for record in said(result, "waiter")] == ["57014"]
@@ -149,7 +149,7 @@ LOST_UNAWARES = "-- chaos:fault terminate after\nSELECT 'lost';\n-- chaos:signal
         ("terminate when blocked", "SELECT 'b';", "b[1] ended without being blocked"),
     ],
 )
-def test_who_is_never_there_to_be_struck_fails_the_search_and_says_why(
+def test_a_target_that_is_never_there_fails_the_search_and_says_why(
     play: Play, fault: str, body: str, why: str
 ) -> None:
     kind, _, when = fault.partition(" ")
@@ -263,7 +263,7 @@ def test_who_is_in_a_statement_at_some_step_is_cancelled_there(play: Play) -> No
 
 
 @pytest.mark.parametrize("kind", ["terminate", "kill"])
-def test_a_server_that_is_stopped_has_nobody_to_strike(play: Play, kind: str) -> None:
+def test_a_server_that_is_stopped_has_no_target(play: Play, kind: str) -> None:
     result = play(
         f"""
         -- chaos:sandbox server

@@ -23,7 +23,7 @@ def _text(head: str, fault: str) -> str:
         -- chaos:timeout 3s
         -- chaos:session victim
         {SLEEP}
-        -- chaos:session striker
+        -- chaos:session breaker
         SELECT 1;
         -- chaos:fault {fault}
         SELECT 2;

@@ -63,7 +63,7 @@ def sleeper(server: Server) -> int | None:
     return None if row is None else int(str(row[0]))
 
 
-def strike(server: Server, how: str) -> None:
+def break_off(server: Server, how: str) -> None:
     """Take the connection of the sleeping victim away."""
     pid = until(partial(sleeper, server), "the victim sleeps")
     assert pid is not None
@@ -87,9 +87,9 @@ def recovered(server: Server) -> bool:
 
 
 @contextmanager
-def striking(server: Server, how: str) -> Iterator[None]:
-    """Strike from another thread while the block runs; wait until the server has recovered."""
-    thread = threading.Thread(target=strike, args=(server, how))
+def breaking_off(server: Server, how: str) -> Iterator[None]:
+    """Break it off from another thread while the block runs; wait until the server has recovered."""
+    thread = threading.Thread(target=break_off, args=(server, how))
     thread.start()
     try:
         yield
@@ -99,20 +99,20 @@ def striking(server: Server, how: str) -> Iterator[None]:
         until(partial(recovered, server), "the server has recovered")
 
 
-def struck(play: Play, how: str, options: str, before: str = "") -> RunResult:
-    with striking(play.server, how):
+def broken_off(play: Play, how: str, options: str, before: str = "") -> RunResult:
+    with breaking_off(play.server, how):
         return play(SLOW_COMMIT.format(options=options, before=before))
 
 
 @pytest.mark.usefixtures("_late_crash")
 def test_killed_in_commit_the_outcome_is_unknown(play_own: Play) -> None:
-    result = struck(play_own, "kill", "allow 08006")
+    result = broken_off(play_own, "kill", "allow 08006")
     assert held(result) == ["checked"]
     assert outcomes(result, "victim") == [(1, 1, True, "unknown", "08006")]
 
 
 def test_killed_in_commit_08006_is_not_retried(play_own: Play) -> None:
-    result = struck(play_own, "kill", "retry 08006 57P03 08001 up to 50")
+    result = broken_off(play_own, "kill", "retry 08006 57P03 08001 up to 50")
     failure = only(result)
     assert "08006" in failure.names
     assert [row[1:4] for row in outcomes(result, "victim")] == [(1, True, "unknown")]
@@ -120,7 +120,7 @@ def test_killed_in_commit_08006_is_not_retried(play_own: Play) -> None:
 
 def test_an_unknown_outcome_is_retried_with_unknown(play_own: Play) -> None:
     # 08006 too: until the postmaster has noticed it takes connections, which are lost in turn
-    result = struck(play_own, "kill", "retry unknown 08006 57P03 08001 57P02 up to 50 backoff 20ms")
+    result = broken_off(play_own, "kill", "retry unknown 08006 57P03 08001 57P02 up to 50 backoff 20ms")
     assert held(result) == ["checked"]
     rows = outcomes(result, "victim")
     assert rows[0] == (1, 1, True, "unknown", "08006")
@@ -132,7 +132,7 @@ def test_an_unknown_outcome_is_retried_with_unknown(play_own: Play) -> None:
 )
 def test_lost_before_commit_it_is_retried_by_its_code(play_own: Play, how: str, codes: str, state: str) -> None:
     before = "SELECT dawdle();"
-    result = struck(play_own, how, f"retry {codes} up to 50 backoff 20ms", before)
+    result = broken_off(play_own, how, f"retry {codes} up to 50 backoff 20ms", before)
     assert held(result) == ["checked"]
     rows = outcomes(result, "victim")
     assert rows[0] == (1, 1, True, "rolled back", state)
@@ -146,7 +146,7 @@ def test_outside_a_block_a_lost_statement_is_its_own_commit(play_own: Play) -> N
         -- chaos:check
         SELECT pass('never');
     """
-    with striking(play_own.server, "kill"):
+    with breaking_off(play_own.server, "kill"):
         result = play_own(text)
     assert "08006" in only(result).names
     assert [row[1:4] for row in outcomes(result, "victim")] == [(1, False, "unknown")]
@@ -157,7 +157,7 @@ def test_an_invariant_is_evaluated_again_after_the_server_recovered(play_own: Pl
     text = SLOW_COMMIT.format(options="allow 08006", before="") + (
         '-- chaos:invariant\nSELECT count(*) = 0 AS "nothing was committed" FROM t;\n'
     )
-    with striking(play_own.server, "kill"):
+    with breaking_off(play_own.server, "kill"):
         result = play_own(text.replace("-- chaos:check", "-- chaos:teardown\nDROP TABLE t;\n-- chaos:check"))
     assert held(result) == ["checked"]
     assert result.evaluations > result.missed

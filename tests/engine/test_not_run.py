@@ -622,7 +622,7 @@ def test_a_check_that_only_excuses_itself_is_noted(play: Play, check: str, reaso
 
 
 TABLE = "-- chaos:setup\nCREATE TABLE t (n int);\n"
-BREAKING = {  # what calls it, what it does not strike, what it strikes
+BREAKING = {  # what calls it, what it does not break, what it breaks
     "inject_error": (
         "SELECT chaos.inject_error('t', 'INSERT', 'disk_full');\n-- chaos:session s allow 53100\n{}",
         "UPDATE t SET n = 1;",
@@ -640,12 +640,12 @@ BREAKING = {  # what calls it, what it does not strike, what it strikes
 
 @pytest.mark.parametrize("name", BREAKING)
 def test_a_function_that_was_to_break_a_statement_and_broke_none_is_noted(play: Play, name: str) -> None:
-    text, beside, struck = BREAKING[name]
+    text, beside, broken = BREAKING[name]
     result = play(TABLE + text.format(beside) + CHECKED)
     (noted,) = (one for one in result.remarks if f"chaos.{name}()" in one)
     assert result.failures == []
     assert noted.startswith("scenario.sql:")
     assert noted.endswith(f": chaos.{name}() is called, and no statement of a session failed by it")
-    result = play(TABLE + text.format(struck) + CHECKED)
+    result = play(TABLE + text.format(broken) + CHECKED)
     assert result.failures == []
     assert not [one for one in result.remarks if f"chaos.{name}()" in one]

@@ -480,15 +480,15 @@ def test_in_place_the_file_must_say_what_is_compared(foreign_server: ForeignServ
 
 def test_a_run_that_an_undeliverable_fault_stops_is_not_judged(play: Play) -> None:
     # at its step `looks` the fault stops the run, after the other has committed on its own
-    struck = adds("two").replace("SELECT value", "-- chaos:fault cancel when blocked\nSELECT value")
-    result = play(scenario(adds("one"), struck, head="-- chaos:schedule one.looks one.writes two.looks two.writes"))
+    cancelled = adds("two").replace("SELECT value", "-- chaos:fault cancel when blocked\nSELECT value")
+    result = play(scenario(adds("one"), cancelled, head="-- chaos:schedule one.looks one.writes two.looks two.writes"))
     failure = only(result)
     assert (failure.kind, judged(result)) == ("fault", ((), False)), failure
 
 
-def test_a_run_is_judged_where_a_fault_never_struck_in_it(play: Play) -> None:
-    struck = adds("two").replace("SELECT value", "-- chaos:fault terminate on 2nd execution\nSELECT value")
-    result = play(scenario(adds("one"), struck, head="-- chaos:schedule one.looks two.looks one.writes two.writes"))
+def test_a_run_is_judged_in_which_a_fault_was_never_delivered(play: Play) -> None:
+    cancelled = adds("two").replace("SELECT value", "-- chaos:fault terminate on 2nd execution\nSELECT value")
+    result = play(scenario(adds("one"), cancelled, head="-- chaos:schedule one.looks two.looks one.writes two.writes"))
     assert [failure.kind for failure in result.failures] == ["fault", "oracle"], result.failures
 
 

@@ -48,7 +48,7 @@ class Reached:
         cursor.adapters.register_loader("bool", TextLoader)
         return [tuple(map(str, row)) for row in cursor.execute(query.encode())]
 
-    def backend_start(self, pid: int) -> str:  # noqa: ARG002  # that of whom the test strikes
+    def backend_start(self, pid: int) -> str:  # noqa: ARG002  # that of the target
         return self.start
 
     async def refused(self) -> bool:
@@ -152,10 +152,10 @@ def test_a_server_that_does_not_come_back_is_reported(monkeypatch: pytest.Monkey
     with closing(Stop()) as ending, start_private() as server:
         sandbox = Sandbox("postgres", make_conninfo(host=str(tmp_path)), server_control=server)
         connection = FaultConnection(ConnectionFactory(sandbox), ending, set())
-        struck = outage.Outage(connection, ending, ending)
+        broken = outage.Outage(connection, ending, ending)
         connection.standby_set = True
         with pytest.raises(NotDelivered, match=r"it did not say within 0\.1 s that commits wait for no standby"):
-            Loop().run(struck.restore())
-        struck._filled_disk = True
+            Loop().run(broken.restore())
+        broken._filled_disk = True
         with pytest.raises(ServerError, match=r"has room again, and has not recovered within 0\.1 s"):
-            Loop().run(struck.release())
+            Loop().run(broken.release())

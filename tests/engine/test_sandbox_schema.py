@@ -432,7 +432,7 @@ def test_a_session_that_cannot_be_made_anew_is_not_kept(play_own: Play, statemen
 
 
 def test_a_session_that_was_cancelled_is_not_kept(play_own: Play) -> None:
-    # a cancel that was asked for twice may come late, and strike who has the connection next
+    # a cancel that was asked for twice may come late, and hit the next session on the connection
     failed = play_own(FAILING.replace("SELECT pg_sleep", TELLS_PIDS + "\nSELECT pg_sleep"))
     assert "division_by_zero" in only(failed).names
     for _ in range(3):

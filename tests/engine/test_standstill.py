@@ -164,8 +164,8 @@ def test_a_deadlock_is_the_servers_to_resolve(play: Play) -> None:
     assert held(play(SETUP + sessions.replace("\n    ", "\n") + CHECKED)) == ["checked"]
 
 
-@pytest.mark.parametrize("struck", [False, True])
-def test_who_is_cancelled_and_still_seen_blocked_is_not_stuck(tmp_path: Path, struck: bool) -> None:
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_who_is_cancelled_and_still_seen_blocked_is_not_stuck(tmp_path: Path, cancelled: bool) -> None:
     path = tmp_path / "t.sql"
     path.write_text(
         "-- chaos:session holder\nSELECT 1;\n-- chaos:wait for gave_up\n"
@@ -183,8 +183,8 @@ def test_who_is_cancelled_and_still_seen_blocked_is_not_stuck(tmp_path: Path, st
         rules.begin_wait(holder, wait, 1)
         coordinator.states.wait(holder, wait.place, "wait for gave_up")
         coordinator.begin(waiter, Record("waiter", 1, 1, 1, "1", wait.place, "SELECT 1"), clock.now())
-        if struck:
+        if cancelled:
             coordinator.expect_fault([2, 3])
         for _ in range(4):
             coordinator.add_snapshot(coordinator.busy(-1), {2: (1,)}, clock.now())
-    assert [failure.kind for failure in log.failures] == ([] if struck else ["wait"])
+    assert [failure.kind for failure in log.failures] == ([] if cancelled else ["wait"])

@@ -220,7 +220,7 @@ UPDATE account SET balance = balance + 10 WHERE id = 2;
 """
 
 
-def test_the_point_at_which_a_mutant_was_struck_is_replayed(project: Project) -> None:
+def test_the_step_of_a_mutant_s_fault_is_replayed(project: Project) -> None:
     item = "sql/torn.sql::torn[mutant-no-block]"
     project.write(torn=TORN.format("lost"))
     project.run("--chaos-mutants", "--chaos-jobs=2").assert_outcomes(passed=2)

@@ -278,7 +278,7 @@ def test_shorten() -> None:
     assert shorten("SELECT 12", 8, BOXES) == "SELECT …"
 
 
-def test_a_fault_is_listed_before_the_statement_that_it_struck() -> None:
+def test_a_fault_is_listed_before_the_statement_at_which_it_was_delivered() -> None:
     began = record(1, 14, "BEGIN", 0.01)
     cut = record(1, 15, "INSERT", 0.02, sqlstate="08006", message="lost", fault="cut", ended_at=START + 0.03)
     fault = record(1, 16, "-- fault: cut, during line 15", 0.021, step="", sqlstate=None)

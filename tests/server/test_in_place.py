@@ -271,7 +271,7 @@ def test_an_extension_that_a_file_requires_is_created_as_for_any_user(shop: str,
     assert not {"CREATE SCHEMA", "CREATE TABLE", "DROP SCHEMA"} & tags
 
 
-NAMESAKES = """-- Those of the run are struck
+NAMESAKES = """-- The fault is delivered to those of the run
 -- chaos:setup
 CREATE TABLE seat (id int);
 -- chaos:session victim x 2 allow admin_shutdown query_canceled
@@ -294,7 +294,7 @@ SELECT results_eq('SELECT worker, sqlstate FROM chaos.history WHERE session = ''
 """
 
 
-def test_sessions_of_others_are_never_struck_for_their_name(shop: str, tmp_path: Path) -> None:
+def test_sessions_of_others_get_no_fault_for_their_name(shop: str, tmp_path: Path) -> None:
     others = [
         psycopg.connect(make_conninfo(shop, application_name=f"victim[{number}]"), autocommit=True)
         for number in (1, 2, 7)
@@ -337,7 +337,7 @@ SELECT pass('checked');
 
 
 @pytest.mark.parametrize(("fault", "state"), [("cancel", "57014"), ("terminate", "57P01")])
-def test_faults_strike_there(shop: str, tmp_path: Path, fault: str, state: str) -> None:
+def test_faults_are_delivered_there(shop: str, tmp_path: Path, fault: str, state: str) -> None:
     text = f"""-- One
 -- chaos:setup
 CREATE TABLE seat (id int PRIMARY KEY);

@@ -52,7 +52,7 @@ _OPERATOR = {
 }
 """Faults that somebody else makes while money is moved, and the statement that they stand above."""
 _OWN = ("terminate", "kill", "crash", "restart")
-"""Faults that strike in the midst of moving money."""
+"""Faults that are delivered while money is moved."""
 KINDS = (*_OWN, *_OPERATOR)
 
 

@@ -102,7 +102,7 @@ SELECT is(count(*), 0::bigint, 'pg_locks without what the toolkit holds')
     assert reported(play(text)) == []
 
 
-def test_terminate_and_cancel_strike_whom_they_name(play: Play) -> None:
+def test_terminate_and_cancel_reach_whom_they_name(play: Play) -> None:
     text = """
 -- chaos:setup
 CREATE TABLE seat (id int);

@@ -86,7 +86,7 @@ SELECT chaos.unchanged('accounts', 'no transfer happened');
     assert "missing: (1,100)" in "\n".join(failures[0].details)
 
 
-def test_an_injected_fault_strikes_every_session_until_it_is_cleared(play: Play) -> None:
+def test_an_injected_fault_reaches_every_session_until_it_is_cleared(play: Play) -> None:
     text = """
 -- chaos:setup
 CREATE TABLE job (id int);

@@ -21,10 +21,11 @@ _DELIVERED = re.compile(
 )
 """Faults that end a connection without a message of the server."""
 _OF_ONE_CONNECTION = frozenset({"cut", "reset"})
-_OF_A_LIMIT = re.compile(r"due to (?:statement|lock|idle|transaction)\b.*\btimeout|conflict with recovery")
-"""How the message of 57014 ends if a timeout cancelled the statement (postgres.c)."""
 _REQUESTED = "due to user request"
-"""How it ends if somebody cancelled it: in another language of the server it may be a timeout, so nobody is named."""
+"""How the message of 57014 ends if somebody cancelled the statement, and not a timeout (postgres.c).
+
+In another language of the server it may be either, so nobody is named.
+"""
 
 
 def cancelled_by(victim: Record, message: str, records: Sequence[Record], faults: Sequence[Record]) -> str:
@@ -32,15 +33,13 @@ def cancelled_by(victim: Record, message: str, records: Sequence[Record], faults
     if victim.sqlstate == LOST:
         return _lost_by(victim, records, faults)
     calls = _CALLS.get(victim.sqlstate or "")
-    if calls is None or victim.ended_at is None or _OF_A_LIMIT.search(message):
+    if calls is None or victim.ended_at is None or (victim.sqlstate == "57014" and _REQUESTED not in message):
         return ""
     did = _DID[str(victim.sqlstate)]
     for fault in faults:
         kind = re.split("[ ,]", fault.statement.removeprefix(_FAULT), maxsplit=1)[0]
         if fault.statement.startswith(_FAULT) and kind in _FAULTS[str(victim.sqlstate)] and _hits(fault, victim):
             return f"{did} by the fault of line {fault.place.line}"
-    if victim.sqlstate == "57014" and _REQUESTED not in message:
-        return ""
     for record in records:
         if record is not victim and calls.search(record.sent or record.statement) and _overlaps(record, victim):
             return f"{did} by {record.session}[{record.worker}] ({record.place})"

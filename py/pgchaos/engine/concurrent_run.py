@@ -202,7 +202,7 @@ class ConcurrentRun:
         await self._join()
         if self._network is not None and not self.stopped:
             for fault, why in self._network.without_effect():
-                self._injector.counter.note_no_effect(fault, why)
+                self._injector.counter.note_missed(fault, why)
         if not self.stopped:
             self._log.failures += self._injector.counter.undelivered()
         if self._scenario.schedule.kind in ("free", "exact"):

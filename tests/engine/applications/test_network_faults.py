@@ -1,4 +1,4 @@
-"""Faults of the network that strike programs: what a program sees, and what the server has done."""
+"""Faults of the network at programs: what a program sees, and what the server has done."""
 
 from __future__ import annotations
 

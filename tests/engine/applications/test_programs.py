@@ -161,14 +161,14 @@ def test_what_is_left_of_a_program_ends_with_it(play: Play, send: str) -> None:
     assert outcomes(result, "shop") == [(1, 1, True, "rolled back", "00000")]
 
 
-def test_faults_strike_at_the_requests_that_they_name(play: Play, send: str) -> None:
+def test_faults_are_delivered_at_the_requests_that_they_name(play: Play, send: str) -> None:
     update = '"UPDATE stock SET n = n - 1 WHERE id = 1"'
     fault = "-- chaos:fault terminate after on 2nd execution of 'UPDATE stock%'"
     session = f"shop allow exit 1 run '{send} \"SELECT 1\" {update} {update} {update}'\n{fault}"
     result = play(stock(session, check="SELECT is(n, 8, 'two') FROM stock WHERE id = 1;"))
     assert held(result) == ["two"]
-    struck = [record.step for record in said(result, "shop") if record.fault]
-    assert struck == ["3"]
+    delivered = [record.step for record in said(result, "shop") if record.fault]
+    assert delivered == ["3"]
 
 
 def test_a_fault_before_a_request_keeps_it_from_the_server(play: Play, send: str) -> None:

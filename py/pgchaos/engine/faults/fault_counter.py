@@ -95,14 +95,10 @@ class FaultCounter:
         """Undo the last count: the connection was lost before the statement could be sent."""
         self._reached[_key(fault, actor)] -= 1
 
-    def note_no_target(self, fault: Fault, why: str) -> None:
-        """Record why a fault had no target at its place; it may have one in another run."""
-        self.without_effect.setdefault(fault, []).append(why)
-
-    def note_no_effect(self, fault: Fault, why: str) -> None:
-        """Record why a delivered fault had no effect; it may have one in another run."""
+    def note_missed(self, fault: Fault, why: str) -> None:
+        """Record why a fault had no target at its place, or no effect; it may have one in another run."""
         self.delivered.discard(fault)
-        self.note_no_target(fault, why)
+        self.without_effect.setdefault(fault, []).append(why)
 
     # at the end
 

@@ -67,12 +67,12 @@ class FaultInjector:
         with self._coordinator.fault_in_progress():
             if answer is not None and over is not None:
                 await self._timing.await_answer(fault, actor, answer, over)
-                return await self._strike_network(fault, actor)
+                return await self._deliver_to_network(fault, actor)
             if hold is not None and over is not None:
                 await self._timing.await_commit(hold, actor, over)
             await self._timing.await_time(fault, actor, over if hold is None else None)
             if targets_connections(fault):
-                return await self._strike_network(fault, actor)
+                return await self._deliver_to_network(fault, actor)
             async with self._mutex:
                 pids, now = await self.targets.pids(fault, actor), clock.now()
                 self._coordinator.expect_fault(pids)
@@ -91,7 +91,7 @@ class FaultInjector:
         assert self.network is not None, "of a scenario with such a fault"
         return self.network.hold_answer(actor)
 
-    async def _strike_network(self, fault: Fault, actor: Actor) -> float:
+    async def _deliver_to_network(self, fault: Fault, actor: Actor) -> float:
         assert self.network is not None, "of a scenario with such a fault"
         async with self._mutex:
             targets, now = self.targets.connections(fault, actor), clock.now()

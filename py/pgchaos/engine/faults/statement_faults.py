@@ -174,7 +174,7 @@ class StatementFaults:
             self._report(fault, NotDelivered(OVER))
         if fault.kind == "cancel":
             self._done = [one for one in self._done if one is not fault]
-            self._injector.counter.note_no_effect(fault, OVER)
+            self._injector.counter.note_missed(fault, OVER)
 
     async def abandon(self, answer: Answer | None = None) -> None:
         """End the task of faults: the statement is over."""
@@ -203,7 +203,7 @@ class StatementFaults:
         """Report a fault that could not be delivered; at a step that a search has chosen, only count it."""
         if not (fault.anywhere and isinstance(why, TargetGone)):
             raise SessionFailed(failure(fault, str(why), str(self._actor)))
-        self._injector.counter.note_no_target(fault, str(why))
+        self._injector.counter.note_missed(fault, str(why))
 
     async def _try(self, fault: Fault, over: Callable[[], bool] | None = None) -> NotDelivered | None:
         """Deliver a fault; return why it could not be delivered, or None."""
