@@ -1,4 +1,4 @@
-"""Variables that psql sets itself, and its ON_ERROR_STOP and ON_ERROR_ROLLBACK, in plain files and in sessions."""
+"""Variables that psql sets itself, and its AUTOCOMMIT and ON_ERROR_…, in plain files and in sessions."""
 
 from __future__ import annotations
 
@@ -111,6 +111,24 @@ ROLLBACK;
     assert len(result.assertions) == 2
     assert play(text.format("")).failures, "without it the transaction is lost"
     assert play(text.format("\\set ON_ERROR_ROLLBACK Interactive\n")).failures, "a file is not read interactively"
+
+
+@pytest.mark.parametrize("off", ["\\set AUTOCOMMIT off", "\\unset AUTOCOMMIT"])
+def test_a_plain_file_without_autocommit_begins_its_transactions_as_psql_does(play: Play, off: str) -> None:
+    text = """{}
+VACUUM pg_namespace;
+CREATE TEMP TABLE made ();
+ROLLBACK;
+SELECT plan(2);
+SELECT is(to_regclass('made'), NULL, 'rolled back');
+COMMIT;
+SELECT pass('the plan was committed');
+SELECT * FROM finish();
+"""
+    result = play(text.format(off))
+    assert result.failures == []
+    assert len(result.assertions) == 2
+    assert "rolled back" in only(play(text.format("\\set AUTOCOMMIT on"))).text
 
 
 def test_the_savepoint_of_a_statement_is_released_before_the_next(play: Play) -> None:

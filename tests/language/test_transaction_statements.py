@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.language.transaction_statements import closes_block, opens_block
+from pgchaos.language.transaction_statements import begins_none, closes_block, opens_block
 from tests.language.scanning import only
 
 NOTHING, OPENS, CLOSES, BOTH = (False, False), (True, False), (False, True), (True, True)
@@ -52,3 +52,35 @@ NOTHING, OPENS, CLOSES, BOTH = (False, False), (True, False), (False, True), (Tr
 def test_what_a_statement_does_to_the_block(text: str, expected: tuple[bool, bool]) -> None:
     sql = only(f"{text}\n;")
     assert (opens_block(sql.verb, sql.text), closes_block(sql.verb, sql.text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "none"),
+    [
+        ("begin", True),
+        ("START TRANSACTION", True),
+        ("-- x\nROLLBACK TO a", True),
+        ("COMMIT PREPARED 'x'", True),
+        ("PREPARE TRANSACTION 'x'", True),
+        ("PREPARE p AS SELECT 1", False),
+        ("VACUUM t", True),
+        ("CLUSTER", True),
+        ("CLUSTER t", False),
+        ("CREATE DATABASE d", True),
+        ("CREATE UNIQUE INDEX CONCURRENTLY ON t (a)", True),
+        ("CREATE INDEX i ON t (a)", False),
+        ("CREATE TABLE database (a int)", False),
+        ("DROP INDEX CONCURRENTLY i", True),
+        ("DROP TABLE t", False),
+        ("REINDEX SYSTEM d", True),
+        ("REINDEX TABLE CONCURRENTLY t", True),
+        ("REINDEX TABLE t", False),
+        ("ALTER SYSTEM SET work_mem = 64", True),
+        ("ALTER TABLE t ADD a int", False),
+        ("DISCARD ALL", True),
+        ("DISCARD PLANS", False),
+        ("SELECT 'VACUUM'", False),
+    ],
+)
+def test_what_psql_begins_no_transaction_for(text: str, none: bool) -> None:
+    assert begins_none(text) is none

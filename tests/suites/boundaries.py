@@ -15,7 +15,7 @@ MISTAKE = "an error of the file, told at collection: \\d and the like, \\g or \\
 NO_DATA = "a COPY … FROM STDIN without data: it fails, so psql asks for none; in a scenario its data always follows"
 GEXEC = "what \\gexec made"
 BRANCH = "a branch that is not taken, or behind its \\quit"
-SETTING = "sent by psql on its own for AUTOCOMMIT, ON_ERROR_ROLLBACK or FETCH_COUNT, settings without effect here"
+SETTING = "sent by psql on its own for AUTOCOMMIT, ON_ERROR_ROLLBACK or FETCH_COUNT: no statement of the file"
 
 _HOLE = "\x01"
 _FARTHEST = 600

@@ -89,7 +89,7 @@ class Interpreter:
         elif item.name == "unset":
             for name in self.evaluate(item):
                 self.variables.pop(name, None)
-                if self._as_psql and name in ("ON_ERROR_STOP", "ON_ERROR_ROLLBACK"):
+                if self._as_psql and name in ("AUTOCOMMIT", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK"):
                     # psql's own settings are off then, not unset
                     self.variables[name] = "off"
         elif item.name == "quit":

@@ -21,6 +21,7 @@ from pgchaos.engine.psql_variables import not_here
 from pgchaos.language.meta_commands import PRINTING
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Item, Meta, Send, Statement
+from pgchaos.language.transaction_statements import begins_none
 from pgchaos.results import Failure
 from pgchaos.stop import Stop
 
@@ -267,7 +268,10 @@ class Section:
         return None
 
     def _send(self, connection: Connection, text: str, copy: str | None = None) -> Answer:
-        """Send a statement of the file, with ON_ERROR_ROLLBACK as psql's SendQuery does."""
+        """Send a statement of the file, with AUTOCOMMIT and ON_ERROR_ROLLBACK as psql's SendQuery does."""
+        idle = connection.status == pq.TransactionStatus.IDLE
+        if idle and not self._state.is_on("AUTOCOMMIT") and not begins_none(text):
+            connection.ask_own("BEGIN", self._deadline)
         in_transaction = connection.status == pq.TransactionStatus.INTRANS
         saved = in_transaction and self._state.is_on("ON_ERROR_ROLLBACK")
         # psql releases it at once; here the next message does so too, which no statement can observe

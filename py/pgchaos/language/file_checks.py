@@ -102,19 +102,25 @@ def check_unread_assertions(
                 )
 
 
-def check_error_stop(bodies: Iterable[SectionBuilder], complain: Complain) -> None:
-    r"""Report `\set ON_ERROR_STOP 0`: in a scenario every unexpected error is a failure."""
+_OF_PLAIN_FILES = {
+    "ON_ERROR_STOP": (
+        "say which error is allowed: `-- chaos:allow CODE` or `-- chaos:expect CODE` in a session,"
+        " throws_ok() in a check"
+    ),
+    "AUTOCOMMIT": "write BEGIN",
+}
+
+
+def check_psql_settings(bodies: Iterable[SectionBuilder], complain: Complain) -> None:
+    r"""Report `\set ON_ERROR_STOP 0`, as every unexpected error is a failure in a scenario, and `\set AUTOCOMMIT 0`."""
     for body in bodies:
         for item in body.items:
             if not isinstance(item, Meta) or item.name != "set":
                 continue
             words = [as_written(arg) for arg in item.args]
-            if words[:1] == ["ON_ERROR_STOP"] and parse_boolean("".join(words[1:])) is False:
-                complain(
-                    item.place,
-                    r"\set ON_ERROR_STOP off counts in plain pgTAP files only; in a scenario, say which error is"
-                    " allowed: `-- chaos:allow CODE` or `-- chaos:expect CODE` in a session, throws_ok() in a check",
-                )
+            instead = _OF_PLAIN_FILES.get(words[0]) if words else None
+            if instead is not None and parse_boolean("".join(words[1:])) is False:
+                complain(item.place, rf"\set {words[0]} off counts in plain pgTAP files only; in a scenario, {instead}")
 
 
 # names

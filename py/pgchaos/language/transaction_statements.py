@@ -48,6 +48,25 @@ def prepares_transaction(verb: str, text: str) -> bool:
     return any(words[:2] == ("PREPARE", "TRANSACTION") for words in _first_words(verb, text))
 
 
+def begins_none(text: str) -> bool:
+    """Whether psql sends a statement without BEGIN before it while AUTOCOMMIT is off (command_no_begin in common.c)."""
+    words = tuple(islice(_words(text), _FIRST))
+    match words:
+        case (("BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "VACUUM"), *_) | ("CLUSTER",):
+            return True
+        case (
+            ("PREPARE", "TRANSACTION", *_)
+            | ("CREATE", "DATABASE" | "TABLESPACE", *_)
+            | ("DROP" | "REINDEX", "DATABASE" | "SYSTEM" | "TABLESPACE", *_)
+            | ("ALTER", "SYSTEM", *_)
+            | ("DISCARD", "ALL", *_)
+        ):
+            return True
+        case ("CREATE" | "DROP" | "REINDEX", *_):
+            return "CONCURRENTLY" in words
+    return False
+
+
 def _opens(words: tuple[str, ...]) -> bool:
     if words[:1] == ("BEGIN",) or words[:2] == ("START", "TRANSACTION"):
         return True

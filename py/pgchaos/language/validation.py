@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pgchaos.language.file_checks import (
     asserts,
     check_barriers,
-    check_error_stop,
     check_faults,
     check_network,
     check_pgtap_in_sessions,
+    check_psql_settings,
     check_signals,
     check_targets,
     check_unread_assertions,
@@ -42,7 +42,7 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
     declared = frozenset([*header.matrix, *header.given, *header.constants])
     for body in bodies:
         check_variables(body, declared, parser.complain)
-    check_error_stop(bodies, parser.complain)
+    check_psql_settings(bodies, parser.complain)
     statements = [sql for body in bodies for sql in body.sources]
     unclear = parser.unterminated.unclear(statements)
     check_pgtap_in_sessions((body for body in bodies if body.kind == "session"), statements, unclear, parser.complain)
