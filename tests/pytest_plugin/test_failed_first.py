@@ -70,21 +70,18 @@ def everything(project: Project, *args: str) -> pytest.RunResult:
     return project.run("-v", "--chaos-mutants", "--chaos-pgtap", "-o", "console_output_style=classic", *args)
 
 
-@pytest.mark.parametrize("jobs", ["1", "4"])
-def test_only_what_failed_runs_again(failing: Project, jobs: str) -> None:
-    first = everything(failing, f"--chaos-jobs={jobs}")
+def test_only_what_failed_runs_again_or_it_and_what_is_new_run_first(failing: Project) -> None:
+    first = everything(failing, "--chaos-jobs=4")
     assert len(ran(first)) == 11, first.outlines
-    for _ in range(2):
+    for jobs in ("4", "1"):
         again = everything(failing, f"--chaos-jobs={jobs}", "--lf")
         assert sorted(ran(again)) == FAILING
         again.assert_outcomes(failed=5)
-
-
-def test_what_failed_runs_first(failing: Project) -> None:
-    everything(failing)
-    again = ran(everything(failing, "--ff"))
-    assert sorted(again[: len(FAILING)]) == FAILING
-    assert len(again) == 11
+    every = ran(everything(failing, "--ff"))
+    assert sorted(every[: len(FAILING)]) == FAILING
+    assert len(every) == 11
+    failing.write(zz_new=FINE)
+    assert ran(everything(failing, "--nf"))[0] == "sql/zz_new.sql::zz_new"
 
 
 def test_a_run_continues_where_the_last_one_failed(failing: Project) -> None:
@@ -95,12 +92,6 @@ def test_a_run_continues_where_the_last_one_failed(failing: Project) -> None:
         assert began == stopped_at[-1]
         stopped_at.append(ended)
     assert sorted(stopped_at) == FAILING
-
-
-def test_what_is_new_runs_first(failing: Project) -> None:
-    everything(failing)
-    failing.write(zz_new=FINE)
-    assert ran(everything(failing, "--nf"))[0] == "sql/zz_new.sql::zz_new"
 
 
 def test_what_workers_of_xdist_found_to_fail_runs_again(failing: Project) -> None:
