@@ -350,3 +350,29 @@ def test_gset_sends_bytes_back_that_are_not_utf8(any_bytes: Server, tmp_path: Pa
         """
     )
     assert held(result) == ["the same bytes", "a variable", "a notification"]
+
+
+def test_variables_beyond_ascii_are_known_in_any_encoding(any_bytes: Server, tmp_path: Path) -> None:
+    result = Play(any_bytes, tmp_path)(
+        r"""
+        -- chaos:session one
+        \set word 'é日'
+        SELECT chaos.assert(chaos.var('word') = 'é日', 'in a session');
+        -- chaos:check
+        \set word 'é日'
+        SELECT is(chaos.var('word'), 'é日', 'in a check');
+        """
+    )
+    assert sorted(held(result)) == ["in a check", "in a session"]
+
+
+def test_escapes_of_set_are_bytes_as_in_psql(any_bytes: Server, private_server: Server, tmp_path: Path) -> None:
+    text = r"""
+        -- chaos:session one
+        SET client_encoding = 'SQL_ASCII';
+        \set word 'a\377\xe4'
+        SELECT chaos.assert(convert_to(:'word', 'SQL_ASCII') = '\x61ffe4', 'bytes');
+        """
+    assert held(Play(any_bytes, tmp_path)(text)) == ["bytes"]
+    failure = only(Play(private_server, tmp_path)(text))
+    assert 'invalid byte sequence for encoding "UTF8": 0xff' in failure.text

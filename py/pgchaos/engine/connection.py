@@ -108,6 +108,11 @@ class Connection(QueryExchange):
         """Whether the current role is a superuser: the server reports each change, as by SET ROLE."""
         return self._pg.parameter_status(b"is_superuser") == b"on"
 
+    @property
+    def any_bytes(self) -> bool:
+        """Whether its database stores any bytes as text: its encoding is SQL_ASCII."""
+        return self._pg.parameter_status(b"server_encoding") == b"SQL_ASCII"
+
     def psql_variables(self) -> dict[str, str]:
         """Return the variables that psql sets on connecting: DBNAME, USER, HOST, PORT, ENCODING, SERVER_VERSION_…."""
         pg = self._pg

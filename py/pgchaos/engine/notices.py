@@ -34,9 +34,15 @@ def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:
     return {SESSION: session, "chaos.worker": str(worker), "chaos.iteration": "1", "chaos.seed": str(seed)}
 
 
-def vars_literal(variables: Mapping[str, str]) -> str:
-    """Write variables as the literal that chaos.var reads (toolkit.sql)."""
-    text = json.dumps({name: escaped(value) for name, value in variables.items()})
+def vars_literal(variables: Mapping[str, str], *, any_bytes: bool) -> str:
+    """Write variables as the literal that chaos.var reads (toolkit.sql).
+
+    Args:
+        variables: by name.
+        any_bytes: the database has the encoding SQL_ASCII, for which the server translates no escapes; in another one
+            an escape is no error before it is read.
+    """
+    text = json.dumps({name: escaped(value) for name, value in variables.items()}, ensure_ascii=not any_bytes)
     return " E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 

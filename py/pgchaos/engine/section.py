@@ -291,7 +291,8 @@ class Section:
         """Send changed variables to the server, for chaos.var."""
         if self._state.variables and self._sent_variables != self._state.variables:
             if connection.status != pq.TransactionStatus.INERROR:
-                connection.ask_own(f"SET chaos.vars = {vars_literal(self._state.variables)}", self._deadline)
+                literal = vars_literal(self._state.variables, any_bytes=connection.any_bytes)
+                connection.ask_own(f"SET chaos.vars = {literal}", self._deadline)
             self._sent_variables = dict(self._state.variables)
 
     def _echo(self, text: str) -> None:

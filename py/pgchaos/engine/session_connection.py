@@ -188,7 +188,7 @@ class SessionConnection:
         """
         if connection.status == pq.TransactionStatus.INERROR:
             return None
-        now = (iteration, vars_literal(variables))
+        now = (iteration, vars_literal(variables, any_bytes=connection.any_bytes))
         if now == self._sent_variables:
             return None
         answer = await connection.execute(f"SET chaos.iteration = '{iteration}'; SET chaos.vars = {now[1]}")

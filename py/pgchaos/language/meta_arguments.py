@@ -8,6 +8,7 @@ from itertools import groupby
 
 from pgchaos.language.psql_patterns import NAME, SPACE, VARIABLE, escaped_end, variable
 from pgchaos.language.section_items import Parts, Variable
+from pgchaos.server_text import decoded
 
 PIECE = re.compile(
     rf"""(?P<plain>(?:[^{SPACE}\\'"`:]|:(?!{NAME}|'{NAME}'|"{NAME}"|\{{\?{NAME}\}}))+)
@@ -111,8 +112,8 @@ def _unescape(inside: str) -> str:
         out += _escaped(found[0][1:])
         done = found.end()
     out += inside[done:].encode("utf-8", "surrogatepass")
-    # as in psql, an escape is one byte; bytes that are not UTF-8 cannot be sent
-    return out.decode("utf-8", "replace")
+    # as in psql, an escape is one byte
+    return decoded(bytes(out))
 
 
 def _escaped(code: str) -> bytes:
