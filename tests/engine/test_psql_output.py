@@ -51,6 +51,8 @@ def test_what_pg_prove_reads_passes(play: Play, body: str) -> None:
 
 
 REFUSED = {
+    "\\pset nix on": "\\pset: unknown option: nix",
+    "\\pset nix": "\\pset: unknown option: nix",
     "\\pset format nix": "allowed formats are aligned, ",
     "\\pset format a": 'ambiguous abbreviation "a" matches both "aligned" and "asciidoc"',
     "\\x maybe": 'unrecognized value "maybe" for "\\x": Boolean expected',

@@ -14,6 +14,12 @@ _FORMATS = ("aligned", "asciidoc", "csv", "html", "latex", "latex-longtable", "t
 _ALIGNED = ("aligned", "wrapped")
 _SETTINGS = {"x": "expanded", "vertical": "expanded", "t": "tuples_only"}
 """Aliases of the settings of \\pset."""
+_WITHOUT_EFFECT = frozenset(
+    {*("border", "columns", "csv_fieldsep", "footer", "linestyle", "numericlocale", "pager", "pager_min_lines")}
+    | {*("title", "C", "tableattr", "T", "xheader_width")}
+    | {f"unicode_{part}_linestyle" for part in ("border", "column", "header")}
+)
+"""Settings of \\pset that change no TAP."""
 _COMMANDS = {"x": "expanded", "t": "tuples_only", "f": "fieldsep"}
 
 Cells = Sequence[str]
@@ -48,7 +54,8 @@ class PsqlOutput:
         elif name == "pset":
             setting = _SETTINGS.get(words[0], words[0]) if words else ""
             # without a value \pset only shows a setting, unless it is a switch
-            if len(words) > 1 or setting in ("expanded", "tuples_only"):
+            shows = len(words) < 2 and setting in {"format", "null", "fieldsep", "recordsep"}
+            if words and not shows:
                 self._set(setting, words[1] if len(words) > 1 else None, f"\\pset {words[0]}")
         elif name != "f" or words:
             self._set(_COMMANDS[name], words[0] if words else None, f"\\{name}")
@@ -68,6 +75,8 @@ class PsqlOutput:
             setattr(self, setting, value or "")
         elif setting in ("fieldsep_zero", "recordsep_zero"):
             setattr(self, setting.removesuffix("_zero"), "\0")
+        elif setting not in _WITHOUT_EFFECT:
+            raise ValueError(f"\\pset: unknown option: {setting}")
 
     def lines(self, result: Result, *, expanded: bool = False) -> Iterator[str]:
         r"""Yield the lines that psql prints for a result; add to `misread` if TAP in it is not read."""
