@@ -148,6 +148,16 @@ def test_functions_may_set_up_and_check_and_be_coroutines(project: Project) -> N
     assert "buy.1 buy.2 buy_later.1 buy_later.2 buy_later.3 buy_later.4 buy.3 buy.4" in text
 
 
+def test_sessions_connect_to_the_proxy_without_tls_whatever_the_environment_demands_of_the_server(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the private server is reached by a Unix socket, where libpq ignores it
+    monkeypatch.setenv("PGSSLMODE", "require")
+    text = explored(project, "setup=create, sessions=[buy, buy_later], check='SELECT pass()', runs=2")
+    assert "1 passed" in text
+    assert "covered: 2" in text
+
+
 def test_what_locks_its_row_passes_and_says_what_was_covered(project: Project) -> None:
     text = explored(project, f"setup=SETUP, sessions=[buy_locked] * 2, check=CHECK, runs={often(4, 100)}")
     assert f"covered: {often(4, 100)} False" in text

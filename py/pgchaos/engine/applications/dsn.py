@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
@@ -11,6 +12,7 @@ from pgchaos.engine.applications.client import Address
 from pgchaos.server.conninfo import read_conninfo
 
 _VARIABLES = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD"}
+_MAY_BE_PLAIN = ("", "prefer", "allow", "disable")
 _MORE = ("options", "sslmode", "sslrootcert", "sslcert", "sslkey")
 """What a connection without a proxy may need besides."""
 
@@ -26,7 +28,7 @@ class Dsn(str):
     __slots__ = ("parameters",)
 
     parameters: dict[str, str]
-    """host, port, dbname, user and password; for setup also `options` and what SSL needs, if there is any."""
+    """host, port, dbname, user and password; and `sslmode` and, for setup, `options` and the like, where needed."""
 
     def __new__(cls, url: str, parameters: Mapping[str, str]) -> Dsn:
         """Make one."""
@@ -36,8 +38,11 @@ class Dsn(str):
 
 
 def session_dsn(address: Address) -> Dsn:
-    """Return the URI of a session, which connects to a proxy."""
-    return Dsn(address.url, {name: address.variables[variable] for name, variable in _VARIABLES.items()})
+    """Return the URI of a session, which connects to a proxy: without TLS, whatever PGSSLMODE demands."""
+    parts = {name: address.variables[variable] for name, variable in _VARIABLES.items()}
+    if os.environ.get("PGSSLMODE", "prefer") in _MAY_BE_PLAIN:
+        return Dsn(address.url, parts)
+    return Dsn(f"{address.url}?sslmode=disable", {**parts, "sslmode": "disable"})
 
 
 def direct_dsn(conninfo: str) -> Dsn:
