@@ -109,6 +109,33 @@ SELECT is(v, 2, 'both have changed it') FROM t;
     assert held(result) == ["both have changed it"]
 
 
+@pytest.mark.parametrize("schedule", ["free", "holder.1 holder.2 caller.1 holder.3"])
+def test_a_fault_when_blocked_is_delivered_where_the_session_s_dblink_waits(play: Play, schedule: str) -> None:
+    free = schedule == "free"
+    result = play(
+        TABLE.format(schedule=schedule)
+        + f"""
+-- chaos:session holder
+BEGIN;
+UPDATE t SET v = 1 WHERE id = 1;
+{"-- chaos:signal held" if free else ""}
+{"-- chaos:wait blocked caller" if free else ""}
+COMMIT;
+-- chaos:session caller allow 08006
+{"-- chaos:wait for held" if free else ""}
+-- chaos:fault cut when blocked
+SELECT dblink_exec('dbname=' || current_database(), 'UPDATE t SET v = 2 WHERE id = 1');
+-- chaos:check
+SELECT pass('checked');
+""",
+        timeout=SHORT,
+    )
+    assert held(result) == ["checked"]
+    (called,) = said(result, "caller")
+    assert (called.sqlstate, called.waited_on) == ("08006", ("holder[1]",))
+    assert called.fault is not None
+
+
 def test_a_session_that_waits_for_itself_by_dblink_fails_at_once(play: Play) -> None:
     began = time.monotonic()
     result = play(

@@ -59,7 +59,7 @@ class CalledBackends:
             waits = {pid: by for pid, by in waits.items() if pid in self._states.actors or pid in self._callers}
         others = {pid for waiting, by in waits.items() for pid in (waiting, *by)} - {PREPARED, *self._states.actors}
         if not others:
-            self._stuck = "", {}
+            self._stuck, self._states.calling = ("", {}), {}
             return dict(waits)
         backends = other_backends.read((await self._ask(other_backends.query(others))).rows())
         await self._find_callers(others, backends)
@@ -69,6 +69,7 @@ class CalledBackends:
         self._note(tickets, waits, events, called)
         stuck = other_backends.hidden_deadlock(waits, called, tickets)
         found = other_backends.of_sessions(waits, called, tickets, backends)
+        self._states.calling = {pid: by for pid, by in found.items() if pid not in waits}
         self._check(tickets, events, found, backends, stuck)
         return found
 

@@ -53,6 +53,8 @@ class SessionStates:
         """The connection that a backend belongs or belonged to, by pid."""
         self.foreign_backends: dict[int, str] = {}
         """Descriptions of backends that are not sessions, by pid."""
+        self.calling: dict[int, tuple[int, ...]] = {}
+        """What blocked the sessions that waited for backends they had called, in the last snapshot."""
         self.served: dict[int, int] = {}
         """Behind a pooler: the session that each backend served in the last snapshot; see SessionPool."""
         self._now: dict[Actor, SessionState] = {}

@@ -102,7 +102,7 @@ FUNCTIONS = _rules(
         "{}()",
         "large objects belong to no schema",
     ),
-    (r"dblink(?:_\w+)?", "{}()", "its connection has another search_path, and is not monitored"),
+    (r"dblink(?:_\w+)?", "{}()", "its connection has another search_path"),
     (r"pg_(?:create|drop|copy)_\w*replication_slot|pg_replication_(?:origin|slot)_\w+", "{}()", _SHARED),
     (
         r"pg_(?:reload_conf|rotate_logfile|switch_wal|create_restore_point|promote|wal_replay_\w+|stat_reset\w*"

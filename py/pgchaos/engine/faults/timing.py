@@ -85,7 +85,8 @@ class Timing:
         taken_at = clock.now()
         pids = {self._targets.pid(one): one for one in who}
         active = await self._active(self._targets.connected() if check_reachable else pids)
-        blocked = {pid: by for pid, by in active.items() if by}
+        calling = self._coordinator.states.calling
+        blocked = {pid: waits for pid, by in active.items() if (waits := by or calling.get(pid, ()))}
         there = blocked if state == _BLOCKED else active
         for pid in pids.keys() & blocked.keys():
             self._coordinator.states.note_blockers(pid, blocked[pid])
