@@ -211,7 +211,7 @@ def test_a_run_that_is_killed_leaves_no_schema_and_no_session_in_a_database_that
         until(lambda: conn.execute(left).fetchall() == [], "both gone", 8.0)
 
 
-def test_what_a_killed_run_left_in_a_database_that_stays_goes_with_the_next(project: Project) -> None:
+def test_what_a_killed_run_left_in_a_database_that_stays_is_removed_by_the_next(project: Project) -> None:
     schemas = "SELECT nspname FROM pg_namespace WHERE nspname ~ 'chaos'"
     with named_database(project) as dsn:
         Held(project, "--chaos-in-place", dsn=dsn).kill(supervisors=True)
@@ -332,7 +332,7 @@ def test_does_not(sync_conn):
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-def test_an_extension_is_created_and_goes_again(project: Project, in_place: bool) -> None:
+def test_an_extension_is_created_and_dropped_again(project: Project, in_place: bool) -> None:
     with named_database(project) as dsn:
         args = ["--chaos-in-place"] if in_place else []
         result = project.run(EXTENSION.format(name="ltree"), "--chaos-extensions=ltree", *args, dsn=dsn)

@@ -51,7 +51,7 @@ async def test_a_range_that_is_none_is_refused(min_ms: int, max_ms: int) -> None
         await ChaosInjector.random_delay(min_ms, max_ms)
 
 
-async def test_a_delay_lasts_as_long_as_told() -> None:
+async def test_a_delay_lasts_within_its_limits() -> None:
     @measure_performance
     async def delay() -> None:
         await ChaosInjector.random_delay(20, 30)

@@ -159,7 +159,7 @@ SELECT pass('done');
 
 
 @pytest.mark.parametrize("statement", [DIRECT, CALLED])
-def test_where_the_session_cannot_be_told_it_is_said_at_once(
+def test_a_caller_that_cannot_be_determined_is_reported_at_once(
     play: Play, monkeypatch: pytest.MonkeyPatch, statement: str
 ) -> None:
     cannot_be_told(monkeypatch)

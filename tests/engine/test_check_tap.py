@@ -46,7 +46,7 @@ BESIDE_RUNTESTS = {
 
 
 @pytest.mark.parametrize("check", BESIDE_RUNTESTS.values(), ids=BESIDE_RUNTESTS.keys())
-def test_what_stands_beside_runtests_is_named(play: Play, check: str) -> None:
+def test_assertions_beside_runtests_are_reported(play: Play, check: str) -> None:
     one = "CREATE FUNCTION tests.test_one() RETURNS SETOF text LANGUAGE sql AS $$SELECT pass('inside')$$;\n"
     result = play("-- chaos:setup\nCREATE SCHEMA tests;\n" + one + SESSION + check)
     assert result.failures

@@ -151,7 +151,7 @@ def test_another_session_that_stays_is_seen(play: Play) -> None:
     assert at(play(block())).database != before.database
 
 
-def test_a_stranger_s_transaction_that_is_still_open_is_seen(play: Play, server: Server) -> None:
+def test_an_open_transaction_of_another_backend_is_found(play: Play, server: Server) -> None:
     before = at(play(block()))
     stranger = psycopg.connect(server.conninfo(before.database))
     with contextlib.closing(stranger):

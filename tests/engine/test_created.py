@@ -232,7 +232,7 @@ def test_in_place_only_the_run_s_prepared_transactions_are_rolled_back(
     assert prepared(foreign_server) == {"of the user"}
 
 
-def test_in_place_a_role_goes_without_what_is_the_user_s(in_place: Play, foreign_server: ForeignServer) -> None:
+def test_in_place_a_role_is_dropped_without_objects_of_the_user(in_place: Play, foreign_server: ForeignServer) -> None:
     text = f"-- chaos:session s\nCREATE ROLE inventory; CREATE TABLE t (); GRANT SELECT ON t TO inventory;\n{CHECKED}"
     assert only(in_place(text)).text == "left behind: role: role inventory"
     assert not there(foreign_server)
@@ -305,7 +305,7 @@ def test_a_statement_and_its_tag_say_what_was_created(query: str, said: tuple[st
     assert creations(query, [tag]) == ([] if thing is None else [thing])
 
 
-def test_each_of_several_statements_goes_with_its_own_tag() -> None:
+def test_each_of_several_statements_is_matched_with_its_own_tag() -> None:
     query = "CREATE ROLE a; GRANT x TO a; CREATE ROLE b"
     assert creations(query, ["CREATE ROLE", "GRANT ROLE", "CREATE ROLE"]) == [("role", "a"), ("role", "b")]
     assert creations(query, ["CREATE ROLE", "CREATE ROLE"]) == [], "which is whose is not known"

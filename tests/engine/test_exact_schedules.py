@@ -428,6 +428,6 @@ SELECT is(
 """
 
 
-def test_whom_the_victim_of_a_deadlock_waited_for_is_always_known(play: Play) -> None:
+def test_the_blockers_of_a_deadlock_victim_are_always_known(play: Play) -> None:
     """The victim waits for a millisecond, so that a look at the server often comes too late: its error says it too."""
     assert [play(CIRCLE).failures for _ in range(20)] == [[]] * 20

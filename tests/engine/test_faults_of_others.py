@@ -109,7 +109,7 @@ THIRD = """
 """
 
 
-def test_who_is_held_up_by_us_through_a_third_is_not_waited_for(play: Play) -> None:
+def test_a_session_that_this_one_blocks_through_a_third_is_not_waited_for(play: Play) -> None:
     failure = only(play(THIRD.format(third="DELETE FROM t;")))
     assert failure.kind == "fault"
     assert "waiter[1] waits at wait for next, and will not be blocked" in failure.text

@@ -50,7 +50,7 @@ def test_tasks_continue_while_others_wait() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0005, 0.01])
 @pytest.mark.parametrize("events", [select.POLLRDHUP, select.POLLPRI])
-def test_who_waits_for_a_hang_up_is_not_woken_by_data(seconds: float, events: int) -> None:
+def test_a_wait_for_a_hang_up_is_not_ended_by_data(seconds: float, events: int) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.send(b"more")
@@ -101,7 +101,7 @@ def test_a_look_for_what_is_ready_at_once_ends_by_itself() -> None:
     os.close(write)
 
 
-def test_a_descriptor_that_is_ready_wakes_who_waits_for_it() -> None:
+def test_a_descriptor_that_is_ready_wakes_the_task_that_waits_for_it() -> None:
     reader, writer = os.pipe()
 
     async def main() -> list[object]:
@@ -125,7 +125,7 @@ def test_a_descriptor_that_is_ready_wakes_who_waits_for_it() -> None:
         os.close(writer)
 
 
-def test_those_who_wake_each_other_leave_time_for_others() -> None:
+def test_tasks_that_wake_each_other_leave_time_for_others() -> None:
     reader, writer = os.pipe()
 
     async def spins(over: list[bool]) -> None:
@@ -162,7 +162,7 @@ def test_a_wait_is_late(seconds: float) -> None:
     assert time.monotonic() - began >= 2 * seconds
 
 
-def test_a_stop_wakes_those_who_heed_it_from_any_thread() -> None:
+def test_a_stop_wakes_the_tasks_that_wait_with_it_from_any_thread() -> None:
     stop, other = Stop(), Stop()
 
     async def main() -> list[object]:
@@ -203,7 +203,7 @@ def test_one_at_a_time_has_a_mutex() -> None:
     assert (inside, most) == (0, 1)
 
 
-def test_an_error_that_nobody_asks_for_is_raised_at_the_end() -> None:
+def test_an_error_that_no_task_reads_is_raised_at_the_end() -> None:
     async def fails() -> NoReturn:
         raise ZeroDivisionError
 
@@ -215,7 +215,7 @@ def test_an_error_that_nobody_asks_for_is_raised_at_the_end() -> None:
         run(main())
 
 
-def test_an_error_goes_to_who_takes_it() -> None:
+def test_an_error_is_passed_to_on_error() -> None:
     taken: list[Exception] = []
 
     async def fails() -> NoReturn:
@@ -297,7 +297,7 @@ def test_what_fails_in_a_thread_is_raised_where_it_is_waited_for() -> None:
         run_sync(in_thread(fails, "fails"))
 
 
-def test_what_blocks_too_long_is_left_to_itself() -> None:
+def test_a_call_that_blocks_too_long_is_abandoned() -> None:
     go, over = threading.Event(), threading.Event()
 
     def blocks() -> None:
@@ -327,7 +327,7 @@ def test_ctrl_c_reaches_a_coroutine_that_runs_by_itself() -> None:
     assert met == ["cleaned up"]
 
 
-def test_in_a_loop_nobody_blocks_all_others() -> None:
+def test_in_a_loop_run_sync_is_refused() -> None:
     async def main() -> None:
         work = sleep(0)
         try:

@@ -214,7 +214,7 @@ def test_who_was_the_victim_of_a_deadlock_is_left_out(play: Play) -> None:
     assert is_safe(play(scenario(moves.format("one", 1, 2), moves.format("two", 2, 1))))
 
 
-def test_who_gave_up_has_no_part_in_it_whatever_it_was_told(play: Play) -> None:
+def test_a_transaction_that_rolled_back_is_not_judged_by_its_results(play: Play) -> None:
     waits = "impatient allow lock_not_available\nBEGIN;\nSELECT * FROM counter WHERE id = 1 FOR UPDATE NOWAIT;\n"
     waits += "UPDATE counter SET value = value + 10 WHERE id = 1;\nCOMMIT;"
     assert is_safe(play(scenario(adds("patient", "FOR UPDATE"), waits)))
@@ -540,7 +540,7 @@ def test_a_state_that_leaves_out_what_is_written_was_not_run(play: Play) -> None
 
 
 @pytest.mark.parametrize("state", ["", "-- chaos:state\nTABLE t;\n"])
-def test_who_only_reads_is_told_that_nothing_changed(play: Play, state: str) -> None:
+def test_a_scenario_that_changes_nothing_compared_is_noted(play: Play, state: str) -> None:
     result = play(UNCHANGED.format(statement="TABLE t") + state)
     assert result.failures == []
     assert result.remarks == [

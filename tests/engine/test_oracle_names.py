@@ -96,7 +96,7 @@ UPDATE product SET stock = stock - 1 WHERE id = 1;"""
     assert failure.details[0].startswith("buyer[1] and other[1] both wrote product (1); what buyer[1] wrote was made ")
 
 
-def test_who_overwrote_a_row_alone_is_told_where_it_was_the_payment(play: Play) -> None:
+def test_only_the_session_that_overwrote_a_row_is_named_where_it_was_the_payment(play: Play) -> None:
     careless = SHOP.replace("-- chaos:session payment\n-- chaos:step all\n", "-- chaos:session payment\n").replace(
         "\\if :open\nINSERT INTO payment", "-- chaos:step pays\n\\if :open\nINSERT INTO payment"
     )

@@ -34,7 +34,7 @@ def test_an_assertion_that_is_hidden_is_missed_by_the_plan(play: Play) -> None:
     assert "\\g /dev/null hides what it prints" in remark
 
 
-def test_an_error_is_none_the_less_told(play: Play) -> None:
+def test_an_error_is_reported_although_output_is_redirected(play: Play) -> None:
     assert "22012" in only(play("SELECT plan(1);\n\\o /dev/null\nSELECT 1 / 0;\n\\o\n")).names
     assert "22012" in only(play("SELECT plan(1);\nSELECT 1 / 0 \\g /dev/null\n")).names
 

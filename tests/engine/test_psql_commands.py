@@ -150,7 +150,7 @@ END $$;
     assert {a.count for a in result.assertions} == {"6 of 6"}
 
 
-def test_an_included_function_is_told_the_iteration(play: Play) -> None:
+def test_an_included_function_gets_the_iteration(play: Play) -> None:
     (play.folder / "part.sql").write_text("SELECT chaos.assert(chaos.iteration() = :iteration, 'told');\n")
     result = play("-- chaos:session s repeat 2\n\\ir part.sql\n" + CHECKED)
     assert held(result) == ["checked", "told"]

@@ -58,7 +58,7 @@ def test_sessions_that_do_not_end_are_stopped(play: Play, monkeypatch: pytest.Mo
     assert result.output == ["teardown: NOTICE: teardown ran"]
 
 
-def test_standings_say_who_waited_for_whom(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_session_states_at_a_timeout_name_blockers(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     stood = {"holder[1]": "runs", "late[1]": "is blocked", "over[1]": "waits at barrier never"}
     over_once(monkeypatch, lambda reported: all(reported[who] == doing for who, doing in stood.items()))
     result = play(
@@ -215,7 +215,7 @@ def frozen(play: Play, who: str, waits: str, text: str) -> RunResult:
     return result
 
 
-def test_a_backend_frozen_at_the_end_of_its_session_does_not_hold_up_the_run(
+def test_a_backend_frozen_at_the_end_of_its_session_does_not_delay_the_run(
     play_own: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # it left a transaction open: ROLLBACK is sent to it, and nobody answers
@@ -240,7 +240,7 @@ SELECT pass('checked');
     assert result.duration < 60
 
 
-def test_a_frozen_invariant_does_not_hold_up_the_run(play_own: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_invariant_does_not_delay_the_run(play_own: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_ANSWER_TO_CANCEL", 0.2)
     monkeypatch.setattr(invariant_monitor, "_PATIENCE", 0.3)
     result = frozen(

@@ -224,7 +224,7 @@ def test_a_wait_that_can_never_open_tells_how_the_others_stood(play: Play, monke
     assert reported["pauses[1]"] == ("is in a delay", 13)
 
 
-def test_who_has_not_begun_stands_there_too(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_has_not_begun_is_among_the_stopped_ones(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     hold_back(monkeypatch, "begin", "late", lambda stage: stage.stop.is_set())
     result = play(
         """

@@ -49,7 +49,7 @@ def test_an_error_says_the_line_and_what_was_meant(tmp_path: Path, text: str) ->
     assert str(reported.value) == WRONG[text]
 
 
-def test_what_stands_in_a_file(tmp_path: Path) -> None:
+def test_a_spec_file_is_parsed_into_its_parts(tmp_path: Path) -> None:
     spec = read(
         _file(
             tmp_path,

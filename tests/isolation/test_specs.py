@@ -101,7 +101,7 @@ def test_settings_do_not_leak_into_the_next_permutation(play: Play) -> None:
     assert not leaking.reset
 
 
-def test_an_open_transaction_does_not_hold_up_the_teardown(play: Play) -> None:
+def test_an_open_transaction_does_not_delay_the_teardown(play: Play) -> None:
     result = play(TABLE + HELD + "permutation a1\npermutation a1")
     assert result.problems == []
     assert result.output.count("step a1:") == 2
@@ -118,7 +118,7 @@ def test_a_prepared_transaction_is_seen_as_a_blocker(play: Play) -> None:
     assert "step b1: UPDATE t SET v = 2 WHERE id = 1; <waiting ...>\nstep a2: " in result.output
 
 
-def test_a_step_that_waits_for_good_is_cancelled_and_says_for_whom(play: Play) -> None:
+def test_a_step_that_waits_forever_is_cancelled_and_its_blocker_is_noted(play: Play) -> None:
     result = play(TABLE + HELD + "permutation a1 b1 b2", SpecSettings(step_timeout=1.5))
     assert "isolationtester: canceling step b1 after " in result.output
     assert "ERROR:  canceling statement due to user request\nstep b2:" in result.output

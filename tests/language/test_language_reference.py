@@ -36,7 +36,7 @@ def test_the_language_reference_has_examples() -> None:
 
 
 @pytest.mark.parametrize("word", DIRECTIVES)
-def test_every_directive_stands_in_an_example_of_the_language_reference(word: str) -> None:
+def test_every_directive_is_in_an_example_of_the_language_reference(word: str) -> None:
     assert any(re.search(rf"^\s*-- chaos:{word}\b", block, re.M) for _, block in SCENARIOS)
 
 

@@ -123,7 +123,7 @@ def test_a_circle_that_only_who_reads_closes_is_the_read_only_anomaly() -> None:
     assert found.name == "read-only transaction anomaly"
 
 
-def test_what_was_told_in_no_serial_order_says_nothing_of_who_saw_whom() -> None:
+def test_results_of_no_serial_order_say_nothing_about_visibility() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
     found = evidence(toy, toy.interleaved((A, B, B, A)))
     one = next(txn for txn in found.transactions if txn.actor == A)

@@ -53,7 +53,7 @@ def texts(here: StatementResult, there: StatementResult) -> list[str]:
         ),
     ],
 )
-def test_what_a_statement_was_told_is_shown_on_both_sides(
+def test_the_results_of_a_statement_are_shown_on_both_sides(
     here: StatementResult, there: StatementResult, reported: list[str]
 ) -> None:
     begun = "a[1] line 3, SELECT x FROM t: "

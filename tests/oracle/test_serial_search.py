@@ -33,7 +33,7 @@ def test_all_interleavings_of_two_transactions_take_two_serial_runs() -> None:
     assert known.runs == 2
 
 
-def test_no_order_is_run_that_begins_like_one_in_which_something_else_was_told() -> None:
+def test_no_order_is_run_that_begins_like_one_with_other_results() -> None:
     # in any order that begins with a and then b, b's first look tells: no other one that begins so is run
     toy = Toy({A: [ADD, ADD], B: [LOOK, ADD]}, {"x": 0, "y": 0})
     outcome = outcome_of(toy.serial(Wanted(frozenset(), (B, A, A, B))))
@@ -102,7 +102,7 @@ def test_who_could_not_serialize_is_in_no_order() -> None:
     assert found.path == (A,)
 
 
-def test_what_did_not_commit_is_tried_both_ways_and_may_have_been_told_anything() -> None:
+def test_a_transaction_of_unknown_outcome_is_tried_both_ways_with_any_results() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
     a, b = outcome_of(toy.serial(Wanted(frozenset(), (A, B)))).transactions
     unknown = replace(b, fate="other", failed=True, results=())
@@ -168,7 +168,7 @@ def test_a_serial_run_that_continues_or_ends_early_is_not_the_same() -> None:
     assert find(complete, known) is None
 
 
-def test_a_wish_for_whom_nothing_is_left_is_not_asked_for_twice() -> None:
+def test_an_impossible_prefix_is_not_requested_twice() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
     ghost = Actor("ghost", 1)
     a, b = outcome_of(toy.serial(Wanted(frozenset(), (A, B)))).transactions
@@ -187,7 +187,7 @@ def test_no_transactions_are_compared_by_what_is_left() -> None:
     assert toy.judge(Outcome((), state({"x": 1})), SerialOrders(9)) is None
 
 
-def test_contexts_are_what_came_then_after_all_that_were_told_the_same() -> None:
+def test_contexts_are_the_prefixes_with_the_same_results() -> None:
     toy, known = Toy({A: [ADD], B: [ADD], C: [LOOK]}, {"x": 0, "y": 0}), SerialOrders(99)
     outcome = toy.interleaved((A, B, A, B, C, C))
     assert toy.judge(outcome, known) is None

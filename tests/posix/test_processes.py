@@ -27,7 +27,7 @@ def child(tmp_path: Path) -> Iterator[Child]:
 
 
 @needs_ps
-def test_ps_knows_what_proc_knows(child: Child) -> None:
+def test_ps_lists_the_same_as_proc(child: Child) -> None:
     known = processes.look_up(child.pid)
     assert known is not None
     asked = processes._ask_ps(child.pid)

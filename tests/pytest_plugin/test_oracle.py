@@ -49,7 +49,7 @@ def test_the_run_ends_with_a_table_of_scenarios_and_levels(project: Project, opt
     assert result.outlines[at : at + 3] == TABLE
 
 
-def test_what_the_oracle_says_stands_in_junits_file(project: Project) -> None:
+def test_the_finding_of_the_oracle_is_in_the_junit_file(project: Project) -> None:
     project.write(race=race(xfail=XFAIL))
     project.run("--junit-xml=report.xml", "-k", "committed")
     properties = ET.parse(project.pytester.path / "report.xml").iter("property")

@@ -135,7 +135,7 @@ def test_without_the_option_each_file_is_alone(project: Project) -> None:
     result.stdout.no_fnmatch_line("*one database for*")
 
 
-def test_what_a_stopped_run_has_kept_goes_too(project: Project) -> None:
+def test_what_a_stopped_run_has_kept_is_removed_too(project: Project) -> None:
     project.write(a=FIRST, b="SELECT plan(1);\nSELECT fail('here it ends');\n", c=SECOND)
     before = shared(project)
     result = project.run("--chaos-pgtap", "--chaos-pgtap-keep", "-x")

@@ -67,7 +67,7 @@ def test_one_of_the_ini_file_may_be_for_other_files(project: Project) -> None:
     assert project.collected()[-1] == "sql/counter.sql::counter"
 
 
-def test_the_cache_knows_no_values(project: Project) -> None:
+def test_the_cache_stores_no_values(project: Project) -> None:
     project.write(counter=COUNTER)
     assert project.run().parseoutcomes()["passed"] == 1
     result = project.run("--chaos-set=clients=none")

@@ -213,7 +213,7 @@ def test_many_connections_of_a_program_in_one_state_are_counted() -> None:
     assert "    shop[1]  is connected: 97 more connections\n" in text
 
 
-def test_connections_that_are_listed_for_whom_they_wait_for_are_not_counted_again() -> None:
+def test_connections_that_are_listed_with_their_blockers_are_not_counted_again() -> None:
     waits = [StoppedSession("shop[1]", at(16), "is blocked", START, ("pid 4711",)) for _ in range(5)]
     text = report_of(replace(SOLD_TWICE, failures=[Failure("timeout", (), "too long")], stopped_sessions=waits))
     assert text.count("    shop[1]  is blocked, waits for pid 4711") == 5

@@ -252,7 +252,7 @@ def queue() -> tuple[list[Record], Failure]:
     return records, Failure("error", ("55P03",), "lock timeout", Place(FILE, 7), session="shop[5]")
 
 
-def test_a_narrow_terminal_shows_the_session_that_failed_and_whom_it_waited_for() -> None:
+def test_a_narrow_terminal_shows_the_session_that_failed_and_its_blockers() -> None:
     records, failure = queue()
     lines = table(records, failure)
     assert lines[1].split()[1:] == ["holder[1]", "migration[1]", "shop[5]"]

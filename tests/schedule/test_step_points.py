@@ -34,7 +34,7 @@ def test_one_of_several_is_enough_to_hold() -> None:
     assert held({A: [B, C]}, [C])[0] == {A}
 
 
-def test_a_stranger_may_let_go_by_himself() -> None:
+def test_another_backend_may_release_its_lock_by_itself() -> None:
     assert held({A: [STRANGER]}, [B]) == (set(), set())
     assert held({A: [STRANGER, B]}, [B]) == ({A}, {A})
 
@@ -56,7 +56,7 @@ def test_two_ways_to_the_same_holder_are_no_circle() -> None:
     assert held({A: [B, C], B: [D], C: [D]}, [D])[0] == {A, B, C}
 
 
-def test_whom_one_waits_for_is_found_through_others() -> None:
+def test_indirect_blockers_are_found() -> None:
     waits: dict[Actor, list[Actor | int]] = {A: [B, STRANGER], B: [C], D: [A]}
     assert step_points.reached(A, waits) == {B, C}
     assert step_points.reached(C, waits) == set()

@@ -33,7 +33,7 @@ def test_the_one_of_several_is_known_once_the_others_are() -> None:
     assert not created.explains([7])
 
 
-def test_one_that_shares_its_time_with_a_stranger_s_stays_unknown() -> None:
+def test_one_of_several_transactions_at_that_time_stays_unknown() -> None:
     created = CreatedDatabases()
     created.record_one_of([5, 6, 7])
     created.record(5)

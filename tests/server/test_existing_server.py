@@ -288,7 +288,7 @@ def test_libpq_environment_names_the_server(foreign_server: ForeignServer, monke
             assert conn.execute("SHOW lc_messages").fetchone() == ("C",)
 
 
-def test_server_that_vanishes_does_not_hold_up_the_end() -> None:
+def test_a_server_that_vanishes_does_not_delay_the_end() -> None:
     with start_private() as foreign:
         with open_server(ServerSettings(dsn=make_conninfo(**foreign.parameters))) as server, server.sandbox():
             os.kill(foreign.pid, signal.SIGKILL)

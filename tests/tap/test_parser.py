@@ -69,7 +69,7 @@ def test_a_failure_without_description_is_named_by_its_number() -> None:
     assert (failure.names, failure.text, failure.details) == ((), "test 1", ())
 
 
-def test_a_description_of_several_lines_is_not_told_twice() -> None:
+def test_a_description_of_several_lines_is_not_repeated() -> None:
     (failure,) = failures_of(
         parse('1..1\nnot ok 1 - first\n# second\n# Failed test 1: "first\n# second"\n#     (test result was NULL)')
     )
@@ -260,7 +260,7 @@ def test_what_is_printed_is_what_is_read(meant: list[Assertion], plan_first: boo
     assert len(failures_of(report)) == len(counting)
 
 
-def test_what_diag_said_is_told_apart_from_what_failed() -> None:
+def test_output_of_diag_is_distinguished_from_a_failure() -> None:
     parser = TapParser()
     for line in ("# before", "ok 1 - a", "# after a", "not ok 2 - b", '# Failed test 2: "b"', "# of b", "1..2"):
         parser.feed(line)

@@ -81,7 +81,7 @@ def test_in_place_an_installed_extension_is_used_and_stays(bare: Connection) -> 
     assert one(bare, "SELECT count(*) FROM pg_namespace WHERE nspname = 'chaos_pgtap'") == 0
 
 
-def test_in_place_a_required_extension_goes_again(bare: Connection) -> None:
+def test_in_place_a_required_extension_is_dropped_again(bare: Connection) -> None:
     with installed(bare, ServerHealth(bare.info.dsn), RunId.new(), ("pgchaos",), None):
         assert one(bare, "SELECT count(*) FROM chaos.history") == 0
     assert one(bare, "SELECT to_regnamespace('chaos')") is None

@@ -102,7 +102,7 @@ SELECT is(count(*), 0::bigint, 'pg_locks without what the toolkit holds')
     assert reported(play(text)) == []
 
 
-def test_terminate_and_cancel_reach_whom_they_name(play: Play) -> None:
+def test_terminate_and_cancel_affect_the_named_sessions_only(play: Play) -> None:
     text = """
 -- chaos:setup
 CREATE TABLE seat (id int);
@@ -165,7 +165,7 @@ def test_who_came_since_the_transaction_began_is_found(connect: Connect) -> None
     operator.execute("ROLLBACK")
 
 
-def test_who_is_blocked_by_whom(play: Play) -> None:
+def test_blockers_are_listed(play: Play) -> None:
     text = """
 -- chaos:setup
 CREATE TABLE seat (id int);
@@ -188,7 +188,7 @@ SELECT 1;
     assert reported(play(text)) == []
 
 
-def test_blocked_by_says_ok_or_who_waits_for_whom(connect: Connect) -> None:
+def test_blocked_by_returns_ok_or_lists_blockers(connect: Connect) -> None:
     holder, waiter, check = connect("holder[1]"), connect("waiter[1]"), connect("check")
     connect("waiter[2]")
     holder.execute("CREATE TABLE seat (id int)")
