@@ -27,6 +27,11 @@ ROLLBACK;
     assert result.remarks == []
 
 
+def test_what_a_client_copy_prints_is_read(play: Play) -> None:
+    assert held(play("\\echo 1..2\n\\copy (SELECT 'ok 1 - a') to stdout\n\\copy (SELECT 'ok 2 - b') TO PSTDOUT;\n"))
+    assert only(play("\\echo 1..1\n\\copy (SELECT 'not ok 1 - a') to stdout\n")).text == "a"
+
+
 def test_an_assertion_that_is_hidden_is_missed_by_the_plan(play: Play) -> None:
     result = play("SELECT plan(1);\nSELECT pass('a') \\g /dev/null\n")
     assert only(result).text == "planned 1 test, ran 0"

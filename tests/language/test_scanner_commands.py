@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from pgchaos.language.client_copy import ClientCopy, client_copy
+from pgchaos.language.client_copy import FORM, WRITES, ClientCopy, WrongCopy, client_copy
 from pgchaos.language.lexemes import Command, Sql
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_scanner import scan
@@ -91,10 +93,10 @@ def test_display_settings_do_nothing(text: str) -> None:
         (r"\bind 1 \g", r"\bind is not supported; use PREPARE and EXECUTE"),
         (r"\prompt a", r"\prompt is not supported; it is for a person at the terminal: set the variable by \set"),
         (r"\drop t", r"\drop is not supported"),
-        (r"\copy t TO 'f'", r"\copy … TO writes a file, which pgchaos does not; COPY … TO STDOUT prints the rows"),
+        (r"\copy t TO 'f'", r"\copy … TO writes a file, which pgchaos does not; \copy … TO STDOUT prints the rows"),
         (
             r"\copy (SELECT 1) TO f",
-            r"\copy … TO writes a file, which pgchaos does not; COPY … TO STDOUT prints the rows",
+            r"\copy … TO writes a file, which pgchaos does not; \copy … TO STDOUT prints the rows",
         ),
         (
             r"\copy t FROM PROGRAM 'ls'",
@@ -207,10 +209,35 @@ def test_the_data_of_a_client_copy_is_no_sql(data: str, sent: str) -> None:
             "it's",
         ),
         ("t(a)from f", "COPY t(a) FROM STDIN", "f"),
+        ("t from f;", "COPY t FROM STDIN", "f"),
     ],
 )
 def test_a_client_copy_names_its_file(written: str, statement: str, file: str) -> None:
     assert client_copy(written) == ClientCopy(statement, file)
+
+
+@pytest.mark.parametrize(
+    ("written", "statement"),
+    [
+        ("t to stdout", "COPY t TO STDOUT"),
+        ("app.t (a) TO STDOUT;", "COPY app.t (a) TO STDOUT"),
+        ("(SELECT (1), ') to f') To pstdout CSV HEADER", "COPY (SELECT (1), ') to f') TO STDOUT CSV HEADER"),
+        ("(TABLE t)to STDIN", "COPY (TABLE t) TO STDOUT"),
+    ],
+)
+def test_a_client_copy_that_prints(written: str, statement: str) -> None:
+    copy, after = found(Sql, f"\\copy {written}\nSELECT 1;")
+    assert (copy.text, copy.verb, copy.copy) == (statement, "COPY", None)
+    assert after.text == "SELECT 1"
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [("t to program 'cat'", WRITES), ("(TABLE t) to 'stdout'", WRITES), ("(TABLE t) from stdin", FORM)],
+)
+def test_a_client_copy_that_is_refused(written: str, why: str) -> None:
+    with pytest.raises(WrongCopy, match=re.escape(why)):
+        client_copy(written)
 
 
 def test_a_hidden_statement() -> None:

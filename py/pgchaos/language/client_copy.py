@@ -1,4 +1,4 @@
-r"""psql's `\copy … FROM`: the statement that it sends, and the file that it reads.
+r"""psql's `\copy`: the statement that it sends, and the file that it reads.
 
 Source: parse_slash_copy and do_copy in psql's copy.c. Variables are not replaced in the line.
 """
@@ -12,17 +12,17 @@ from pathlib import Path
 _NAME = r'(?:"[^"]*(?:""[^"]*)*"|[^\s".,()]+)'
 _COPY = re.compile(
     rf"""\s*(?P<binary>binary\s+)?
-        (?P<table>{_NAME}(?:\s*\.\s*{_NAME})*\s*(?:\([^)]*\))?)\s*
+        (?P<table>(?P<query>\(.*\))|{_NAME}(?:\s*\.\s*{_NAME})*\s*(?:\([^)]*\))?)\s*
         \b(?P<way>from|to)\b\s*
         (?P<program>program\b)?\s*
         (?P<source>'[^']*(?:''[^']*)*'|\S+)
         (?P<rest>.*)""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
-_QUERY_TO = re.compile(r"\s*\(.*\)\s*to\b", re.IGNORECASE | re.DOTALL)
+_OUTPUT = ("stdout", "stdin", "pstdout")  # psql takes STDIN for its output too
 _BINARY = re.compile(r"\bbinary\b", re.IGNORECASE)
 
-WRITES = r"\copy … TO writes a file, which pgchaos does not; COPY … TO STDOUT prints the rows"
+WRITES = r"\copy … TO writes a file, which pgchaos does not; \copy … TO STDOUT prints the rows"
 FORM = r"\copy is not understood; write \copy TABLE [(COLUMNS)] FROM 'FILE' [OPTIONS]"
 
 
@@ -32,19 +32,21 @@ class WrongCopy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ClientCopy:
-    r"""The statement that a \copy sends, and the file with its data; None if the data is below the line."""
+    r"""The statement that a \copy sends, and the file with its data; None if the data is below the line, or printed."""
 
     statement: str
     file: str | None
+    prints: bool = False
 
 
 def client_copy(written: str) -> ClientCopy:
     r"""Parse the arguments of a \copy. Raises WrongCopy for one that cannot be run."""
     found = _COPY.match(written)
-    if found is None:
-        raise WrongCopy(WRITES if _QUERY_TO.match(written) else FORM)
-    source, rest = found["source"], found["rest"].strip()
-    if found["way"].lower() == "to":
+    prints = found is not None and found["way"].lower() == "to"
+    if found is None or (found["query"] and not prints):
+        raise WrongCopy(FORM)
+    source, rest = found["source"].rstrip(";"), found["rest"].strip()
+    if prints and (found["program"] or source.lower() not in _OUTPUT):
         raise WrongCopy(WRITES)
     if found["program"]:
         raise WrongCopy(r"\copy … FROM PROGRAM runs a program, which pgchaos does not; put its output into a file")
@@ -52,9 +54,10 @@ def client_copy(written: str) -> ClientCopy:
         raise WrongCopy(r"\copy … FROM PSTDIN reads psql's own input, which there is none of; name a file")
     if found["binary"] or _BINARY.search(rest):
         raise WrongCopy(r"\copy … BINARY is not supported; use text or CSV")
-    statement = " ".join(filter(None, ("COPY", found["table"].strip(), "FROM STDIN", rest.rstrip("; \t"))))
-    if source.lower() == "stdin":
-        return ClientCopy(statement, None)
+    way = "TO STDOUT" if prints else "FROM STDIN"
+    statement = " ".join(filter(None, ("COPY", found["table"].strip(), way, rest.rstrip("; \t"))))
+    if prints or source.lower() == "stdin":
+        return ClientCopy(statement, None, prints)
     name = source[1:-1].replace("''", "'") if source.startswith("'") else source
     return ClientCopy(statement, name)
 

@@ -38,8 +38,8 @@ def scan(text: str, shown: str) -> list[Lexeme]:
     return _Scanner(text.replace("\r\n", "\n") if "\r" in text else text, shown).scan()
 
 
-def copy_statement(place: Place, statement: str, data: str) -> Sql:
-    r"""Return the COPY … FROM STDIN that a \copy sends, with its data."""
+def copy_statement(place: Place, statement: str, data: str | None) -> Sql:
+    r"""Return the COPY that a \copy sends, FROM STDIN with its data, or TO STDOUT."""
     return Sql(place, statement, (statement,), "COPY", copy=data)
 
 
@@ -99,6 +99,9 @@ class _Scanner(SqlScanner):
             self._mistake(start, wrong_behind)
         if copy.file is not None:
             self._found.append(Command(self._place(start), "copy", ((written,),)))
+            return
+        if copy.prints:
+            self._found.append(copy_statement(self._place(start), copy.statement, None))
             return
         below = min(self._at + 1, len(text))
         end, after = data_end(text, below)
