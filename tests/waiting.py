@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def until(state: Callable[[], T], what: str, limit: float = 60.0) -> T:
-    """Look again and again until a state is there.
+    """Poll until a state is reached.
 
     Args:
-        state: true as soon as it is.
+        state: returns something true when it is reached.
         what: the state in words, for the failure.
         limit: seconds to wait.
 
@@ -21,12 +21,12 @@ def until(state: Callable[[], T], what: str, limit: float = 60.0) -> T:
         What `state` returned.
 
     Raises:
-        AssertionError: it did not come in time.
+        AssertionError: it was not reached in time.
     """
     end = time.monotonic() + limit
     while not (seen := state()):
         assert time.monotonic() < end, f"not within {limit:g} s: {what}"
-        time.sleep(0.005)  # the one place where tests wait by looking
+        time.sleep(0.005)  # the one place where tests poll
     return seen
 
 

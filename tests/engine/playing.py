@@ -1,4 +1,4 @@
-"""Playing a scenario from its text, and asking its result."""
+"""Runs a scenario from its text, and reads its result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHECKED = """
 -- chaos:check
 SELECT pass('checked');
 """
-"""What a scenario ends with that only has to come to its end; see `held`."""
+"""The check of a scenario that only has to run to its end; see `held`."""
 
 _FAR = 3600.0
 """Seconds, longer than any time-out in these tests."""
@@ -38,18 +38,18 @@ _FAR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """Plays scenarios on a server."""
+    """Runs scenarios on a server."""
 
     server: Server
     folder: Path
 
     def __call__(self, text: str, seed: int = 1, timeout: float = 120.0, **variables: str) -> RunResult:
-        """Play a scenario.
+        """Run a scenario.
 
         Args:
-            text: of its file; indentation that all lines share is taken off.
+            text: of its file; indentation that all lines share is removed.
             seed: of everything random.
-            timeout: seconds for each part, where the text says none.
+            timeout: seconds for each part, if the text sets none.
             variables: the values of its matrix.
         """
         path = self.folder / "scenario.sql"
@@ -58,72 +58,72 @@ class Play:
 
 
 def held(result: RunResult) -> list[str]:
-    """Name the assertions that held; the run had no failure besides."""
+    """Return the names of the assertions that passed; the run must have no failure."""
     assert not result.failures, result.failures
     return [assertion.name for assertion in result.assertions if assertion.ok]
 
 
 def only(result: RunResult) -> Failure:
-    """Give the one failure of a run."""
+    """Return the only failure of a run."""
     assert len(result.failures) == 1, result.failures
     return result.failures[0]
 
 
 def line(failure: Failure) -> int:
-    """Give the line to which a failure points."""
+    """Return the line of a failure."""
     assert failure.place is not None, failure
     return failure.place.line
 
 
 def interleavings(result: RunResult) -> Permutations:
-    """Give what a search counted."""
+    """Return what a search counted."""
     assert result.permutations is not None, result.failures
     return result.permutations
 
 
 def chosen(result: RunResult) -> str:
-    """Tell at which statement a fault `at any step` was delivered."""
+    """Return the statement at which a fault `at any step` was delivered."""
     (step,) = result.values.values()
     return step
 
 
 def said(result: RunResult, session: str, worker: int = 1) -> list[Record]:
-    """Give the records of one connection in order."""
+    """Return the records of one connection in order."""
     return [r for r in result.records if (r.session, r.worker) == (session, worker)]
 
 
 def outcomes(result: RunResult, session: str) -> list[tuple[int, int, bool, str, str | None]]:
-    """Give the transactions of a session: worker, attempt, block, outcome, sqlstate."""
+    """Return the transactions of a session: worker, attempt, block, outcome, sqlstate."""
     return [(t.worker, t.attempt, t.block, t.outcome, t.sqlstate) for t in result.transactions if t.session == session]
 
 
 def texts(records: list[Record]) -> list[str]:
-    """Give their statements."""
+    """Return their statements."""
     return [record.statement for record in records]
 
 
 class Clock:
-    """The time of who limits the sessions: it is over once a state is there, and not before, whatever the load."""
+    """A clock that passes the time limit of the sessions when a state is reached, and not before."""
 
     def __init__(self, state: Callable[[], bool]) -> None:
         self._state, self._over = state, 0.0
 
     def monotonic(self) -> float:
-        """Tell the time in seconds."""
+        """Return the time in seconds."""
         self._over = self._over or (_FAR if self._state() else 0.0)
         return time.monotonic() + self._over
 
     def time(self) -> float:
-        """Tell the wall's time."""
+        """Return the time since the epoch."""
         return time.time()
 
 
 def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]], bool]) -> None:
-    """Have the time of the sessions be over as soon as they stand so.
+    """Let the time limit of the sessions pass as soon as they are in a state.
 
     Args:
         monkeypatch: of the test.
-        state: is told what each session does, by its name; '' before it is connected.
+        state: called with what each session does, by its name; '' before it is connected.
     """
     watch, conduct, await_change = LockMonitor.watch, StepScheduler.run, SteppedCoordinator._await_change
 
@@ -145,7 +145,7 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
         return await conduct(self, seconds)
 
     async def awaiting(self: SteppedCoordinator, until: float) -> None:
-        # what is waited for comes by the time of the machine
+        # a wait for a change takes as long as by the real clock
         await await_change(self, until - _FAR if until > time.monotonic() + _FAR / 2 else until)
 
     monkeypatch.setattr(SteppedCoordinator, "_await_change", awaiting)
