@@ -18,7 +18,9 @@ from pgchaos.report.scenario_text import settings_of, settings_text
 from pgchaos.report.text import failure_text
 from pgchaos.report.timeline import ReportedRun
 from pgchaos.results import Failure, RunResult
+from pgchaos.server import Server
 from pgchaos.verdict import judge
+from tests.engine.playing import Play
 
 FILE = """\
 -- Orders survive a crash
@@ -102,6 +104,20 @@ def test_the_statement_of_a_failed_assertion_is_quoted(crash: Scenario) -> None:
     assert [line[:8].strip() for line in narrow[2:4]] == ["in:", ""]
     assert narrow[3].endswith("...")
     assert narrow[4] == ""
+
+
+def test_of_several_statements_in_a_line_the_one_with_the_description_is_quoted(
+    private_server: Server, tmp_path: Path
+) -> None:
+    result = Play(private_server, tmp_path)(
+        "-- chaos:check\nSELECT plan(4); SELECT is(1, 2, 'it''s wrong'); SELECT ok(true, 'x'); SELECT ok(false, 'y');"
+        " SELECT ok(false);\n"
+    )
+    scenario = read(tmp_path / "scenario.sql", "scenario.sql")
+    run = ReportedRun(scenario, {}, result, 100)
+    lines = failure_text(run, judge(scenario, {}, result)).splitlines()
+    quoted = [line.strip() for line in lines if line.startswith("    in: ")]
+    assert quoted == ["in: SELECT is(1, 2, 'it''s wrong')", "in: SELECT ok(false, 'y')"]
 
 
 def test_a_failure_elsewhere_quotes_nothing(crash: Scenario) -> None:

@@ -9,6 +9,7 @@ from pgchaos.language.header_model import ServerSetting, applies
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
+from pgchaos.results import Failure
 
 
 def settings_of(scenario: Scenario, variables: Mapping[str, str]) -> list[ServerSetting]:
@@ -32,8 +33,11 @@ def _lines(places: Iterable[Place]) -> str:
     return ", ".join(f"{path}:{', '.join(lines)}" for path, lines in by_file.items())
 
 
-def check_statement(scenario: Scenario, place: Place | None) -> str:
-    """Return the statement of a check that begins at a line; '' if none does."""
+def check_statement(scenario: Scenario, failure: Failure) -> str:
+    """Return the statement of a check that a failed assertion is of, by its line and description; '' if unknown."""
     items = chain.from_iterable(section.items for section in scenario.checks)
-    found = (item.text for item in items if isinstance(item, Statement) and item.place == place)
-    return next(found, "")
+    found = [item.text for item in items if isinstance(item, Statement) and item.place == failure.place]
+    if len(found) > 1:
+        names = [name.replace("'", "''") for name in failure.names]
+        found = [text for text in found if any(name in text for name in names)]
+    return found[0] if len(found) == 1 else ""

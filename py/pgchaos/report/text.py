@@ -161,11 +161,11 @@ def _detail(detail: str, width: int) -> list[str]:
 def _causes(run: ReportedRun, failures: Sequence[Failure]) -> list[str]:
     """Write each failure, and below the last failure of a check's statement the statement."""
     lines = []
-    for failure, following in zip_longest(failures, failures[1:]):
+    statements = [check_statement(run.scenario, one) if one.kind == "assertion" else "" for one in failures]
+    for failure, statement, following in zip_longest(failures, statements, statements[1:]):
         lines += _failure(failure, run.width)
-        if failure.kind == "assertion" and (following is None or following.place != failure.place):
-            statement = check_statement(run.scenario, failure.place)
-            lines += folded(statement, run.width, f"{_INDENT}in: ", run.symbols, _SQL_LINES) if statement else []
+        if statement and statement != following:
+            lines += folded(statement, run.width, f"{_INDENT}in: ", run.symbols, _SQL_LINES)
     return lines
 
 
