@@ -13,11 +13,12 @@ import psutil
 import pytest
 
 from pgchaos.posix.postmaster import remove_server
-from pgchaos.server import ServerError, supervisor_client
+from pgchaos.server import ServerError, ServerSettings, open_server, supervisor_client
 from pgchaos.server import starts as starts_of_servers
 from pgchaos.server.private import start_private
 from pgchaos.server.starts import Starts
 from pgchaos.server.supervisor_client import SupervisorClient
+from tests.conftest import ForeignServer
 from tests.freezing import stopped, traced
 from tests.server.conftest import alive, living_in
 from tests.waiting import until
@@ -109,6 +110,22 @@ def test_when_the_run_ends_all_supervisors_that_are_stopped_have_one_deadline(mo
         assert limit < time.monotonic() - began < 3 * limit, "each after the other"
     assert starts.left() == []
     assert not any(alive(server.pid) for server in servers)
+
+
+def test_a_supervisor_of_databases_has_the_same_deadline(
+    foreign_server: ForeignServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starts_of_servers, "END_LIMIT", 0.1)
+    monkeypatch.setattr(starts_of_servers, "_LEAST", 0.1)
+    server = open_server(ServerSettings(dsn=foreign_server.dsn))
+    server.ensure_cleanup()
+    client = server._cleanup._supervisor
+    assert client is not None
+    os.kill(client.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    server.close()
+    assert time.monotonic() - began < 10, "as long as the answer to another request may take"
+    assert not alive(client.pid)
 
 
 @pytest.mark.usefixtures("made_by_initdb")

@@ -183,6 +183,10 @@ class ClusterFactory:
             next_server.close()
         self._prepared.close()
 
+    def end_limit(self) -> float:
+        """Return the seconds for one more supervisor of the run to end, after `close`."""
+        return self._prepared.starts.end_limit()
+
     def left(self) -> list[str]:
         """Return what could not be removed of servers that were closed, a line each."""
         return self._prepared.starts.left()

@@ -41,12 +41,13 @@ class ExternalCleanup:
                     raise
                 self._supervisor = supervisor
 
-    def end(self, health: ServerHealth, *, clean: bool) -> bool:
+    def end(self, health: ServerHealth, *, clean: bool, limit: float) -> bool:
         """End the supervisor, if it was started.
 
         Args:
             health: of the server.
             clean: nothing is left to remove; else the supervisor removes it now, within `supervisor.WATCH_LIMIT`.
+            limit: seconds to wait for its answer.
 
         Returns:
             Whether the supervisor has ended and nothing remains.
@@ -58,7 +59,7 @@ class ExternalCleanup:
         if not clean:
             return supervisor.detach(0.0 if health.any_silent else _CLEANUP_LIMIT)
         with suppress(ServerError):  # it has ended, so it removes nothing
-            supervisor.request("forget")
+            supervisor.request("forget", limit)
         supervisor.close()
         return True
 

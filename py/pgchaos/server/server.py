@@ -318,7 +318,8 @@ class Server(ServerInfo):
         left_servers = self._clusters.left()
         self._lease.end(self.health)
         left = self._pool.close(drop=True)
-        if self._cleanup.end(self.health, clean=not left and self._user_database.clean):
+        clean = not left and self._user_database.clean
+        if self._cleanup.end(self.health, clean=clean, limit=self._clusters.end_limit()):
             return left_servers
         return left_servers + self._describe_left(left)
 

@@ -39,12 +39,12 @@ class Starts:
 
     def remove(self, supervisor: SupervisorClient, folder: Path | None) -> None:
         """Wait until the supervisor has removed a server, or do it where it was killed."""
-        clean = supervisor.close(self._end_limit())
+        clean = supervisor.close(self.end_limit())
         # a supervisor that does not even end by SIGKILL may wait for a disk: removing the folder would wait for it too
         if folder is not None and supervisor.ended and (not clean or folder.exists()):
             remove_server(str(folder))
 
-    def _end_limit(self) -> float:
+    def end_limit(self) -> float:
         """Return the seconds for a supervisor to clean up and end: at the end of the run, all have one deadline."""
         if not self.cancelled.is_set():
             return END_LIMIT
