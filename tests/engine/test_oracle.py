@@ -530,6 +530,25 @@ INSERT INTO t VALUES (1);
 """
 
 
+@pytest.mark.parametrize("schedule", ["free", "all"])
+def test_transactions_of_one_connection_are_serial_anyway_and_noted(play: Play, schedule: str) -> None:
+    text = f"""-- chaos:schedule {schedule}
+-- chaos:oracle serializable
+-- chaos:setup
+CREATE TABLE t (v int);
+-- chaos:session one{{}}
+BEGIN;
+INSERT INTO t VALUES (1);
+COMMIT;
+UPDATE t SET v = v + 1;
+"""
+    expected = "scenario.sql:2: oracle: all transactions were of one[1], so their order was serial anyway"
+    result = play(text.format(""))
+    assert not result.failures
+    assert expected in result.remarks
+    assert not [note for note in play(text.format(" x 2")).remarks if "serial anyway" in note]
+
+
 def test_a_state_that_leaves_out_what_is_written_was_not_run(play: Play) -> None:
     written = UNCHANGED.format(statement="UPDATE t SET v = v + 1")
     failure = only(play(written + "-- chaos:state\nTABLE other;\n"))

@@ -8,15 +8,22 @@ from pgchaos.engine.transaction_log import Changed, TransactionLog
 from pgchaos.language.problems import Place
 from pgchaos.oracle.model import OracleTransaction, TxnId
 from pgchaos.results import Failure
+from pgchaos.schedule.wait_rules import Actor
 
 Values = tuple[tuple[str, str], ...]  # of the variables of a run
 
 
 class OracleCoverage:
-    """Collects what the runs of an item, and its serial runs, have committed and changed."""
+    """Collects what the runs of an item, and its serial runs, have committed and changed.
 
-    def __init__(self) -> None:
+    Args:
+        programs: sessions are programs, each of which may have several connections.
+    """
+
+    def __init__(self, *, programs: bool) -> None:
+        self._programs = programs
         self._committed = 0
+        self._actors: set[Actor] = set()
         self._changed: list[Changed] = []
         self._results: dict[tuple[Values, TxnId], object] = {}
         self._varies = False
@@ -30,6 +37,7 @@ class OracleCoverage:
         """Add the log of a run that was judged."""
         if log.outcome is not None:
             self._committed += sum(txn.fate == "committed" for txn in log.outcome.transactions)
+            self._actors |= {txn.actor for txn in log.outcome.transactions}
             if log.reads_state:
                 self._changed.append(log.changed)
 
@@ -51,7 +59,10 @@ class OracleCoverage:
         return None
 
     def remark(self, place: Place | None) -> list[str]:
-        """Return a remark if nothing has changed, which may be intended."""
+        """Return a remark if it could find nothing, which may be meant: one connection did all, or nothing changed."""
+        if len(self._actors) == 1 and not self._programs:
+            (actor,) = self._actors
+            return [f"{place}: oracle: all transactions were of {actor}, so their order was serial anyway"]
         if self.reads_state and self._changed:
             return [f"{place}: oracle: nothing that it compares was changed, and every order had the same results"]
         return []

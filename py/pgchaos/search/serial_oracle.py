@@ -54,7 +54,7 @@ class Oracle:
         self._programs = {session.name for session in scenario.sessions if session.program is not None}
         self._open_sandbox: OpenSandbox | None = None
         self._variants: dict[Values, _Variant] = {}
-        self.coverage = OracleCoverage()
+        self.coverage = OracleCoverage(programs=bool(self._programs))
         self.judged: OracleResult | None = None  # of all runs so far
         self._silent = False
         # what a serial run has changed outside its schema: then none of these runs counts
