@@ -14,7 +14,13 @@ ROOT = Path(__file__).parents[1]
 
 EXEMPTION = re.compile(r"# *(?:noqa|type: *ignore|pragma)\b(?P<reason>.*)")
 CODES = re.compile(r":? *(?:no cover|[A-Z]+[0-9]+|\[[\w-]+\])(?:, *[A-Z]+[0-9]+)*")
-HIDES = ("suppress", "contextlib.suppress", "pytest.mark.filterwarnings")
+HIDES = (
+    "suppress",
+    "contextlib.suppress",
+    "pytest.mark.filterwarnings",
+    "warnings.filterwarnings",
+    "warnings.simplefilter",
+)
 SKIPS = ("pytest.importorskip", "pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail")
 SLEEPS = ("sleep", "time.sleep", "asyncio.sleep")
 
@@ -42,20 +48,21 @@ def without_reason(source: str) -> Iterator[str]:
         name = ast.unparse(node.func) if isinstance(node.func, ast.Attribute | ast.Name) else ""
         lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
         says = any(line in comments for line in lines) or node.lineno - 1 in own_lines
+        ignores = any(one.arg == "ignore_errors" for one in node.keywords)
         if name in SKIPS:
             says = says or any(one.arg == "reason" for one in node.keywords)
         elif name in SLEEPS:
             if not (isinstance(node.args[0], ast.Constant) and node.args[0].value):
                 continue
-        elif name not in HIDES:
+        elif name not in HIDES and not ignores:
             continue
         if not says:
             yield f"line {node.lineno}: {name}"
 
 
 MENTIONED = re.compile(
-    r"noqa|type: *ignore|pragma|sleep\(|suppress\(|importorskip|mark\.(?:skip|xfail|filterwarnings)"
-    r"|\bexcept\b.*:\s*(?:#.*\s*)*(?:pass|continue)\b"
+    r"noqa|type: *ignore|pragma|sleep\(|suppress\(|importorskip|mark\.(?:skip|xfail)"
+    r"|filterwarnings|simplefilter|ignore_errors|\bexcept\b.*:\s*(?:#.*\s*)*(?:pass|continue)\b"
 )
 
 
@@ -89,6 +96,7 @@ def test_a_missing_reason_is_found() -> None:
             f()
         except OSError:  # it has ended
             pass
+        shutil.rmtree(folder, ignore_errors=True)
     """
     found = [what.partition(":")[0] for what in without_reason(textwrap.dedent(source).strip())]
-    assert sorted(found) == ["line 1", "line 11", "line 3", "line 5", "line 6", "line 7"]
+    assert sorted(found) == ["line 1", "line 11", "line 17", "line 3", "line 5", "line 6", "line 7"]

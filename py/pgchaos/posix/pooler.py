@@ -91,7 +91,7 @@ class PoolerProcess:
             self._process.kill()
             self._process.wait()
         log = log_tail(self._log)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)  # it is removed with the folder of the server
         self._log.unlink(missing_ok=True)
         return log
 

@@ -34,7 +34,7 @@ def remove_server(folder: str, server: subprocess.Popen[bytes] | None = None) ->
     import shutil  # only here: it takes a quarter of the supervisor's start
 
     for _ in range(3):  # a server that is dying may still make a file in a folder being removed
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # what then remains is removed by the next run
         if not Path(folder).exists():
             break
 

@@ -108,8 +108,8 @@ class CollectionCache:
                 continue
             others = {name: entry for name, entry in folder.before.items() if name not in folder.now}
             existing = {name: entry for name, entry in others.items() if Path(path, name).exists()}
-            # if it cannot be written, the next run is only slower: no warning
-            with warnings.catch_warnings(), suppress(UnicodeError):
+            with warnings.catch_warnings(), suppress(UnicodeError):  # of a name that cannot be written
+                # if it cannot be written, the next run is only slower
                 warnings.simplefilter("ignore", pytest.PytestCacheWarning)
                 # as text, because pytest writes lists slowly, with a line for each value
                 files = json.dumps({**existing, **folder.now}, ensure_ascii=False)

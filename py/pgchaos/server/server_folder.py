@@ -82,7 +82,7 @@ def make_folder(account: Account, programs: bool = False) -> Path:
                 os.chown(folder, -1, account.gid)
                 folder.chmod(0o710)
         except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)  # the first error is raised
             raise
         return folder
     raise ServerError(

@@ -181,7 +181,7 @@ class Proxy:
         self._stop.close()
         forget(self.password)
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self._folder, ignore_errors=True)  # a socket in a temporary folder, at most
 
     async def _accept(self, listener: Socket) -> None:
         wait = Wait(listener.fileno(), select.POLLIN, None, self._stop)
