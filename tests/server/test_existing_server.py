@@ -238,7 +238,7 @@ def test_next_run_in_place_clears_up(start_runner: Callable[..., Runner], named:
     runner = start_runner(named, in_place=True)
     with open_server(ServerSettings(dsn=named, in_place=True)) as server:
         with (
-            pytest.raises(ServerError, match=f"in use by another run, process {runner.process.pid} on"),
+            pytest.raises(ServerError, match=f"in use by another run, process {runner.process.pid} on .*: wait for"),
             server.sandbox(),
         ):
             pass

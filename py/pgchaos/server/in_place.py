@@ -242,9 +242,9 @@ def remove_leftovers(conn: Connection, run: RunId) -> None:
 
 
 def _in_use_message(database: str, run: RunId) -> str:
-    text = f"database {database} is in use by another run, process {run.pid} on {run.host}"
+    text = f"database {database} is in use by another run, process {run.pid} on {run.host}: wait for its end"
     if run.is_local:
-        return text
+        return f"{text}, or name another database"
     # its process cannot be checked from here
     return f"{text}; if that run is over, remove what it left: {REMOVAL_STATEMENT}"
 
