@@ -67,6 +67,20 @@ def test_what_a_file_commits_is_its_own_and_what_others_commit_is_not(
     assert play(server, tmp_path, NOTHING).notes == []
 
 
+def test_a_role_that_a_file_commits_is_there_for_the_next(server: Server, shop: str, tmp_path: Path) -> None:
+    made = play(server, tmp_path, f"CREATE ROLE of_the_suite; {NOTHING}")
+    try:
+        assert made.failures == []
+        assert made.notes == ["the file left on the server: role of_the_suite"]
+        after = play(server, tmp_path, PLAIN.format("has_role('of_the_suite')"))
+        assert (after.failures, after.notes) == ([], [])
+    finally:
+        with psycopg.connect(shop, autocommit=True) as conn:
+            conn.execute("DROP ROLE IF EXISTS of_the_suite")
+    (slot,) = play(server, tmp_path, f"SELECT pg_create_physical_replication_slot('held'); {NOTHING}").failures
+    assert slot.names == ("slot",), "it keeps WAL until somebody drops it"
+
+
 def test_a_transaction_that_was_open_before_counts_when_it_is_committed(
     server: Server, shop: str, tmp_path: Path
 ) -> None:

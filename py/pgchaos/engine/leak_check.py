@@ -60,7 +60,11 @@ class LeakCheck:
     def remove(self, shared: Collection[Thing] | None = None) -> None:
         """Remove what the run created, and record what had to be left; `shared` was there before."""
         before = self.shared if shared is None else shared
-        ownership = leaks.Ownership(self._scenario.source, self._created, self._sandbox.in_place, before, self._here)
+        in_place, keeps = self._sandbox.in_place, self._scenario.plain and self._sandbox.in_place
+        ownership = leaks.Ownership(self._scenario.source, self._created, in_place, before, self._here, keeps)
+        if keeps:
+            stays = self._admin.ask(lambda connection: leaks.on_server(connection, ownership))
+            self._notes += leaks.leak_notes(stays, "on the server")
         self._found += self._admin.ask(lambda connection: leaks.remove_new(connection, ownership))
         if self._settings is not None:
             settings, ours = self._settings, self._created is None
@@ -72,7 +76,7 @@ class LeakCheck:
         """Find the new objects in a user's database."""
         new = self._admin.ask(self._objects.new)
         if self._scenario.plain:
-            self._notes += leaks.leak_notes(new, self._sandbox.database)
+            self._notes += leaks.leak_notes(new, f"in database {self._sandbox.database}")
         else:
             self._found += new
 

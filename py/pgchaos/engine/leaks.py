@@ -58,6 +58,7 @@ _SESSIONS = f"""
 QUALIFIED_NAMES = "SET LOCAL search_path = pg_catalog"
 """Goes before queries whose names are compared: in place, a scenario's table can hide the user's of the same name."""
 
+_STAYS = ("database", "tablespace", "role")
 _MOST_NAMES = 10
 """Objects named in a note."""
 _NO_LOCKS = "53200"
@@ -88,6 +89,7 @@ class Ownership:
     in_place: bool = False  # in a user's database
     before: Collection[Thing] = ()  # the rows of SHARED at the beginning
     here: Collection[Thing] = ()  # the rows of LEFT at the beginning, in a user's database
+    keeps: bool = False  # what a plain file commits in a user's database stays, with its roles, as under pg_prove
 
     def proven(self, connection: Connection, kinds: Sequence[str]) -> list[Thing]:
         """List what the scenario has provably created and still exists."""
@@ -195,11 +197,20 @@ def unqualified(name: str) -> str:
 def _shared(connection: Connection, ownership: Ownership, everywhere: Iterable[Thing]) -> list[Leak]:
     """Remove what the scenario left on the whole server."""
     new = [thing for thing in everywhere if thing not in ownership.before]
+    if ownership.keeps:
+        new = [thing for thing in new if thing[0] not in _STAYS]
     if ownership.created is None:
         return [_removed(connection, thing, ownership) for thing in new if makes(ownership.source, thing[1])]
-    ours = ownership.proven(connection, ("database", "tablespace", "role"))
+    ours = [] if ownership.keeps else ownership.proven(connection, _STAYS)
     ours += [thing for thing in ownership.proven(connection, ("slot",)) if thing in new]
     return [_removed(connection, thing, ownership) for thing in ours] + ownership.unproven(new, ours)
+
+
+def on_server(connection: Connection, ownership: Ownership) -> list[Leak]:
+    """List the new roles, tablespaces and databases of a file that keeps them."""
+    new = [thing for thing in rows(connection, SHARED) if thing not in ownership.before and thing[0] in _STAYS]
+    ours = ownership.proven(connection, _STAYS)
+    return [_leak(thing, "") for thing in new if thing in ours or makes(ownership.source, thing[1])]
 
 
 def _removed(connection: Connection, thing: Thing, ownership: Ownership) -> Leak:
@@ -227,9 +238,9 @@ def left(found: Iterable[Leak]) -> list[str]:
     return [str(leak) for leak in found if leak.left]
 
 
-def leak_notes(new: Sequence[Leak], database: str) -> list[str]:
-    """Describe what a plain file left in a user's database: no failure, because pg_prove leaves it there too."""
+def leak_notes(new: Sequence[Leak], where: str) -> list[str]:
+    """Describe what a plain file left in a user's database or server: no failure, as pg_prove leaves it there too."""
     if not new:
         return []
     more = f" and {len(new) - _MOST_NAMES} more" if len(new) > _MOST_NAMES else ""
-    return [f"the file left in database {database}: {', '.join(one.text for one in new[:_MOST_NAMES])}{more}"]
+    return [f"the file left {where}: {', '.join(one.text for one in new[:_MOST_NAMES])}{more}"]
