@@ -18,10 +18,10 @@ _FOUND = {
 
 
 class Command(NamedTuple):
-    """One command: its help, the function that adds its arguments, and the module that runs it."""
+    """One command: its help, the function that adds its arguments if it has any, and the module that runs it."""
 
     help: str
-    add: Callable[[argparse.ArgumentParser], None]
+    add: Callable[[argparse.ArgumentParser], None] | None = None
     about: str = ""  # more text for its own `--help`
     module: str = ""  # of the function, which has the command's name; '' if the module has that name too
 
@@ -132,10 +132,6 @@ def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="for which shell")
 
 
-def _nothing(_: argparse.ArgumentParser) -> None:
-    """Add no argument."""
-
-
 PYTEST_COMMANDS = ("run", "replay")
 """The commands that pass their options to pytest."""
 
@@ -153,11 +149,10 @@ COMMANDS = {
     "replay": Command("run the one order again that a report's token names", _replay, module="run"),
     "docs": Command("list the documentation, or print a page of it", _docs),
     "examples": Command("list, print or copy the scenarios of the package", _examples),
-    "directives": Command("print the tables of all directives and faults", _nothing, module="docs"),
+    "directives": Command("print the tables of all directives and faults", module="docs"),
     "table": Command("print a table of the scenarios in a folder, in Markdown", _table),
     "makefile": Command(
         "print the path of what adds installcheck-chaos to a Makefile: include $(shell python3 -m pgchaos makefile)",
-        _nothing,
         module="docs",
     ),
     "completion": Command(
@@ -182,7 +177,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_CommandParser)
     for name, command in COMMANDS.items():
         about = f"{command.help[:1].upper()}{command.help[1:]}. {command.about}".strip()
-        command.add(commands.add_parser(name, help=command.help, description=about, epilog=_exit_codes(name)))
+        command_parser = commands.add_parser(name, help=command.help, description=about, epilog=_exit_codes(name))
+        if command.add is not None:
+            command.add(command_parser)
     return parser
 
 
