@@ -317,6 +317,7 @@ def test_in_place_a_note_names_the_tables_that_cannot_be_checked(server: Server,
             conn.execute("CREATE TABLE public.hidden (n int); GRANT INSERT ON public.hidden TO clerk")
             conn.execute("CREATE TABLE public.secured (n int); ALTER TABLE public.secured ENABLE ROW LEVEL SECURITY")
             conn.execute("GRANT ALL ON public.secured TO clerk")
+            conn.execute("CREATE SCHEMA closed; CREATE TABLE closed.t (n int); GRANT ALL ON closed.t TO clerk")
         try:
             dsn = make_conninfo(sandbox.conninfo, user="clerk", options="")
             with open_server(ServerSettings(dsn=dsn, in_place=True)) as place:
@@ -336,4 +337,4 @@ def test_in_place_a_note_names_the_tables_that_cannot_be_checked(server: Server,
                 conn.execute("DROP OWNED BY clerk; DROP ROLE clerk")
     assert held(result) == ["checked"]
     (remark,) = result.remarks
-    assert "whether a run changes public.hidden, public.secured is not checked" in remark
+    assert "whether a run changes closed.t, public.hidden, public.secured is not checked" in remark

@@ -30,7 +30,8 @@ _BASE = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()
 # With schemas: a table of the scenario's can have the same name, and comes first on the search path.
 _RELATIONS = """
     SELECT pg_catalog.quote_ident(nspname) || '.' || pg_catalog.quote_ident(relname), c.relkind::text,
-           pg_catalog.has_table_privilege(c.oid, 'SELECT') AND NOT pg_catalog.row_security_active(c.oid),
+           pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+           AND NOT pg_catalog.row_security_active(c.oid),
            EXISTS (SELECT FROM pg_catalog.pg_depend
                     WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = c.oid AND deptype = 'e')
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
@@ -185,9 +186,9 @@ def read_contents(conn: Connection) -> tuple[StateQuery, tuple[str, ...]]:
     """
     relations = conn.execute(_RELATIONS, [_OURS]).fetchall()
     queries = []
-    for name, kind, may, _ in relations:
+    for name, kind in ((name, kind) for name, kind, may, _ in relations if may):
         ((size,),) = conn.execute("SELECT pg_catalog.pg_relation_size(%s::regclass)", [name])
-        if may and int(str(size)) <= _MOST_BYTES:
+        if int(str(size)) <= _MOST_BYTES:
             # `every` alone would be a column of that name
             counted = "count(*) || ' ' || coalesce(sum(pg_catalog.hashtextextended((every.*)::text, 0)), 0)"
             queries.append(_state_of(str(name), str(kind), counted))
