@@ -99,6 +99,12 @@ def test_variables_have_the_values_of_psql_and_of_the_section(play: Play, query:
     assert not play(text).failures
 
 
+def test_invariants_know_the_variables_of_a_matrix_by_chaos_var(play: Play) -> None:
+    head = "-- chaos:matrix level in low, high\n-- chaos:session s\nSELECT :'level';\n"
+    result = play(head + "-- chaos:invariant\nSELECT chaos.var('level') = 'low' AS low;\n", level="low")
+    assert not result.failures
+
+
 def test_a_condition_that_is_no_boolean_ends_the_run(play: Play) -> None:
     failure = only(play(COMMANDS.format(condition=":unknown", value="true") + CHECKED))
     assert (failure.kind, line(failure)) == ("error", 5)

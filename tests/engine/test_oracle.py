@@ -530,6 +530,20 @@ INSERT INTO t VALUES (1);
 """
 
 
+@pytest.mark.parametrize("condition", ["v = chaos.var('level')", ":SERVER_VERSION_NUM > 0"])
+def test_state_knows_the_variables_of_a_matrix_and_of_psql(play: Play, condition: str) -> None:
+    text = f"""-- chaos:matrix level in low, high
+-- chaos:oracle serializable
+-- chaos:setup
+CREATE TABLE t (v text);
+-- chaos:session one x 2
+INSERT INTO t VALUES (:'level');
+-- chaos:state
+SELECT count(*) FROM t WHERE {condition};
+"""
+    assert not play(text, level="low").failures
+
+
 @pytest.mark.parametrize("schedule", ["free", "all"])
 def test_transactions_of_one_connection_are_serial_anyway_and_noted(play: Play, schedule: str) -> None:
     text = f"""-- chaos:schedule {schedule}

@@ -19,7 +19,7 @@ from pgchaos.engine.invariant_monitor import SETTINGS, InvariantMonitor
 from pgchaos.engine.leaks import Leak
 from pgchaos.engine.lock_monitor import LockMonitor
 from pgchaos.engine.loop import Loop, Task, begin, run_sync
-from pgchaos.engine.notices import NoticeCollector
+from pgchaos.engine.notices import NoticeCollector, vars_literal
 from pgchaos.engine.other_backends import pid_text
 from pgchaos.engine.run_context import RunContext
 from pgchaos.engine.session_log import SessionLog, SessionsResult
@@ -179,6 +179,9 @@ class ConcurrentRun:
     async def _connection(self) -> Connection:
         connection = await self._factory.open("invariant", self._stop, SETTINGS, self._on_notice_of_invariant)
         self._context.pids.add(connection.pid)
+        if self._context.needs_vars and self._variables:
+            literal = vars_literal(self._variables, any_bytes=connection.any_bytes)
+            await connection.execute(f"SET chaos.vars = {literal}")
         return connection
 
     def _on_notice_of_invariant(self, raw: pq.abc.PGresult) -> None:

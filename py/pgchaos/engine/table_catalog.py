@@ -14,6 +14,7 @@ from pgchaos.engine.answer import Answer, Row
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.error_messages import error_failure, plain_failure
 from pgchaos.engine.interpreter import Interpreter, Rejected
+from pgchaos.engine.notices import vars_literal
 from pgchaos.language.model import Section
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Item, Meta, Statement
@@ -157,6 +158,10 @@ class Catalog:
 
     def _queries(self, sections: Sequence[Section], facts: Facts) -> State | Failure:
         reader = Interpreter(self._variables, lambda _: None)
+        reader.psql.connected(self._connection)
+        if self._variables:
+            literal = vars_literal(self._variables, any_bytes=self._connection.any_bytes)
+            self._ask(f"SET LOCAL chaos.vars = {literal}")
         state: dict[str, Table] = {}
         items = (item for section in sections for item in section.items if in_force(item, self._variables))
         for item in items:
