@@ -109,6 +109,11 @@ def test_what_pgtap_counted_as_failed_must_have_been_printed_so() -> None:
     assert not parser.close().problems
 
 
+def test_a_number_may_begin_with_zeros() -> None:
+    assert not problems(f"1..2\nok {'0' * 30}1\nok 02")
+    assert problems(f"1..1\nok {'0' * 30}") == ["test out of sequence: found 0, expected 1"]
+
+
 def test_the_plan_may_come_last() -> None:
     assert not problems("ok 1 - a\nok 2 - b\n1..2")
 
@@ -121,6 +126,7 @@ def test_the_plan_may_come_last() -> None:
         ("ok 1", "no plan: call plan(), or no_plan() and finish()"),
         ("", "no plan: call plan(), or no_plan() and finish()"),
         ("1..2\nok 1\nok 3", "test out of sequence: found 3, expected 2"),
+        (f"1..1\nok {'9' * 5000}", f"test out of sequence: found {'9' * 19}, expected 1"),
         ("1..1\nok 1\n1..1", "more than one plan"),
         ("ok 1\n1..2\nok 2", "the plan is in the middle: it must be first or last"),
         ("1..2\nok 1\nBail out! disk full\nok 2", "Bail out! disk full"),

@@ -111,7 +111,8 @@ def _test(match: re.Match[str]) -> Point:
     whole = _unescape(description.strip().removeprefix("-").strip())
     if found := _DIRECTIVE.match(description):
         description, directive, reason = found[1], found[2].lower(), found[3].strip()
-    number = int(match[2]) if match[2] and len(match[2]) <= _LONGEST_NUMBER else None
+    # one digit more is enough to be out of sequence
+    number = int((match[2].lstrip("0") or "0")[: _LONGEST_NUMBER + 1]) if match[2] else None
     name = _unescape(description.strip().removeprefix("-").strip())
     kind: Literal["", "todo", "skip"] = "todo" if directive == "todo" else "skip" if directive == "skip" else ""
     return Point(match[1] is None, number, name, kind, reason, whole)
