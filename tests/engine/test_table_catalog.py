@@ -13,6 +13,8 @@ COLUMNS, TABLES = 1600, 32
 """As many columns as a table can have, and among how many tables they are shared out."""
 MOST = 4
 """Times as long. If the server lists all columns for each default, 18 takes 7 times as long or more, 15 over 300."""
+TRIES = 6
+"""Pairs that are measured at most: what else the machine does makes some of them longer."""
 QUERIES = {"oracle": _COLUMNS.format(schema="''"), "search": _QUERY.format(newest=0)}
 
 
@@ -29,4 +31,4 @@ def milliseconds(server: Server, query: str, tables: int) -> float:
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
 def test_a_table_of_many_columns_takes_no_longer_than_many_tables(server: Server, query: str) -> None:
-    assert milliseconds(server, query, 1) < MOST * milliseconds(server, query, TABLES)
+    assert any(milliseconds(server, query, 1) < MOST * milliseconds(server, query, TABLES) for _ in range(TRIES))
