@@ -113,6 +113,30 @@ ROLLBACK;
     assert play(text.format("\\set ON_ERROR_ROLLBACK Interactive\n")).failures, "a file is not read interactively"
 
 
+@pytest.mark.parametrize(
+    ("setting", "refused"),
+    [
+        ("ON_ERROR_STOP maybe", 'unrecognized value "maybe" for "ON_ERROR_STOP": Boolean expected'),
+        ("ON_ERROR_ROLLBACK maybe", 'unrecognized value "maybe" for "ON_ERROR_ROLLBACK"; available values are: on, '),
+        ("ECHO on", 'unrecognized value "on" for "ECHO"; available values are: none, errors, queries, all'),
+        ("VERBOSITY loud", 'unrecognized value "loud" for "VERBOSITY"; available values are: default, '),
+    ],
+)
+def test_a_value_that_psql_refuses_for_its_own_setting_ends_a_plain_file(
+    play: Play, setting: str, refused: str
+) -> None:
+    failure = only(play(f"\\set {setting}\nSELECT plan(1);\nSELECT pass('a');\n"))
+    assert refused in failure.text
+    assert failure.place is not None
+    assert failure.place.line == 1
+
+
+def test_a_value_that_psql_takes_for_its_own_setting_does_not(play: Play) -> None:
+    taken = ("ON_ERROR_STOP", "ON_ERROR_STOP TRUE", "ON_ERROR_ROLLBACK 1", "ECHO None", "VERBOSITY terse", "QUIET 1")
+    lines = "".join(f"\\set {one}\n" for one in (*taken, "SHOW_CONTEXT never", "mine maybe"))
+    assert play(f"{lines}SELECT plan(1);\nSELECT pass('a');\n").failures == []
+
+
 @pytest.mark.parametrize("off", ["\\set AUTOCOMMIT off", "\\unset AUTOCOMMIT"])
 def test_a_plain_file_without_autocommit_begins_its_transactions_as_psql_does(play: Play, off: str) -> None:
     text = """{}

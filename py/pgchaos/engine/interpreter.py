@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.error_messages import StatementContext, emptied_search_path
-from pgchaos.engine.psql_variables import NAMES, PsqlVariables
+from pgchaos.engine.psql_variables import NAMES, PsqlVariables, refused_value
 from pgchaos.language.conditionals import Branches, parse_boolean
 from pgchaos.language.encodings import encoding_named
 from pgchaos.language.problems import Place
@@ -141,6 +141,8 @@ class Interpreter:
             name, value = assignment(words)
         except ValueError as error:
             raise Rejected(str(error)) from None
+        if self._as_psql and value and (refused := refused_value(name, value)):
+            raise Rejected(refused)
         self.variables[name] = value
 
     def pass_branch(self, item: Meta) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pgchaos.engine.answer import SUCCESS, Answer, ServerError
 from pgchaos.engine.connection import Connection
+from pgchaos.language.conditionals import parse_boolean
 
 _FIXED = {"AUTOCOMMIT": "on", "ON_ERROR_ROLLBACK": "off", "ON_ERROR_STOP": "on", "QUIET": "on", "ECHO": "none"}
 """The values when pg_prove calls psql."""
@@ -19,6 +20,32 @@ NAMES = frozenset(
     }
 )
 """The variables that `PsqlVariables` knows; values are computed only for those that a statement uses."""
+
+
+_BOOLEANS = ("AUTOCOMMIT", "ON_ERROR_STOP", "QUIET", "SINGLELINE", "SINGLESTEP")
+_CHOICES = {
+    "ECHO": ("none", "errors", "queries", "all"),
+    "ON_ERROR_ROLLBACK": ("on", "off", "interactive"),
+    "SHOW_CONTEXT": ("never", "errors", "always"),
+    "VERBOSITY": ("default", "verbose", "terse", "sqlstate"),
+}
+
+
+def refused_value(name: str, value: str) -> str:
+    r"""Return psql's text if it does not take a value for one of its own settings; '' for any other variable.
+
+    Args:
+        name: the variable that \set sets.
+        value: of it, not empty.
+    """
+    if parse_boolean(value) is not None and name not in ("ECHO", "SHOW_CONTEXT", "VERBOSITY"):
+        return ""
+    if name in _BOOLEANS:
+        return f'unrecognized value "{value}" for "{name}": Boolean expected'
+    choices = _CHOICES.get(name, (value.lower(),))
+    if value.lower() in choices:
+        return ""
+    return f'unrecognized value "{value}" for "{name}"; available values are: {", ".join(choices)}'
 
 
 class PsqlVariables:
