@@ -8,7 +8,7 @@ from collections.abc import Collection
 import pytest
 
 from pgchaos.engine import called_backends
-from pgchaos.engine.other_backends import hidden_deadlock
+from pgchaos.engine.other_backends import Backend, hidden_deadlock
 from tests.engine.playing import Play, held, line, only, said
 
 SHORT = 20.0
@@ -197,4 +197,50 @@ def test_there_its_name_tells_the_session(play: Play, monkeypatch: pytest.Monkey
 def test_which_deadlocks_the_server_does_not_detect(
     waits: dict[int, tuple[int, ...]], callers: dict[int, int], wanted: tuple[int, ...]
 ) -> None:
-    assert hidden_deadlock(waits, callers, (1, 2, 3)) == wanted
+    assert hidden_deadlock(waits, callers, (1, 2, 3), backends("idle in transaction")) == wanted
+
+
+def backends(state: str) -> dict[int, Backend]:
+    """Give the backends 5 and 6, which sessions have called, a state."""
+    return dict.fromkeys((5, 6), Backend("client backend", "", state, None, ""))
+
+
+@pytest.mark.parametrize(("state", "wanted"), [("idle in transaction", (1, 5)), ("active", ())])
+def test_a_called_backend_that_runs_a_query_of_its_own_goes_on(state: str, wanted: tuple[int, ...]) -> None:
+    assert hidden_deadlock({1: (5,)}, {5: 1}, (1,), backends(state)) == wanted
+
+
+@pytest.mark.parametrize("schedule", ["free", "a.opens a.sends a.changes"])
+def test_a_session_can_wait_for_its_own_asynchronous_query(play: Play, schedule: str) -> None:
+    result = play(
+        TABLE.format(schedule=schedule)
+        + """
+CREATE FUNCTION change_until_waited_for() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE t SET v = v + 1;
+    PERFORM pg_advisory_xact_lock(pg_backend_pid());
+    WHILE NOT EXISTS (
+        SELECT FROM pg_locks
+         WHERE waitstart < clock_timestamp() - interval '1 s' AND pg_backend_pid() = ANY (pg_blocking_pids(pid))
+    ) LOOP
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END $$;
+-- chaos:session a
+-- chaos:step opens
+SELECT dblink_connect('far', 'dbname=' || current_database());
+-- chaos:step sends
+SELECT dblink_send_query('far', 'SELECT change_until_waited_for()');
+DO $$ BEGIN
+    WHILE NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = pid) LOOP
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END $$;
+-- chaos:step changes
+UPDATE t SET v = v + 1;
+-- chaos:check
+SELECT is(v, 2, 'both have changed it') FROM t;
+""",
+        timeout=SHORT,
+    )
+    assert held(result) == ["both have changed it"]

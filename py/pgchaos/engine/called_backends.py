@@ -67,7 +67,7 @@ class CalledBackends:
         self._states.foreign_backends |= other_backends.names(new, self._states.actors, self._callers)
         called = {pid: caller for pid, caller in self._callers.items() if pid in others}
         self._note(tickets, waits, events, called)
-        stuck = other_backends.hidden_deadlock(waits, called, tickets)
+        stuck = other_backends.hidden_deadlock(waits, called, tickets, backends)
         found = other_backends.of_sessions(waits, called, tickets, backends)
         self._states.calling = {pid: by for pid, by in found.items() if pid not in waits}
         self._check(tickets, events, found, backends, stuck)

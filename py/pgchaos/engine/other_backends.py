@@ -108,11 +108,10 @@ def of_sessions(
         running: the sessions that run a statement.
         backends: those that are not sessions.
     """
+    dependent = _dependent(waits, callers, running, backends)
 
     def holder(pid: int) -> int:
-        # one whose session does not wait for it goes on by itself, and may release its locks
-        waited_for = pid in callers and (callers[pid] in running or (pid in backends and backends[pid].is_idle))
-        return callers[pid] if waited_for else pid
+        return dependent.get(pid, pid)
 
     found = {pid: tuple(dict.fromkeys(map(holder, by))) for pid, by in waits.items() if pid not in callers}
     for pid, by in waits.items():
@@ -122,13 +121,27 @@ def of_sessions(
     return found
 
 
-def hidden_deadlock(waits: Waits, callers: Mapping[int, int], running: Collection[int]) -> tuple[int, ...]:
+def _dependent(
+    waits: Waits, callers: Mapping[int, int], running: Collection[int], backends: Mapping[int, Backend]
+) -> dict[int, int]:
+    """Return the called backends that go on only with their session, with it; see `of_sessions`.
+
+    Another, such as one with an asynchronous query, goes on by itself, and may release its locks.
+    """
+    calling = {pid for pid in running if pid not in waits}
+    return {pid: by for pid, by in callers.items() if by in calling or (pid in backends and backends[pid].is_idle)}
+
+
+def hidden_deadlock(
+    waits: Waits, callers: Mapping[int, int], running: Collection[int], backends: Mapping[int, Backend]
+) -> tuple[int, ...]:
     """Find a cycle of waits that the server does not detect, because a session in it waits for a backend it has called.
 
     Args:
         waits: the pids that block each waiting backend.
         callers: the session that has called a backend, both by pid.
         running: the sessions that run a statement.
+        backends: those that are not sessions.
 
     Returns:
         The pids of the cycle, each waiting for the next and the last for the first, a session first; empty if there is
@@ -136,7 +149,8 @@ def hidden_deadlock(waits: Waits, callers: Mapping[int, int], running: Collectio
     """
     if any(_cycle(waits, pid) for pid in waits):
         return ()
-    edges = {**waits, **{pid: (caller,) for pid, caller in callers.items() if pid not in waits}}
+    dependent = _dependent(waits, callers, running, backends)
+    edges = {**{pid: (caller,) for pid, caller in dependent.items()}, **waits}
     for pid, caller in callers.items():
         if pid in waits and caller in running and caller not in waits:
             edges[caller] = (*edges.get(caller, ()), pid)
