@@ -504,6 +504,7 @@ def test_a_mutant_inherits_what_it_does_not_say(scenario: Reader) -> None:
         ("-- Permission is granted to everybody\n-- to do what they want\n\n-- Two cashiers\n", "Two cashiers"),
         ("-- chaos:tags smoke\n-- Two cashiers\n", "Two cashiers"),
         ("-- Two cashiers\n-- chaos:title The last ticket\n", "The last ticket"),
+        ("/* chaos: the suite of a shop\n   with cashiers */\n-- Two cashiers\n", "Two cashiers"),
         ("", ""),
     ],
 )

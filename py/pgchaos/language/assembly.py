@@ -37,6 +37,7 @@ def title_of(comments: Iterable[Comment]) -> str:
         line = comment.place.line
         if (
             not comment.alone
+            or not comment.text.startswith("--")
             or _RULED_LINE.fullmatch(text)
             or _MODELINE.match(text)
             or find_directive(comment.text) is not None
