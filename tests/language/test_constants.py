@@ -33,6 +33,20 @@ def test_the_value_of_a_variable(tmp_path: Path, header: str, given: dict[str, s
     assert read_text(tmp_path, f"{header}\n{CLIENT}", **given).constants["table"] == value
 
 
+@pytest.mark.parametrize("declared", ["given amount in 1..5", "matrix amount in 1, 2"])
+@pytest.mark.parametrize(
+    ("header", "given"),
+    [
+        ("-- chaos:default change = UPDATE stock SET amount = :amount", {}),
+        ("\\set change 'UPDATE stock SET amount = :amount'", {}),
+        ("-- chaos:default change = SELECT 1", {"change": "UPDATE stock SET amount = :amount"}),
+    ],
+)
+def test_their_values_use_what_is_drawn(tmp_path: Path, declared: str, header: str, given: dict[str, str]) -> None:
+    text = f"-- chaos:{declared}\n{header}\n{CLIENT}"
+    read_text(tmp_path, text.replace("UPDATE :table SET hits = 1", ":change"), **given)
+
+
 def test_a_directive_takes_them(tmp_path: Path) -> None:
     text = "-- chaos:default many = 3\n-- chaos:default limit = 5s\n-- chaos:timeout :limit\n" + CLIENT
     text = text.replace("session client", "session client x :many repeat :many").replace(":table", "t")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pgchaos.language.constants import names_used
 from pgchaos.language.header_model import Given, Matrix, When
 from pgchaos.language.lexemes import Sql
-from pgchaos.language.model import Mutant, Scenario, Session
+from pgchaos.language.model import Scenario, Session
 from pgchaos.language.mutation import sessions_of
 from pgchaos.language.problems import UNUSED_MATRIX, Place, Problem
 from pgchaos.language.programs import used_variables
@@ -136,7 +136,7 @@ def check_matrix_used(
     if not matrix:
         return ()
     directives = *scenario.server, *scenario.poolers, *scenario.pooler_settings, *scenario.xfails, *scenario.leaves
-    unused = set(matrix) - _used_by(directives, own, matrix)
+    unused = set(matrix) - _used_by(directives, own, matrix) - _used_in_constants(scenario, matrix)
     by_mutants = _used_by((), of_mutants, matrix) if unused else set[str]()
     for one in (replace for mutant in scenario.mutants for replace in mutant.replaces):
         by_mutants |= _names_in(one.new, matrix)
@@ -159,11 +159,11 @@ def check_matrix_used(
 
 
 def check_given_used(
-    bodies: Collection[SectionBuilder], mutants: Iterable[Mutant], given: Mapping[str, Given], complain: Complain
+    scenario: Scenario, bodies: Collection[SectionBuilder], given: Mapping[str, Given], complain: Complain
 ) -> None:
     """Report each variable of `given` that nothing uses: all its values would run the same."""
-    used = _used_by((), bodies, given) if given else set[str]()
-    for change in (replace for mutant in mutants for replace in mutant.replaces if given):
+    used = _used_by((), bodies, given) | _used_in_constants(scenario, given) if given else set[str]()
+    for change in (replace for mutant in scenario.mutants for replace in mutant.replaces if given):
         used |= _names_in(change.new, given)
     for name, one in given.items():
         if name not in used:
@@ -176,6 +176,11 @@ def _used_by(directives: Iterable[object], bodies: Collection[SectionBuilder], n
     conditions: list[When | None] = [getattr(one, "when", None) for one in (*directives, *items)]
     used = {when.name for when in conditions if when is not None}
     return used.union(*(_used_in(body, names) for body in bodies))
+
+
+def _used_in_constants(scenario: Scenario, names: Collection[str]) -> set[str]:
+    """Return the names in the values that the header or --chaos-set gives to variables, such as a whole statement."""
+    return set[str]().union(*(_names_in(value, names) for value in scenario.constants.values()))
 
 
 def _used_in(body: SectionBuilder, names: Collection[str]) -> set[str]:

@@ -72,7 +72,7 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
         # a part that could not be parsed may use a matrix
         return ()
     check_constants_used(header.constants, parser.source.texts.values(), parser.complain)
-    check_given_used(bodies, scenario.mutants, header.given, parser.complain)
+    check_given_used(scenario, bodies, header.given, parser.complain)
     own, of_mutants = list(parser.sections.own_bodies()), list(parser.sections.mutant_bodies())
     return check_matrix_used(scenario, own, of_mutants, header.matrix, parser.problems)
 
