@@ -13,6 +13,7 @@ import pytest
 from pgchaos.posix.connected import connected
 
 Start = Callable[[socket.socket], int]
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="/proc is Linux's")
 
 
 @pytest.fixture
@@ -45,6 +46,7 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
         return client, server.accept()[0]
 
 
+@needs_proc
 @pytest.mark.parametrize("pair", [unix_pair, tcp_pair])
 def test_processes_that_share_a_connection_are_found(
     pair: Callable[[], tuple[socket.socket, socket.socket]], start: Start
@@ -58,6 +60,12 @@ def test_processes_that_share_a_connection_are_found(
         assert connected([first, third]) == {}
 
 
+@needs_proc
 def test_a_process_that_is_gone_is_left_out() -> None:
     number = int(Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii"))
     assert connected([number, -1, os.getpid()]) == {}
+
+
+def test_a_system_without_proc_and_netlink_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_NETLINK", raising=False)
+    assert connected([-1, -2]) == {}

@@ -36,6 +36,8 @@ def connected(pids: Collection[int]) -> dict[int, set[int]]:
         read are missing: those of other machines and containers, and of other accounts unless this one is root.
     """
     sockets = {pid: found for pid in pids if (found := _sockets(pid))}
+    if len(sockets) < 2:  # none is of this machine, or its system has no /proc, and no netlink
+        return {}
     processes = {inode: pid for pid, inodes in sockets.items() for inode in inodes}
     peers = _unix_peers() | tcp_table.peers()
     others: dict[int, set[int]] = defaultdict(set)
