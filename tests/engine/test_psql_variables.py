@@ -94,6 +94,11 @@ def test_a_plain_file_continues_after_what_fails_where_it_says_so(play: Play, of
     assert len(play(f"SELECT plan(1);\n{wrong}\n{rest}").failures) == 1
 
 
+def test_gset_changes_no_setting_of_psql(play: Play) -> None:
+    text = "SELECT plan(1);\nSELECT 'off' AS \"ON_ERROR_STOP\" \\gset\nSELECT 1 / 0;\nSELECT pass('never');\n"
+    assert "22012" in only(play(text)).names
+
+
 def test_a_savepoint_keeps_a_transaction_from_an_error_in_it(play: Play) -> None:
     text = r"""\set ON_ERROR_STOP 0
 {}BEGIN;

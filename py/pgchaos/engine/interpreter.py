@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.error_messages import StatementContext, emptied_search_path
-from pgchaos.engine.psql_variables import NAMES, PsqlVariables, refused_value
+from pgchaos.engine.psql_variables import NAMES, OWN_SETTINGS, PsqlVariables, refused_value
 from pgchaos.language.conditionals import Branches, parse_boolean
 from pgchaos.language.encodings import encoding_named
 from pgchaos.language.problems import Place
@@ -271,6 +271,8 @@ class Interpreter:
         if result.height > 1:
             raise Rejected("more than one row returned for \\gset", hint="add LIMIT 1, or an aggregate such as max()")
         for column, value in zip(result.columns(), next(result.rows()), strict=True):
+            if self._as_psql and prefix + column in OWN_SETTINGS:
+                continue  # psql ignores it, with a warning
             if value is None:
                 self.variables.pop(prefix + column, None)
                 self._null[prefix + column] = line

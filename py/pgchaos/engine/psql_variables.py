@@ -29,6 +29,8 @@ _CHOICES = {
     "SHOW_CONTEXT": ("never", "errors", "always"),
     "VERBOSITY": ("default", "verbose", "terse", "sqlstate"),
 }
+OWN_SETTINGS = frozenset((*_BOOLEANS, *_CHOICES))
+"""Settings of psql that no \\gset changes."""
 
 
 def refused_value(name: str, value: str) -> str:
