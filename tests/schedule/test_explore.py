@@ -112,7 +112,7 @@ def between(went: Went) -> bool:
 @given(st.sampled_from(sorted(one for one in possible(TWO) if between(one))))
 def test_what_fails_becomes_as_easy_as_can_be(start: Went) -> None:
     found = easiest(TWO, start, between)
-    # one is taken from its course once: nothing is simpler_orders, and the first of the file is first
+    # one is taken from its course once: nothing is simpler, and the first of the file is first
     assert found == (0, 1, 1, 1, 0, 0)
 
 
