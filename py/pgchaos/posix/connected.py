@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from socket import socket as Socket  # bound here: pytest-socket may replace socket.socket
 
 from pgchaos.posix import tcp_table
 
@@ -87,7 +88,7 @@ def _unix_peers() -> dict[int, int]:
     peers: dict[int, int] = {}
     request = struct.pack("=BBHIII8x", socket.AF_UNIX, 0, 0, _ALL_STATES, 0, _SHOW_PEER)
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _PROTOCOL) as kernel:
+        with Socket(socket.AF_NETLINK, socket.SOCK_RAW, _PROTOCOL) as kernel:
             kernel.settimeout(_LIMIT)
             kernel.send(_HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, _DUMP, 1, 0) + request)
             while _read(kernel.recv(_RECEIVED), peers):
