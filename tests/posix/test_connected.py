@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.posix.connected import connected
+from pgchaos.posix.connected import _listed_by_its_account, connected
 
 Start = Callable[[socket.socket], int]
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="/proc is Linux's")
@@ -65,6 +65,20 @@ def test_processes_that_share_a_connection_are_found(
 def test_a_process_that_is_gone_is_left_out() -> None:
     number = int(Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii"))
     assert connected([number, -1, os.getpid()]) == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can list files as another account")
+def test_the_account_of_a_process_gets_nothing_of_root_s_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fd").mkdir()
+    (tmp_path / "fd" / "3").symlink_to("socket:[33]")
+    program = tmp_path / "ls"
+    program.write_text("#!/bin/sh\necho found by PATH\n", encoding="ascii")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    listed = _listed_by_its_account(tmp_path)
+    assert listed.endswith(" 3 -> socket:[33]\n")
 
 
 def test_a_system_without_proc_and_netlink_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:

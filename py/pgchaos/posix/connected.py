@@ -70,6 +70,8 @@ def _listed_by_its_account(process: Path) -> str:
         owner = process.stat()
         return subprocess.run(
             ["ls", "-l", process / "fd"],
+            env={},  # nothing of root's, so `ls` is that of the default path
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=_LIMIT,
