@@ -42,7 +42,8 @@ def test_what_a_service_names_is_in_it(
 ) -> None:
     with foreign_server.connect() as conn:
         host, port = conn.info.host, conn.info.port
-    (tmp_path / "services").write_text(f"[shop]\nhost={host}\nport={port}\nuser=postgres\n")
+    (tmp_path / "services").write_text(f"[shop]\nhost={host}\nport={port}\nuser=postgres\nsslmode=allow\n")
     monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
     dsn = direct_dsn("service=shop dbname=postgres")
-    assert dsn.parameters == {"host": host, "port": str(port), "dbname": "postgres", "user": "postgres", "password": ""}
+    parts = {"host": host, "port": str(port), "dbname": "postgres", "user": "postgres", "password": ""}
+    assert dsn.parameters == {**parts, "sslmode": "allow"}

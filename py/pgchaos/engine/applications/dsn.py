@@ -9,7 +9,6 @@ from urllib.parse import quote, urlencode
 import psycopg
 
 from pgchaos.engine.applications.client import Address
-from pgchaos.server.conninfo import read_conninfo
 
 _VARIABLES = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD"}
 _MAY_BE_PLAIN = ("", "prefer", "allow", "disable")
@@ -54,8 +53,8 @@ def direct_dsn(conninfo: str) -> Dsn:
         info = conn.info
         parts = {"host": info.host, "port": str(info.port), "dbname": info.dbname, "user": info.user}
         parts["password"] = info.password
-    given = read_conninfo(conninfo)
-    more = {name: str(given[name]) for name in _MORE if given.get(name)}
+        used = info.get_parameters()
+    more = {name: used[name] for name in _MORE if used.get(name)}
     password = f":{quote(parts['password'], safe='')}" if parts["password"] else ""
     # SQLAlchemy, asyncpg and libpq take the folder of a Unix socket, and IPv6, as a parameter
     where = {"host": parts["host"], "port": parts["port"], **more}
