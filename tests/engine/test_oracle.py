@@ -544,6 +544,20 @@ SELECT count(*) FROM t WHERE {condition};
     assert not play(text, level="low").failures
 
 
+def test_quit_ends_a_state_section(play: Play) -> None:
+    text = """-- chaos:oracle serializable
+-- chaos:setup
+CREATE TABLE t (v int);
+-- chaos:session one x 2
+INSERT INTO t VALUES (1);
+-- chaos:state
+TABLE t;
+\\quit
+SELECT 1 / 0;
+"""
+    assert not play(text).failures
+
+
 @pytest.mark.parametrize("schedule", ["free", "all"])
 def test_transactions_of_one_connection_are_serial_anyway_and_noted(play: Play, schedule: str) -> None:
     text = f"""-- chaos:schedule {schedule}

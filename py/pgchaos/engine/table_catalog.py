@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pgchaos.engine.answer import Answer, Row
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.error_messages import error_failure, plain_failure
-from pgchaos.engine.interpreter import Interpreter, Rejected
+from pgchaos.engine.interpreter import Interpreter, Quit, Rejected
 from pgchaos.engine.notices import vars_literal
 from pgchaos.language.model import Section
 from pgchaos.language.problems import Place
@@ -164,10 +164,13 @@ class Catalog:
             self._ask(f"SET LOCAL chaos.vars = {literal}")
         state: dict[str, Table] = {}
         items = (item for section in sections for item in section.items if in_force(item, self._variables))
-        for item in items:
-            failure = self._query(item, reader, facts, state)
-            if failure is not None:
-                return failure
+        try:
+            for item in items:
+                failure = self._query(item, reader, facts, state)
+                if failure is not None:
+                    return failure
+        except Quit:  # the rest is not compared
+            pass
         return state
 
     def _query(self, item: Item, reader: Interpreter, facts: Facts, state: dict[str, Table]) -> Failure | None:
