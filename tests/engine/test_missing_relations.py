@@ -59,6 +59,23 @@ def test_a_table_that_is_created_somewhere_is_the_scenario_s(play: Play, name: s
     assert not any("--chaos-in-place" in line for line in failure.details)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        # the position is that of the statement as sent
+        "SELECT :'word', count(*) FROM customers;",
+        "SELECT :word, count(*) FROM customers;",
+        # no table is missing
+        "SELECT o.id FROM orders;",
+    ],
+)
+def test_no_other_name_is_taken_for_that_of_a_table(play: Play, query: str) -> None:
+    head = "-- chaos:setup\nCREATE TABLE orders (id int);\n-- chaos:session a\n\\set word 1\n"
+    failure = only(play(f"{head}{query}\n-- chaos:check\nSELECT pass('checked');\n"))
+    assert failure.names[0] == "42P01"
+    assert failure.relation == ""
+
+
 def test_in_place_there_is_nothing_to_say(foreign_server: ForeignServer, play: Play) -> None:
     text = NEEDS.format(name="customers", setup="SELECT 1;")
     with foreign_server.connect() as conn:
@@ -76,8 +93,8 @@ def test_in_place_there_is_nothing_to_say(foreign_server: ForeignServer, play: P
 
 
 def test_the_name_is_read_where_the_server_points_to() -> None:
-    statement = 'SELECT FROM app . "The t", :t, pg_x'
-    assert relation_at(statement, statement.index("app") + 1) == '"The t"'
-    assert relation_at(statement, statement.index(":t") + 1) == ""
-    assert relation_at(statement, statement.index("pg_x") + 1) == ""
-    assert relation_at(statement, 0) == ""
+    statement, message = 'SELECT FROM app . "The t", :t, pg_x', 'relation "{}" does not exist'
+    assert relation_at(statement, statement.index("app") + 1, message.format("app.The t")) == '"The t"'
+    assert relation_at(statement, statement.index(":t") + 1, message.format("t")) == ""
+    assert relation_at(statement, statement.index("pg_x") + 1, message.format("pg_x")) == ""
+    assert relation_at(statement, 0, message.format("t")) == ""

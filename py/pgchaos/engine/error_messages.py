@@ -105,7 +105,7 @@ def error_failure(
     """Make a failure of an unexpected error; `by`: its known cause, which replaces the message."""
     about = about or StatementContext()
     place, more = locate(error, place, about)
-    relation = relation_at(about.text, error.position) if error.sqlstate == _NO_TABLE else ""
+    relation = relation_at(about.text, error.position, error.message) if error.sqlstate == _NO_TABLE else ""
     conditions = condition_names(error.sqlstate)
     text = f"{who}: ERROR {error.sqlstate}{_in_brackets(conditions)}: {error.message}"
     if by:

@@ -24,15 +24,18 @@ _HINT = (
 )
 
 
-def relation_at(statement: str, position: int) -> str:
+def relation_at(statement: str, position: int, message: str) -> str:
     """Return the last part of the name at a position of a statement, as written; '' if none of a user's table is there.
 
     Args:
         statement: as written.
-        position: of its character, from 1; 0 if it is unknown.
+        position: of its character, from 1, in the statement as sent, which variables may have moved; 0 if unknown.
+        message: of the server, which has the name of the table in any language.
     """
     found = _NAME.match(statement, position - 1) if position else None
-    return found[1] if found and not found[1].startswith("pg_") else ""
+    name = re.escape(found[1].strip('"')) if found else ""
+    is_it = re.search(rf"(?<![\w$]){name}(?![\w$])", message, re.IGNORECASE) is not None
+    return found[1] if found and is_it and not found[1].startswith("pg_") else ""
 
 
 def add_hints(result: RunResult, scenario: Scenario, sandbox: Sandbox) -> RunResult:
