@@ -427,6 +427,13 @@ def test_what_no_session_evaluates_fails(play: Play, session: str) -> None:
     assert failure.place is not None
 
 
+@pytest.mark.parametrize("header", ["-- chaos:default call = is_done()", "\\set call is_done()"])
+def test_a_function_that_a_variable_of_the_header_calls_is_used(play: Play, header: str) -> None:
+    function = "CREATE FUNCTION is_done() RETURNS text LANGUAGE sql AS $$ SELECT pass('done') $$;\n"
+    text = EMPTY.replace("-- chaos:setup\n", f"{header}\n-- chaos:setup\n{function}", 1)
+    assert held(play(f"{text}SELECT :call;\n")) == ["beside", "done"]
+
+
 SENT_NOTHING = ("\\if 0\nTABLE job;\n\\endif", "\\if 0\n\\else\n\\quit\n\\endif\nTABLE job;")
 
 

@@ -33,7 +33,8 @@ def unused_definitions(scenario: Scenario, asserting: Collection[str]) -> frozen
         return frozenset()
     bodies: dict[str, set[str]] = {}
     waiting = set(words_of("\n".join(command_arguments(all_items(scenario)))))
-    waiting.update(word for matrix in scenario.matrix for value in matrix.values for word in words_of(value))
+    values = (*scenario.constants.values(), *(value for matrix in scenario.matrix for value in matrix.values))
+    waiting.update(word for value in values for word in words_of(value))
     statements = list(scenario.statements())
     for item in statements:
         defined = defined_names(item)
