@@ -18,9 +18,9 @@ from pgchaos.schedule.step_points import PREPARED
 
 _UNKNOWN = (
     "It is not known which session has opened this connection: dblink and postgres_fdw do not tell, and their sockets"
-    " can be read only on the server's own machine. Name it as its session: application_name ="
-    " current_setting('application_name') in the connection string of dblink, or, from PostgreSQL 15 on,"
-    " application_name '%a' in the options of the foreign server"
+    " can be read only on the server's own machine (Linux), by its account or root. Name it as its session:"
+    " application_name = current_setting('application_name') in the connection string of dblink, or, from PostgreSQL 15"
+    " on, application_name '%a' in the options of the foreign server"
 )
 
 
