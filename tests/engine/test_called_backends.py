@@ -119,12 +119,13 @@ def test_a_fault_when_blocked_is_delivered_where_the_session_s_dblink_waits(play
 BEGIN;
 UPDATE t SET v = 1 WHERE id = 1;
 {"-- chaos:signal held" if free else ""}
-{"-- chaos:wait blocked caller" if free else ""}
+{"-- chaos:wait for lost" if free else ""}
 COMMIT;
 -- chaos:session caller allow 08006
 {"-- chaos:wait for held" if free else ""}
 -- chaos:fault cut when blocked
 SELECT dblink_exec('dbname=' || current_database(), 'UPDATE t SET v = 2 WHERE id = 1');
+{"-- chaos:signal lost" if free else ""}
 -- chaos:check
 SELECT pass('checked');
 """,
