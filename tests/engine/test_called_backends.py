@@ -137,6 +137,31 @@ SELECT pass('checked');
     assert called.fault is not None
 
 
+def test_a_statement_is_not_blocked_because_the_one_before_it_was(play: Play) -> None:
+    result = play(
+        TABLE.format(schedule="free")
+        + """
+-- chaos:session holder
+BEGIN;
+UPDATE t SET v = 1 WHERE id = 1;
+-- chaos:signal held
+-- chaos:wait blocked caller
+COMMIT;
+-- chaos:session caller
+-- chaos:wait for held
+SELECT dblink_exec('dbname=' || current_database(), 'UPDATE t SET v = 2 WHERE id = 1');
+-- chaos:fault cancel when blocked
+SELECT pg_sleep(0.1);
+-- chaos:check
+SELECT is(v, 2, 'both have changed it') FROM t;
+""",
+        timeout=SHORT,
+    )
+    failure = only(result)
+    assert (failure.kind, line(failure)) == ("fault", 17)
+    assert said(result, "caller")[0].waited_on == ("holder[1]",)
+
+
 def test_a_session_that_waits_for_itself_by_dblink_fails_at_once(play: Play) -> None:
     began = time.monotonic()
     result = play(

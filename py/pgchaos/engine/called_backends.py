@@ -69,7 +69,7 @@ class CalledBackends:
         self._note(tickets, waits, events, called)
         stuck = other_backends.hidden_deadlock(waits, called, tickets, backends)
         found = other_backends.of_sessions(waits, called, tickets, backends)
-        self._states.calling = {pid: by for pid, by in found.items() if pid not in waits}
+        self._states.calling = {pid: (tickets[pid], by) for pid, by in found.items() if pid not in waits}
         self._check(tickets, events, found, backends, stuck)
         return found
 

@@ -53,8 +53,8 @@ class SessionStates:
         """The connection that a backend belongs or belonged to, by pid."""
         self.foreign_backends: dict[int, str] = {}
         """Descriptions of backends that are not sessions, by pid."""
-        self.calling: dict[int, tuple[int, ...]] = {}
-        """What blocked the sessions that waited for backends they had called, in the last snapshot."""
+        self.calling: dict[int, tuple[int, tuple[int, ...]]] = {}
+        """Sessions whose called backends were blocked in the last snapshot: the ticket, and what blocked them."""
         self.served: dict[int, int] = {}
         """Behind a pooler: the session that each backend served in the last snapshot; see SessionPool."""
         self._now: dict[Actor, SessionState] = {}
@@ -210,6 +210,10 @@ class SessionStates:
         """Return the statement that a backend runs, if it is still the one of a ticket."""
         now = self._now.get(self.actors[pid])
         return now.record if now is not None and now.ticket == ticket else None
+
+    def blocked_calls(self) -> dict[int, tuple[int, ...]]:
+        """Return what blocks the sessions of `calling`, by pid: those that still run the same statement."""
+        return {pid: by for pid, (ticket, by) in self.calling.items() if self.statement(pid, ticket) is not None}
 
     def with_names(self, error: ServerError) -> ServerError:
         """Add the names of sessions to an error that names backends: "Process 27821 waits for …"."""

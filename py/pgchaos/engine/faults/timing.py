@@ -85,7 +85,7 @@ class Timing:
         taken_at = clock.now()
         pids = {self._targets.pid(one): one for one in who}
         active = await self._active(self._targets.connected() if check_reachable else pids)
-        calling = self._coordinator.states.calling
+        calling = self._coordinator.states.blocked_calls()
         blocked = {pid: waits for pid, by in active.items() if (waits := by or calling.get(pid, ()))}
         there = blocked if state == _BLOCKED else active
         for pid in pids.keys() & blocked.keys():
