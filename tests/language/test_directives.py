@@ -33,6 +33,10 @@ def test_a_directive_is_its_word_and_the_rest_of_its_line(comment: str, word: st
         ("-- \u200bchaos:session a", "character 4 of this directive is U+200B (ZERO WIDTH SPACE)"),
         ("-- \u0441haos:session a", "character 4 of this directive is U+0441 (CYRILLIC SMALL LETTER ES)"),
         ("--\u2003Chaos:sesion a", "character 3 of this directive is U+2003 (EM SPACE)"),
+        ("\u2014 chaos:session a", "character 1 of this directive is U+2014 (EM DASH)"),
+        ("\u2013- chaos:session a", "character 1 of this directive is U+2013 (EN DASH)"),
+        ("-\u2013 chaos:session a", "character 2 of this directive is U+2013 (EN DASH)"),
+        ("\u2212\u2212 chaos:sesion a", "character 1 of this directive is U+2212 (MINUS SIGN)"),
     ],
 )
 def test_a_character_that_only_looks_right_is_named(comment: str, found: str) -> None:
@@ -86,6 +90,10 @@ def test_prose_in_other_alphabets_is_prose(comment: str) -> None:
         ("-- chaos:", ""),
         ("-- chaos:!", "!"),
         ("--chaos:qqq", "qqq"),
+        ("# chaos:session a", "session"),
+        ("#chaos:session a", "session"),
+        ("// chaos:sesion a", "session"),
+        ("# chaos:qqq", "qqq"),
     ],
 )
 def test_a_misspelt_directive_is_found_with_what_was_meant(comment: str, word: str) -> None:
@@ -155,6 +163,10 @@ def test_any_comment_is_judged_without_error(text: str) -> None:
         "SELECT 1\n-- chaos:check\n",
         "--chaos:check\nSELECT pass();\n",
         "\ufeff-- chaos:check\nSELECT pass();\n",
+        "# chaos:check\nSELECT pass();\n",
+        "  // chaos:check\nSELECT pass();\n",
+        "\ufeff\u2014 chaos:check\nSELECT pass();\n",
+        "CREATE TABLE t ();\n\u2013- chaos:check\nSELECT pass();\n",
     ],
 )
 def test_a_text_with_a_directive_is_a_scenario(text: str) -> None:
@@ -173,6 +185,9 @@ def test_a_text_with_a_directive_is_a_scenario(text: str) -> None:
         "/*\n-- chaos:check\n*/\n",
         "COPY t FROM STDIN;\n-- chaos:check\n\\.\n",
         "-- see -- chaos:check\n",
+        "SELECT '\n# chaos:check\n';\n",
+        "SELECT 2 # chaos:check;\n",
+        "COPY t FROM STDIN;\n# chaos:check\n\\.\n",
     ],
 )
 def test_a_directive_in_quotes_block_comments_or_data_is_none(text: str) -> None:

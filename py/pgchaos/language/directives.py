@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from pgchaos.language.directive_table import DIRECTIVES
 from pgchaos.language.fault_kinds import KINDS
-from pgchaos.language.lexemes import MEANT
+from pgchaos.language.lexemes import MEANT, OTHER_MARK
 from pgchaos.language.suggestions import join_words, nearest
 
 _EXACT = re.compile(r"-- chaos:(\S*)(?:\s+(.*))?", re.S)
@@ -51,6 +51,8 @@ def find_directive(comment: str) -> Directive | None:
         return Directive(word, text) if word in DIRECTIVES else _unknown(word, text)
     if comment.startswith(MEANT):
         return _in_block(comment)
+    if not comment.startswith("--"):
+        return _with_other_mark(comment)
     similar = None if _MAY_BE_SIMILAR.match(comment) is None else _similar(comment)
     return _with_odd_characters(comment) if similar is None and not comment.isascii() else similar
 
@@ -62,16 +64,28 @@ def _in_block(comment: str) -> Directive | None:
     return Directive(found[1], found[2], _spelling(f"{MEANT}{found[1]} … */", found[1]))
 
 
+def _with_other_mark(comment: str) -> Directive | None:
+    mark = OTHER_MARK.match(comment)
+    meant = None if mark is None else find_directive(f"-- chaos:{comment[mark.end() :]}")
+    if mark is None or meant is None:
+        return None
+    mistake = _spelling(comment.split(":")[0] + f":{meant.word}", meant.word) if mark[0].isascii() else ""
+    return replace(meant, mistake=mistake or _odd_character(comment, meant.word))
+
+
 def _with_odd_characters(comment: str) -> Directive | None:
     """Recognize a directive with a character that looks like another, such as a no-break space from a web page."""
     normalized = unicodedata.normalize("NFKC", comment.translate(_LOOKS_LIKE))
     meant = None if normalized == comment else find_directive(normalized)
     if meant is None:
         return None
+    return replace(meant, mistake=_odd_character(comment, meant.word))
+
+
+def _odd_character(comment: str, word: str) -> str:
     at = next(at for at, char in enumerate(comment) if not char.isascii())
     which = f"U+{ord(comment[at]):04X} ({unicodedata.name(comment[at], 'without a name')})"
-    mistake = f"character {at + 1} of this directive is {which}: write it anew, `-- chaos:{meant.word}`"
-    return replace(meant, mistake=mistake)
+    return f"character {at + 1} of this directive is {which}: write it anew, `-- chaos:{word}`"
 
 
 def _unknown(word: str, text: str) -> Directive:

@@ -6,6 +6,7 @@ frozen dataclass takes three times as long, and collection creates thousands.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -48,7 +49,8 @@ class Command:
 class Comment:
     """A `--` comment, between statements or inside one; then it follows the Sql of the statement.
 
-    A block comment that begins like a directive is one too, if it is between statements.
+    A block comment that begins like a directive is one too, if it is between statements; so is a line that begins with
+    OTHER_MARK.
     """
 
     place: Place
@@ -67,6 +69,9 @@ class Mistake:
 
 
 Lexeme: TypeAlias = "Sql | Command | Comment | Mistake"
+
+OTHER_MARK = re.compile(r"(?:#+|//+|-?[\u2010-\u2015\u2212]+-?)[ \t]*chaos:(?=[A-Za-z])")
+"""The beginning of a line that is meant as a directive, with the comment mark of another language, or other dashes."""
 
 MEANT = "/* chaos:"
 """The beginning of a block comment that was meant as a directive; some formatters make them of `--` comments."""

@@ -12,7 +12,7 @@ from pgchaos.language.constants import Constants
 from pgchaos.language.directives import find_directive
 from pgchaos.language.file_text import Unreadable, text_of
 from pgchaos.language.header_model import combinations
-from pgchaos.language.lexemes import MEANT, Command, Comment, Lexeme, Mistake, Sql
+from pgchaos.language.lexemes import MEANT, OTHER_MARK, Command, Comment, Lexeme, Mistake, Sql
 from pgchaos.language.model import Scenario
 from pgchaos.language.parser import Parser
 from pgchaos.language.problems import UNREAD_DIRECTIVE, Place, Problem, ScenarioError
@@ -20,7 +20,7 @@ from pgchaos.language.psql_scanner import scan
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.source import Source
 
-_COMMENT = re.compile(rf"--[^\n\r]*|{re.escape(MEANT)}[^\n\r]*?\*/")
+_COMMENT = re.compile(rf"--[^\n\r]*|{re.escape(MEANT)}[^\n\r]*?\*/|{OTHER_MARK.pattern}[^\n\r]*")
 _DIRECTIVE = re.compile(r"^[ \t]*-- chaos:[^\n\r]*", re.MULTILINE)
 # commands that include another file, which may contain the directives
 _INCLUDES = re.compile(r"^[ \t]*\\(?:i|ir|include|include_relative)\b", re.MULTILINE)

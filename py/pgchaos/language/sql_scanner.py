@@ -8,7 +8,17 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 
-from pgchaos.language.lexemes import MEANT, OPEN_NAME, OPEN_QUOTE, Comment, Lexeme, LineCounter, Mistake, Sql
+from pgchaos.language.lexemes import (
+    MEANT,
+    OPEN_NAME,
+    OPEN_QUOTE,
+    OTHER_MARK,
+    Comment,
+    Lexeme,
+    LineCounter,
+    Mistake,
+    Sql,
+)
 from pgchaos.language.meta_arguments import line_end
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_patterns import (
@@ -77,7 +87,10 @@ class SqlScanner(ABC):
         found = BETWEEN.match(self._text, self._at)
         assert found  # each part of the pattern may be empty
         kind, self._at = found.lastgroup, found.end()
-        if kind is None:
+        if kind is None and OTHER_MARK.match(self._text, self._at) is not None:
+            start, self._at = self._at, line_end(self._text, self._at)
+            self._comment(start, self._at)
+        elif kind is None:
             self._statement = StatementBuilder(self._place(self._at), self._text, self._at)
         elif kind == "comment":
             self._comment(found.start(kind), self._at)
