@@ -117,6 +117,15 @@ def test_specs_alone_import_nothing_outside_the_main_thread(
     result.stdout.fnmatch_lines(["imports in threads: 0"])
 
 
+def test_a_project_without_scenarios_loads_no_more_than_the_options_need(project: Project) -> None:
+    project.file("test_it.py", "def test_it():\n    pass\n")
+    project.file("conftest.py", "import sys\n\ndef pytest_unconfigure():\n    print('loaded', *sorted(sys.modules))\n")
+    loaded = project.pytester.runpytest_subprocess().stdout.str().rpartition("loaded ")[2].split()
+    assert "pgchaos.pytest_plugin.options" in loaded
+    assert not {"psycopg", "psutil", "hypothesis", "pgchaos.results", "pgchaos.language.model"}.intersection(loaded)
+    assert not [name for name in loaded if name.startswith(("pgchaos.engine", "pgchaos.search", "pgchaos.schedule"))]
+
+
 def run_while_sessions_run() -> list[Path]:
     """List the modules whose functions other threads may call."""
     root = Path(pgchaos.__file__).parent

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from pgchaos.results import Record
+if TYPE_CHECKING:
+    # projects without scenarios load this module, and need no results
+    from pgchaos.results import Record
 
 
 class Symbols(NamedTuple):
