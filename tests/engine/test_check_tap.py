@@ -124,3 +124,27 @@ def test_a_condition_that_asserts_nothing_is_reported(play: Play) -> None:
     assert result.failures == []
     (remark,) = result.remarks
     assert remark.startswith("scenario.sql:4: this condition asserts nothing, whatever it returns: write SELECT ok(")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\\echo TAP version 14\n\\echo 1..1\n\\echo ok 1\n", "TAP version 14 is not read: write 13, or none"),
+        ("\\echo 1..1\n\\echo TAP version 13\nSELECT 'ok 1';\n", "the TAP version is not the first line of TAP"),
+        (
+            "\\echo TAP version 13\n\\echo pragma +strict\n\\echo 1..1\nSELECT 'noise';\nSELECT 'ok 1';\n",
+            'this line is not TAP, and `pragma +strict` is set: "noise"',
+        ),
+        (
+            "\\echo TAP version 13\n\\echo 1..1\n\\echo ok 1\nSELECT '  ---';\n",
+            "a YAML block does not end: its line `...` is missing",
+        ),
+    ],
+)
+def test_a_plain_file_fails_by_the_version_of_its_tap(play: Play, text: str, said: str) -> None:
+    assert only(play(text)).text == said
+
+
+def test_a_plan_of_a_plain_file_excuses_the_tests_that_it_names(play: Play) -> None:
+    result = play("\\echo 1..2 todo 2\nSELECT 'ok 1 - a';\nSELECT 'not ok 2 - b';\n")
+    assert held(result) == ["a"]

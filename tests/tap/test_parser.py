@@ -186,14 +186,48 @@ def test_a_subtest_counts_by_its_own_line_and_tells_why() -> None:
 
 def test_yaml_is_passed_over_where_the_version_has_it() -> None:
     yaml = "  ---\n  message: |\n    not ok 7 - no test\n    Bail out!\n  ..."
-    report = parse(f"TAP version 14\n1..2\nnot ok 1 - a\n{yaml}\nok 2 - b")
+    report = parse(f"TAP version 13\n1..2\nnot ok 1 - a\n{yaml}\nok 2 - b")
     assert not report.problems
     (failure,) = failures_of(report)
     assert (failure.text, failure.details) == ("a", ())
 
 
-def test_yaml_that_never_ends_swallows_no_test() -> None:
-    assert len(parse("TAP version 13\n1..2\nok 1\n  ---\n  x: 1\nok 2").assertions) == 2
+@pytest.mark.parametrize("rest", ["\nok 2", "\nok 2\n  ---\n  x: 1"])
+def test_yaml_that_never_ends_swallows_no_test_and_fails(rest: str) -> None:
+    report = parse("TAP version 13\n1..2\nok 1\n  ---\n  x: 1\n  ..." + rest.replace("\nok", "\n  ---\n  y: 2\nok", 1))
+    assert len(report.assertions) == 2
+    assert {problem.text for problem in report.problems} == {"a YAML block does not end: its line `...` is missing"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("TAP version 12\n1..1\nok 1", "TAP version 12 is not read: write 13, or none"),
+        ("TAP version 14\n1..1\nok 1", "TAP version 14 is not read: write 13, or none"),
+        ("1..1\nTAP version 13\nok 1", "the TAP version is not the first line of TAP"),
+        ("TAP version 13\nTAP version 13\n1..1\nok 1", "the TAP version is not the first line of TAP"),
+        (
+            "TAP version 13\npragma +strict\n1..1\nnoise\nok 1",
+            'this line is not TAP, and `pragma +strict` is set: "noise"',
+        ),
+    ],
+)
+def test_a_wrong_version_and_strict_noise_fail_as_in_pg_prove(text: str, problem: str) -> None:
+    assert problems(text) == [problem]
+
+
+def test_version_13_reads_plans_and_pragmas_of_its_own() -> None:
+    assert not problems("noise\nTAP version 13\npragma +other, -strict\n1..1\nnoise\nok 1")
+    assert not problems("pragma +strict\n1..1\nnoise\nok 1")
+    assert not problems("TAP version 13\n1..1 # SKIP late\nok 1")
+    assert parse("TAP version 13\n1..0 # skip none").skipped == "none"
+    assert problems("TAP version 13\n1..0 none") == ["no plan: call plan(), or no_plan() and finish()"]
+
+
+def test_a_plan_names_the_tests_that_are_todo() -> None:
+    report = parse("1..3 todo 2 3\nok 1\nnot ok 2\nnot ok")
+    assert not report.problems
+    assert [failure.text for failure in failures_of(report)] == ["test 3"], "without its number it is no todo"
 
 
 def test_places_and_cells_of_several_lines() -> None:

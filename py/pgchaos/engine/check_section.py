@@ -223,7 +223,7 @@ def _is_a_condition(statement: Statement, answer: Answer) -> bool:
 def _excused(report: TapReport) -> list[str]:
     """Describe failing tests that `# TODO` in a description excuses, outside todo()."""
     return [
-        f"{assertion.place}: {assertion.name!r} failed, and `# TODO` in its description excuses it, as with pg_prove"
+        f"{assertion.place}: {assertion.name!r} failed, and TODO in its description or plan excuses it, as in pg_prove"
         for assertion in report.assertions
         if not assertion.ok and assertion.directive == "todo" and any(map(COUNTS.match, assertion.diagnostics))
     ]

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgchaos.language.problems import Place
 from pgchaos.language.written_assertions import Excuses
 from pgchaos.results import Assertion
-from pgchaos.tap.lines import COUNTS, HEADING, BailOut, Comment, Line, Nested, Noise, Plan, Point, Version, classify
+from pgchaos.tap.lines import (
+    COUNTS,
+    HEADING,
+    SINCE_13,
+    BailOut,
+    Comment,
+    Line,
+    Nested,
+    Noise,
+    Plan,
+    Point,
+    Pragma,
+    Version,
+    classify,
+)
 
-_YAML_SINCE = 13
 TOTALS = ("Looks like you failed ", "Looks like you planned ")
 _FAILED = re.compile(r"Looks like you failed ([0-9]{1,9}) tests? of [0-9]+\Z")
 
@@ -62,6 +75,7 @@ class TapParser:
         self._unread = 0
         self._failed = 0
         self._version = 0
+        self._strict = False
         self._yaml: int | None = None
         self._bailed_out = False
 
@@ -69,7 +83,7 @@ class TapParser:
         """Parse a line, or a cell with several lines; `place` is the line of its statement."""
         for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
             if not self._bailed_out:
-                self._take(classify(line), line, place)
+                self._take(classify(line, self._version), line, place)
 
     def add_unread(self, count: int) -> None:
         """Count tests that cannot be read here and are reported elsewhere, so that later numbers match."""
@@ -88,6 +102,7 @@ class TapParser:
     def close(self, *, stopped: bool = False) -> TapReport:
         """End the stream. If an error `stopped` it, a broken plan is not a problem, because the error is reported."""
         if not stopped and not self._bailed_out:
+            self._end_yaml(None)
             self._check_plan()
             self._check_failed()
         plan = self._plan
@@ -100,7 +115,7 @@ class TapParser:
         )
 
     def _take(self, what: Line, line: str, place: Place | None) -> None:
-        if self._in_yaml(what, line):
+        if self._in_yaml(what, line, place):
             return
         match what:
             case Point():
@@ -113,13 +128,29 @@ class TapParser:
                 self._bailed_out = True
                 self._problems.append(TapProblem(f"Bail out! {reason}".rstrip(), place))
             case Version(number):
-                self._version = number
+                self._take_version(number, place)
+            case Pragma(settings):
+                for one in settings:
+                    self._strict = one[0] == "+" if one[1:] == "strict" else self._strict
             case Nested(text):
                 self._nested.append(text)
+                self._take_unknown(line, place)
             case Noise():
-                pass
+                self._take_unknown(line, place)
 
-    def _in_yaml(self, what: Line, line: str) -> bool:
+    def _take_unknown(self, line: str, place: Place | None) -> None:
+        if self._strict:
+            self._problems.append(TapProblem(f'this line is not TAP, and `pragma +strict` is set: "{line}"', place))
+
+    def _take_version(self, number: int, place: Place | None) -> None:
+        if self._version or self._results or self._plan is not None:
+            self._problems.append(TapProblem("the TAP version is not the first line of TAP", place))
+            return
+        if number != SINCE_13:
+            self._problems.append(TapProblem(f"TAP version {number} is not read: write {SINCE_13}, or none", place))
+        self._version = SINCE_13 if number >= SINCE_13 else SINCE_13 - 1
+
+    def _in_yaml(self, what: Line, line: str, place: Place | None) -> bool:
         # a line that is not indented ends a YAML block, even without its `...`
         if self._yaml is not None:
             if isinstance(what, Nested) and what.indent >= self._yaml:
@@ -128,17 +159,25 @@ class TapParser:
                 return True
             if isinstance(what, BailOut) and line[:1].isspace():
                 return True
-            self._yaml = None
-        if self._version >= _YAML_SINCE and isinstance(what, Nested) and what.text.startswith("---"):
+            self._end_yaml(place)
+        if self._version >= SINCE_13 and isinstance(what, Nested) and what.text.startswith("---"):
             self._yaml = what.indent
             return True
         return False
+
+    def _end_yaml(self, place: Place | None) -> None:
+        """End a YAML block that lacks its end."""
+        if self._yaml is not None:
+            self._problems.append(TapProblem("a YAML block does not end: its line `...` is missing", place))
+            self._yaml = None
 
     def _take_test(self, test: Point, place: Place | None) -> None:
         expected = len(self._results) + self._unread + 1
         if test.number is not None and test.number != expected:
             text = f"test out of sequence: found {test.number}, expected {expected}"
             self._problems.append(TapProblem(text, place))
+        if self._excuses is None and self._plan is not None and test.number in self._plan.todo:
+            test = replace(test, directive="todo")
         # the lines of a subtest are reported only if it failed
         diagnostics = [] if test.ok else _lines_that_fail(self._nested)
         self._nested = []
