@@ -20,6 +20,7 @@ from pgchaos.engine.faults.targets import Target
 from pgchaos.engine.loop import Loop, Task, begin
 from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.proxy.connection import ProxyConnection
+from pgchaos.engine.proxy.handshake import Gone
 from pgchaos.engine.proxy.link import Link, NotHalfOpen, Quality
 from pgchaos.engine.proxy.observer import ClientConnection, Observer
 from pgchaos.engine.proxy.proxy import Proxy
@@ -93,7 +94,10 @@ class SessionNetwork(Observer):
         return await self._factory.open_by(conninfo, self._stop, notice, while_recovering=while_recovering)
 
     async def _upstream(self, startup: Startup) -> ServerConnection:
-        self.check_refused(startup.settings.get("application_name", ""))
+        try:
+            self.check_refused(startup.settings.get("application_name", ""))
+        except ConnectionLost:  # a network gives no reason
+            raise Gone from None
         return await self._opener(startup)
 
     def opened(self, connection: ClientConnection) -> None:

@@ -16,13 +16,15 @@ import pytest
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from pgchaos.engine.connect import TIMED_OUT, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.proxy.messages import message
 from pgchaos.engine.proxy.observer import ClientConnection, Observer
 from pgchaos.engine.proxy.proxy import Proxy
 from pgchaos.engine.proxy.requests import Request
+from pgchaos.engine.proxy.startup import Startup
 from pgchaos.engine.proxy.tracker import Outcome
-from pgchaos.engine.proxy.upstream import ServerOpener
+from pgchaos.engine.proxy.upstream import ServerConnection, ServerOpener
 from pgchaos.engine.waits import Condition
 from pgchaos.server import ServerSettings, open_server
 from pgchaos.stop import Stop
@@ -305,6 +307,20 @@ def test_who_is_not_of_the_run_is_refused(
         serve(proxy, client)
     assert text in str(refused.value)
     assert state is None or refused.value.sqlstate in (state, None)
+
+
+def test_a_client_is_told_why_the_server_was_not_reached() -> None:
+    async def upstream(_: Startup) -> ServerConnection:
+        raise ConnectionLost(TIMED_OUT)
+
+    def client() -> None:
+        connect(proxy).close()
+
+    with (
+        closing(Proxy(upstream, "postgres", "shop")) as proxy,
+        pytest.raises(psycopg.OperationalError, match="FATAL:  connection timed out: the server does not answer"),
+    ):
+        serve(proxy, client)
 
 
 def test_a_request_is_held_until_the_observer_lets_it_go(open_proxy: OpenProxy) -> None:

@@ -15,6 +15,7 @@ from pgchaos.engine.coordinator import Halted, SessionFailed
 from pgchaos.engine.error_messages import internal_failure
 from pgchaos.engine.loop import begin
 from pgchaos.engine.notices import session_settings
+from pgchaos.engine.proxy.handshake import Gone
 from pgchaos.engine.proxy.proxy import Proxy, Upstream
 from pgchaos.engine.proxy.startup import Startup
 from pgchaos.engine.proxy.upstream import ServerConnection, ServerOpener
@@ -177,7 +178,7 @@ class ProgramRunner:
             except ConnectionLost:
                 self._was_refused = True
                 self._worker.act("a fault of the network refuses its connection", self._worker.program.place)
-                raise
+                raise Gone from None  # a network gives no reason
             return await opener(startup)
 
         return opened

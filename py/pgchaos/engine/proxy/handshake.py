@@ -23,7 +23,7 @@ AUTHENTICATED = message(b"R", _INT32.pack(0))
 
 
 class Gone(Exception):
-    """The client has closed the connection or was too slow, or the proxy stops."""
+    """The client has closed the connection or was too slow, the network refuses it, or the proxy stops."""
 
 
 class Denied(Exception):

@@ -17,7 +17,6 @@ from socket import AF_INET, AF_UNIX, IPPROTO_TCP, TCP_NODELAY, AddressFamily
 from socket import socket as Socket  # bound here: pytest-socket may replace socket.socket
 from struct import Struct
 
-from pgchaos.engine.answer import ServerError
 from pgchaos.engine.connection import ConnectionLost
 from pgchaos.engine.loop import Task, begin
 from pgchaos.engine.proxy.connection import ProxyConnection
@@ -53,7 +52,7 @@ _LATER = 0.05
 """Seconds until the next attempt."""
 
 Upstream = Callable[[Startup], Awaitable[ServerConnection]]
-"""Opens a connection to the run's server for a client; raises ConnectionLost."""
+"""Opens a connection to the run's server for a client; raises ConnectionLost, or Gone if the client gets no reason."""
 
 
 class Proxy:
@@ -246,7 +245,7 @@ class Proxy:
         try:
             server = await self._upstream(packet)
         except ConnectionLost as refused:
-            raise _denied(refused.error) from None
+            raise Denied(refused.error.sqlstate, refused.error.message) from None
         self._number += 1
         link = Link(client, Random(f"{self._seed}/{self._number}"))
         connection = ProxyConnection(self._number, link, server, packet, self._observer, self._note, handshake.rest)
@@ -298,8 +297,3 @@ def _welcome(connection: ProxyConnection) -> bytes:
     statuses = [message(b"S", encoded(f"{name}\0{value}\0")) for name, value in reported.items()]
     key = message(b"K", _PID.pack(connection.pid) + connection.key)
     return b"".join((AUTHENTICATED, *statuses, key, message(b"Z", b"I")))
-
-
-def _denied(error: ServerError) -> Exception:
-    """Make the error for a client that the server has refused; without a message of the server, just end it."""
-    return Denied(error.sqlstate, error.message) if error.from_server else Gone()
