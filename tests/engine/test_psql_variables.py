@@ -124,6 +124,12 @@ ROLLBACK;
         ("ON_ERROR_STOP maybe", 'unrecognized value "maybe" for "ON_ERROR_STOP": Boolean expected'),
         ("ON_ERROR_ROLLBACK maybe", 'unrecognized value "maybe" for "ON_ERROR_ROLLBACK"; available values are: on, '),
         ("ECHO on", 'unrecognized value "on" for "ECHO"; available values are: none, errors, queries, all'),
+        ("ECHO", 'unrecognized value "" for "ECHO"; available values are: none, errors, queries, all'),
+        ("SHOW_ALL_RESULTS x", 'unrecognized value "x" for "SHOW_ALL_RESULTS": Boolean expected'),
+        ("HISTCONTROL on", 'unrecognized value "on" for "HISTCONTROL"; available values are: none, '),
+        ("FETCH_COUNT x", 'invalid value "x" for "FETCH_COUNT": integer expected'),
+        ("FETCH_COUNT 2147483648", 'invalid value "2147483648" for "FETCH_COUNT": integer expected'),
+        ("FETCH_COUNT", 'invalid value "" for "FETCH_COUNT": integer expected'),
         ("VERBOSITY loud", 'unrecognized value "loud" for "VERBOSITY"; available values are: default, '),
     ],
 )
@@ -138,7 +144,8 @@ def test_a_value_that_psql_refuses_for_its_own_setting_ends_a_plain_file(
 
 def test_a_value_that_psql_takes_for_its_own_setting_does_not(play: Play) -> None:
     taken = ("ON_ERROR_STOP", "ON_ERROR_STOP TRUE", "ON_ERROR_ROLLBACK 1", "ECHO None", "VERBOSITY terse", "QUIET 1")
-    lines = "".join(f"\\set {one}\n" for one in (*taken, "SHOW_CONTEXT never", "mine maybe"))
+    more = ("FETCH_COUNT ' -0x1F'", "HISTSIZE 0", "ECHO_HIDDEN noexec", "ON_ERROR_ROLLBACK", "mine")
+    lines = "".join(f"\\set {one}\n" for one in (*taken, "SHOW_CONTEXT never", "mine maybe", *more))
     assert play(f"{lines}SELECT plan(1);\nSELECT pass('a');\n").failures == []
 
 
@@ -207,3 +214,23 @@ def test_a_variable_that_is_set_to_itself_twice_does_not_grow_for_ever(play: Pla
 def test_a_variable_that_is_not_set_is_reported_with_the_reason(play: Play, line: str, why: str) -> None:
     text = f"-- chaos:setup\n-- chaos:session a\n{line}\nSELECT :room;\n-- chaos:check\nSELECT pass('x');\n"
     assert only(play(text)).details == (f"the variable room is not set{why}",)
+
+
+@pytest.mark.parametrize("off", ["\\set SHOW_ALL_RESULTS off", "\\unset SHOW_ALL_RESULTS"])
+def test_only_the_last_result_is_printed_where_a_file_says_so(play: Play, off: str) -> None:
+    text = (
+        "\\echo 1..1\n%s\nSELECT 'not ok 1 - a' \\; SELECT 'ok 1 - b';\nSELECT 'not ok 1 - c' \\; SELECT 'd' \\gset\n"
+    )
+    assert [assertion.name for assertion in play(text % off).assertions] == ["b"]
+    assert [assertion.name for assertion in play(text % "").assertions] == ["a", "b", "c"]
+    text = "\\set ON_ERROR_STOP 0\n\\echo 1..1\n%s\nSELECT 'ok 1 - a' \\; SELECT 1 / 0;\n"
+    assert only(play(text % off)).text == "planned 1 test, ran 0"
+
+
+@pytest.mark.parametrize("value", ["all", "queries"])
+def test_a_statement_that_psql_echoes_is_read_as_what_it_prints(play: Play, value: str) -> None:
+    text = "\\set ECHO {}\nSELECT plan(1);\nSELECT pass('\nnot ok 2 - in the text of the statement\n');\n\\unset ECHO\n"
+    result = play(text.format(value))
+    assert [assertion.name for assertion in result.assertions] == ["in the text of the statement", ""]
+    assert result.failures
+    assert play(text.format("errors")).failures == []

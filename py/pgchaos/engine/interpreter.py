@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.error_messages import StatementContext, emptied_search_path
-from pgchaos.engine.psql_variables import NAMES, OWN_SETTINGS, PsqlVariables, refused_value
+from pgchaos.engine.psql_variables import NAMES, OWN_SETTINGS, SWITCHES, PsqlVariables, refused_value
 from pgchaos.language.conditionals import Branches, parse_boolean
 from pgchaos.language.encodings import encoding_named
 from pgchaos.language.problems import Place
@@ -89,7 +89,7 @@ class Interpreter:
         elif item.name == "unset":
             for name in self.evaluate(item):
                 self.variables.pop(name, None)
-                if self._as_psql and name in ("AUTOCOMMIT", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK"):
+                if self._as_psql and name in SWITCHES:
                     # psql's own settings are off then, not unset
                     self.variables[name] = "off"
         elif item.name == "quit":
@@ -141,7 +141,7 @@ class Interpreter:
             name, value = assignment(words)
         except ValueError as error:
             raise Rejected(str(error)) from None
-        if self._as_psql and value and (refused := refused_value(name, value)):
+        if self._as_psql and (refused := refused_value(name, value)):
             raise Rejected(refused)
         self.variables[name] = value
 
@@ -263,6 +263,20 @@ class Interpreter:
         elif statement.send is Send.GEXEC and answer.results:
             return [cell for row in answer.results[-1].rows() for cell in row if cell is not None]
         return []
+
+    def printed(self, answer: Answer, send: Send) -> Sequence[Result]:
+        r"""Return the results that psql prints: not that for \gset or \gexec, only the last by SHOW_ALL_RESULTS."""
+        results: Sequence[Result] = answer.results
+        if self._as_psql and not self.is_on("SHOW_ALL_RESULTS"):
+            # an error would be the last
+            results = results[-1:] if answer.error is None else ()
+        return results[:-1] if send in (Send.GSET, Send.GEXEC) and answer.error is None else results
+
+    def echoed(self, text: str) -> list[str]:
+        """Return the lines that psql prints before it sends a statement, by ECHO."""
+        if not self._as_psql or self.variables.get("ECHO", "").lower() not in ("all", "queries"):
+            return []
+        return text.split("\n")
 
     def _gset(self, prefix: str, answer: Answer, line: int) -> None:
         result = answer.results[-1] if answer.results else None

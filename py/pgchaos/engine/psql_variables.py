@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pgchaos.engine.answer import SUCCESS, Answer, ServerError
 from pgchaos.engine.connection import Connection
 from pgchaos.language.conditionals import parse_boolean
 
-_FIXED = {"AUTOCOMMIT": "on", "ON_ERROR_ROLLBACK": "off", "ON_ERROR_STOP": "on", "QUIET": "on", "ECHO": "none"}
+_FIXED = {
+    **{"AUTOCOMMIT": "on", "ON_ERROR_ROLLBACK": "off", "ON_ERROR_STOP": "on", "QUIET": "on", "ECHO": "none"},
+    "SHOW_ALL_RESULTS": "on",
+}
 """The values when pg_prove calls psql."""
 _NO_ERROR = ServerError(SUCCESS, "")
 
@@ -22,14 +26,26 @@ NAMES = frozenset(
 """The variables that `PsqlVariables` knows; values are computed only for those that a statement uses."""
 
 
-_BOOLEANS = ("AUTOCOMMIT", "ON_ERROR_STOP", "QUIET", "SINGLELINE", "SINGLESTEP")
+_BOOLEANS = frozenset(
+    {*("AUTOCOMMIT", "ON_ERROR_STOP", "QUIET", "SHOW_ALL_RESULTS", "SINGLELINE", "SINGLESTEP")}
+    | {"HIDE_TABLEAM", "HIDE_TOAST_COMPRESSION"}
+)
+SWITCHES = _BOOLEANS | {"ON_ERROR_ROLLBACK"}
+"""Settings of psql that \\unset turns off."""
+_INTEGERS = ("FETCH_COUNT", "HISTSIZE")
+_INTEGER = re.compile(r"\s*[-+]?(0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*)", re.IGNORECASE)
+_GREATEST, _LONGEST = 2**31 - 1, 20
 _CHOICES = {
+    "COMP_KEYWORD_CASE": ("lower", "upper", "preserve-lower", "preserve-upper"),
     "ECHO": ("none", "errors", "queries", "all"),
+    "ECHO_HIDDEN": ("on", "off", "noexec"),
+    "HISTCONTROL": ("none", "ignorespace", "ignoredups", "ignoreboth"),
     "ON_ERROR_ROLLBACK": ("on", "off", "interactive"),
     "SHOW_CONTEXT": ("never", "errors", "always"),
     "VERBOSITY": ("default", "verbose", "terse", "sqlstate"),
 }
-OWN_SETTINGS = frozenset((*_BOOLEANS, *_CHOICES))
+_NO_BOOLEAN = _CHOICES.keys() - {"ECHO_HIDDEN", "ON_ERROR_ROLLBACK"}
+OWN_SETTINGS = frozenset((*_BOOLEANS, *_CHOICES, *_INTEGERS))
 """Settings of psql that no \\gset changes."""
 
 
@@ -38,13 +54,22 @@ def refused_value(name: str, value: str) -> str:
 
     Args:
         name: the variable that \set sets.
-        value: of it, not empty.
+        value: of it; '' switches one on.
     """
-    if parse_boolean(value) is not None and name not in ("ECHO", "SHOW_CONTEXT", "VERBOSITY"):
+    if name not in OWN_SETTINGS:
+        return ""
+    if name in _INTEGERS:
+        found = _INTEGER.fullmatch(value)
+        number = found[1].lower() if found else ""
+        base = 16 if number.startswith("0x") else 8 if number.startswith("0") else 10
+        if number and len(number) <= _LONGEST and int(number, base) <= _GREATEST:
+            return ""
+        return f'invalid value "{value}" for "{name}": integer expected'
+    if name not in _NO_BOOLEAN and (not value or parse_boolean(value) is not None):
         return ""
     if name in _BOOLEANS:
         return f'unrecognized value "{value}" for "{name}": Boolean expected'
-    choices = _CHOICES.get(name, (value.lower(),))
+    choices = _CHOICES[name]
     if value.lower() in choices:
         return ""
     return f'unrecognized value "{value}" for "{name}"; available values are: {", ".join(choices)}'

@@ -269,6 +269,9 @@ class Section:
 
     def _send(self, connection: Connection, text: str, copy: str | None = None) -> Answer:
         """Send a statement of the file, with AUTOCOMMIT and ON_ERROR_ROLLBACK as psql's SendQuery does."""
+        for line in self._state.echoed(text):
+            assert self._place is not None, "set before a statement is sent"
+            self._print(line, self._place)
         idle = connection.status == pq.TransactionStatus.IDLE
         if idle and not self._state.is_on("AUTOCOMMIT") and not begins_none(text):
             connection.ask_own("BEGIN", self._deadline)
@@ -335,8 +338,7 @@ class Section:
         r"""Report what psql would print: not the result for \gset or \gexec, but the data of COPY … TO STDOUT."""
         if self.hides or send is Send.HIDDEN:
             return
-        taken = send in (Send.GSET, Send.GEXEC) and answer.error is None
-        for result in answer.results[:-1] if taken else answer.results:
+        for result in self._state.printed(answer, send):
             for line in self.output.lines(result, expanded=send is Send.EXPANDED):
                 self._print(line, place)
         for line in answer.copied:
