@@ -173,6 +173,12 @@ def test_a_text_with_a_directive_is_a_scenario(text: str) -> None:
     assert is_scenario(text)
 
 
+@pytest.mark.timeout(15)
+@pytest.mark.parametrize("mark", ["#", "/", "\u2014"])
+def test_a_long_line_of_comment_marks_takes_no_time(mark: str) -> None:
+    assert not is_scenario(f"SELECT '{mark * 1_000_000}';\n")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -70,7 +70,7 @@ class Mistake:
 
 Lexeme: TypeAlias = "Sql | Command | Comment | Mistake"
 
-OTHER_MARK = re.compile(r"(?:#+|//+|-?[\u2010-\u2015\u2212]+-?)[ \t]*chaos:(?=[A-Za-z])")
+OTHER_MARK = re.compile(r"(?:#{1,9}|/{2,9}|-?[\u2010-\u2015\u2212]{1,9}-?)[ \t]*chaos:(?=[A-Za-z])")
 """The beginning of a line that is meant as a directive, with the comment mark of another language, or other dashes."""
 
 MEANT = "/* chaos:"
