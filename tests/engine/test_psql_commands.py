@@ -109,6 +109,16 @@ def test_matrix_values_are_there_in_every_section(play: Play, level: str) -> Non
     assert result.output == [f"teardown: NOTICE: {level}"]
 
 
+@pytest.mark.parametrize(
+    ("header", "session"),
+    [("-- chaos:default value = chaos.var('level')\n", ""), ("", "\\set value 'chaos.var(''level'')'\n")],
+)
+def test_a_variable_may_hold_a_call_of_chaos_var(play: Play, header: str, session: str) -> None:
+    text = f"-- chaos:matrix level in low, high\n{header}-- chaos:session s\n{session}"
+    result = play(f"{text}SELECT chaos.assert(:value = 'low', 'held');\n{CHECKED}", level="low")
+    assert sorted(held(result)) == ["checked", "held"]
+
+
 def test_worker_and_iteration_are_there_in_sessions_only(play: Play) -> None:
     result = play(
         """

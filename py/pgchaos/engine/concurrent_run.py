@@ -26,7 +26,7 @@ from pgchaos.engine.session_log import SessionLog, SessionsResult
 from pgchaos.engine.session_makers import coordinator_of, programs_of, runners_of, session_network, session_pool
 from pgchaos.engine.step_scheduler import StepScheduler
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
-from pgchaos.engine.text_search import mentions
+from pgchaos.engine.text_search import mentions, values_mention
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 from pgchaos.results import Failure, Launch
@@ -102,7 +102,7 @@ class ConcurrentRun:
             variables=variables,
             seed=seed,
             # behind a pooler a setting would stay on a connection that other sessions use
-            needs_vars=pool is None and mentions(scenario, _NEED_VARS),
+            needs_vars=pool is None and (mentions(scenario, _NEED_VARS) or values_mention(scenario, _NEED_VARS)),
             needs_ack=mentions(scenario, _NEED_ACKNOWLEDGED),
             uses_listen=mentions(scenario, _USE_LISTEN),
             may_lose_connection=any(isinstance(item, Fault) for session in scenario.sessions for item in session.items),
