@@ -141,3 +141,50 @@ SELECT * FROM finish();
     )
     assert held(result) == ["as in psql"]
     assert "missing required argument" in only(play("SELECT plan(1);\n\\getenv kind\n")).text
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("\\d nosuch", 'Did not find any relation named "nosuch".'),
+        ("\\d+ public.no*;", 'Did not find any relation named "public.no*".'),
+        ('\\dS "T"', 'Did not find any relation named ""T"".'),
+        ("\\sf nosuch", 'function "nosuch" does not exist, or is not the only one'),
+        ("\\sf+ f(text)", 'function "f(text)" does not exist, or is not the only one'),
+        ("\\sv t", 'view "t" does not exist, or is not the only one'),
+        ("\\sv", "view name is required"),
+    ],
+)
+def test_what_shows_an_object_fails_without_it(play: Play, command: str, said: str) -> None:
+    begin = "CREATE TABLE t (n int);\nCREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1';\nSELECT plan(1);\n"
+    failure = only(play(f"{begin}SELECT pass('a');\n{command}\n"))
+    assert said in failure.text
+    assert line(failure) == 5
+    assert held(play(f"\\set ON_ERROR_STOP 0\n{begin}{command}\nSELECT pass('a');\n")) == ["a"]
+    assert held(play(f"{begin}\\if no\n{command}\n\\endif\nSELECT pass('a');\n")) == ["a"]
+
+
+def test_what_shows_an_object_finds_it(play: Play) -> None:
+    result = play(
+        r"""CREATE TABLE "T$1" (n int);
+CREATE VIEW v AS SELECT 1 AS n;
+CREATE FUNCTION f(int, text) RETURNS int LANGUAGE sql AS 'SELECT 1';
+\set name v
+\d
+\d V
+\d "T$1"
+\d+ public.:name;
+\d p?_cl*s
+\d "T"*
+\d (v|w)
+\dS+ pg_catalog.pg_class
+\dt nosuch
+\df nosuch
+\sf f
+\sf public.f(integer, text);
+\sv+ v
+SELECT plan(1);
+SELECT pass('a');
+"""
+    )
+    assert held(result) == ["a"]

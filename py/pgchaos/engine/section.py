@@ -16,9 +16,10 @@ from pgchaos.engine.error_messages import StatementContext, error_failure, plain
 from pgchaos.engine.interpreter import Interpreter, Quit, Rejected
 from pgchaos.engine.loop import run_sync
 from pgchaos.engine.notices import NoticeCollector, vars_literal
+from pgchaos.engine.psql_catalog import look_up
 from pgchaos.engine.psql_output import PsqlOutput
 from pgchaos.engine.psql_variables import not_here
-from pgchaos.language.meta_commands import PRINTING
+from pgchaos.language.meta_commands import LOOKUPS, PRINTING
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Item, Meta, Send, Statement
 from pgchaos.language.transaction_statements import begins_none
@@ -215,14 +216,18 @@ class Section:
         return None
 
     def _meta(self, item: Meta) -> None:
-        if item.name not in {"o", "c", *PRINTING}:
+        if item.name not in {"o", "c", *PRINTING, *LOOKUPS}:
             self._to_stderr = item.name == "warn" or (item.name == "qecho" and self.hides)
             self._state.meta(item)
         elif not self._state.branches.active():
             return
-        elif item.name in PRINTING:
+        elif item.name in {*PRINTING, *LOOKUPS}:
+            words = self._state.evaluate(item)
             try:
-                self.output.command(item.name, self._state.evaluate(item), item.place)
+                if item.name in PRINTING:
+                    self.output.command(item.name, words, item.place)
+                elif self._state.is_on("ON_ERROR_STOP"):
+                    look_up(item.name, words, self._connected(), self._deadline)
             except ValueError as error:
                 raise Rejected(str(error)) from None
         elif item.name == "o":

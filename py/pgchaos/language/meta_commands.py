@@ -17,6 +17,7 @@ _SHOWS = re.compile(
 )
 # settings of how rows are printed; they matter in plain pgTAP files, whose TAP is psql's output
 PRINTING = frozenset({"x", "a", "t", "f", "pset"})
+_LOOKS_UP = re.compile(r"(d)(?:[+S][+Sx]*)?|(s[fv])\+?")
 _DISPLAY = frozenset(
     {*PRINTING, *("timing", "restrict", "unrestrict", "conninfo", "errverbose", "C"), "p", "print"}
     | {"h", "help", "?", "copyright", "lo_list"}
@@ -34,6 +35,7 @@ PLAIN_ONLY = {
     "c": "each session of a scenario has a connection of its own",
     "o": "in a scenario only the output of checks is read, and that must be seen",
 }
+LOOKUPS = frozenset({"d", "sf", "sv"})
 FILES = frozenset({"i", "ir"})  # psql removes a trailing `;` from their arguments
 # commands that no scenario may contain, after which psql begins a new statement
 ENDING = frozenset({"gdesc", "crosstabview", "watch", "r", "reset"})
@@ -70,6 +72,12 @@ SUPPORTED = tuple(sorted(TERMINATORS | _DISPLAY | RUN | SAME.keys() | {"copy"}))
 def is_display(name: str) -> bool:
     """Whether a command has no effect here: it prints the catalog, sets psql's output, or is from pg_dump."""
     return name in _DISPLAY or _SHOWS.fullmatch(name) is not None
+
+
+def looks_up(name: str) -> str:
+    r"""Return which of `d`, `sf` and `sv` a command is, which fail if they do not find what they name; otherwise ''."""
+    found = _LOOKS_UP.fullmatch(name)
+    return (found[1] or found[2]) if found else ""
 
 
 def unsupported(name: str) -> str:

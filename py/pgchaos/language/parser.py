@@ -17,7 +17,7 @@ from pgchaos.language.directive_table import (
 from pgchaos.language.directives import Directive, find_directive
 from pgchaos.language.header import Header
 from pgchaos.language.lexemes import Command, Comment, Mistake, Sql
-from pgchaos.language.meta_commands import PLAIN_ONLY, PRINTING
+from pgchaos.language.meta_commands import LOOKUPS, PLAIN_ONLY, PRINTING
 from pgchaos.language.problems import Place, Problem
 from pgchaos.language.section_items import literal_argument
 from pgchaos.language.sections import Sections
@@ -82,8 +82,9 @@ class Parser:
             self._outside(sql.place)
 
     def _command(self, command: Command) -> None:
-        if command.name in PRINTING:
-            # they have no effect: the rows of a check are read as `psql -At` prints them
+        if command.name in PRINTING | LOOKUPS:
+            # they have no effect: the rows of a check are read as `psql -At` prints them, and what shows the catalog is
+            # not run
             return
         if command.name in PLAIN_ONLY:
             what = f"\\{command.name} is for plain pgTAP files only: {PLAIN_ONLY[command.name]}"

@@ -17,6 +17,7 @@ from pgchaos.language.meta_commands import (
     TERMINATORS,
     directive_behind,
     is_display,
+    looks_up,
     terminators,
     unsupported,
     wrong_arguments,
@@ -72,9 +73,9 @@ class _Scanner(SqlScanner):
         else:
             if self._statement:
                 self._statement.leave_out(start, self._at)
-            if name in PRINTING and not given.wrong:
+            if (done := name if name in PRINTING else looks_up(name)) and not given.wrong:
                 # psql runs it immediately, even within a statement
-                self._found.append(Command(self._place(start), name, given.args))
+                self._found.append(Command(self._place(start), done, given.args))
 
     def _refuse(self, start: int, name: str) -> None:
         # the rest of its line is skipped, because it would only cause more mistakes
