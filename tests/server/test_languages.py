@@ -248,6 +248,26 @@ def test_read_only_pgoptions_apply_to_sessions_only(tmp_path: Path, monkeypatch:
     assert not result.failures
 
 
+@pytest.mark.parametrize("in_place", [False, True], ids=["", "in place"])
+@pytest.mark.parametrize("by_role", [False, True], ids=["PGOPTIONS", "role"])
+def test_a_short_time_out_does_not_end_the_first_questions(
+    foreign_server: ForeignServer, monkeypatch: pytest.MonkeyPatch, by_role: bool, in_place: bool
+) -> None:
+    dsn = make_conninfo(foreign_server.role("hasty", "LOGIN SUPERUSER"), dbname="postgres")
+    if by_role:
+        with foreign_server.connect() as conn:
+            conn.execute("ALTER ROLE hasty SET statement_timeout = 1")
+    else:
+        monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=1")
+    with (
+        open_server(ServerSettings(dsn=dsn, in_place=in_place)) as server,
+        server.sandbox() as sandbox,
+        closing(psycopg.connect(sandbox.conninfo, autocommit=True)) as session,
+        pytest.raises(psycopg.errors.QueryCanceled),
+    ):
+        session.execute("SELECT pg_sleep(600)")
+
+
 def test_a_time_out_in_another_language_is_not_called_cancelled_by_a_session(german: str, tmp_path: Path) -> None:
     with open_server(ServerSettings(dsn=make_conninfo(german, user="guest"))) as server:
         result = Play(server, tmp_path)(

@@ -80,20 +80,31 @@ def names_database(conninfo: str, environ: Mapping[str, str]) -> bool:
     if given.get("dbname") or environ.get("PGDATABASE"):
         return True
     service = given.get("service") or environ.get("PGSERVICE")
-    return bool(service) and _service_names_database(str(service))
+    # without such a service, connecting reports it
+    return bool(service) and _defaults(str(service)).get(b"dbname") != b""
 
 
-def _service_names_database(service: str) -> bool:
+def startup_options(conninfo: str) -> str:
+    """Return the startup options that the user set: in the connection string, its service or PGOPTIONS."""
+    given = read_conninfo(conninfo)
+    options = given.get("options")
+    service = given.get("service") or os.environ.get("PGSERVICE")
+    return str(_defaults(str(service or "")).get(b"options", b"").decode() if options is None else options)
+
+
+def _defaults(service: str) -> dict[bytes, bytes]:
+    """Return libpq's defaults with those of a service; empty if there is no such service."""
     # libpq finds and parses the file, but takes the name of the service from the environment only
     before = os.environ.get("PGSERVICE")
-    os.environ["PGSERVICE"] = service
+    if service:
+        os.environ["PGSERVICE"] = service
     try:
-        return any(option.keyword == b"dbname" and option.val for option in pq.Conninfo.get_defaults())
-    except Exception:  # there is no such service: connecting reports it
-        return True
+        return {option.keyword: option.val or b"" for option in pq.Conninfo.get_defaults()}
+    except Exception:  # connecting reports it
+        return {}
     finally:
         if before is None:
-            del os.environ["PGSERVICE"]
+            os.environ.pop("PGSERVICE", None)
         else:
             os.environ["PGSERVICE"] = before
 

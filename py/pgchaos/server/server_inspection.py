@@ -10,8 +10,14 @@ from dataclasses import dataclass
 import psycopg
 
 from pgchaos.safe_output import hide
-from pgchaos.server.connection_checks import connection_advice, names_database, pooler_message, pooler_version
-from pgchaos.server.conninfo import Connection, ServerChoice, make_conninfo, read_conninfo
+from pgchaos.server.connection_checks import (
+    connection_advice,
+    names_database,
+    pooler_message,
+    pooler_version,
+    startup_options,
+)
+from pgchaos.server.conninfo import Connection, ServerChoice, make_conninfo, read_conninfo, with_settings
 from pgchaos.server.health import ANSWERS_WITHIN, within
 from pgchaos.server.in_place import disable_event_triggers
 from pgchaos.server.settings import ServerError
@@ -20,6 +26,8 @@ NO_DATABASE = "--chaos-in-place needs a database that is named: set PGDATABASE, 
 OLDEST = 14
 _HOST_LIMIT = 2  # seconds: libpq's minimum
 _QUICK_REFUSAL = 2.0  # seconds: slower refusals are not examined, as each further connection takes as long
+
+_NO_TIMEOUTS = {"statement_timeout": "0", "lock_timeout": "0"}  # of every server, also those that are too old
 
 _QUESTION = """
     SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('is_superuser') = 'on',
@@ -51,9 +59,12 @@ def inspect_server(base: str, choice: ServerChoice, ours: bool, in_place: bool) 
     if in_place and not choice.database:
         raise ServerError(NO_DATABASE)
     conninfo = _complete(base, choice, ours)
+    options = startup_options(conninfo)
     began = time.monotonic()
     try:
-        with psycopg.connect(conninfo, autocommit=True) as conn, within(_answer_limit(conn), conn):
+        # the user's time-outs are for sessions, and could end a question
+        patient = with_settings(make_conninfo(conninfo, options=options), _NO_TIMEOUTS)
+        with psycopg.connect(patient, autocommit=True) as conn, within(_answer_limit(conn), conn):
             row = conn.execute(_QUESTION, [in_place]).fetchone()
             info = conn.info
             if in_place and not names_database(choice.conninfo or "", os.environ):
@@ -68,7 +79,6 @@ def inspect_server(base: str, choice: ServerChoice, ours: bool, in_place: bool) 
             _refuse_other_role(str(role), str(authenticated))
             address = f"{info.host or info.hostaddr}:{info.port}"
             database, version = info.dbname, info.server_version
-            options = _session_options(conn)
             firing_event_triggers = _firing_event_triggers(conn) if in_place and not standby else ()
     except psycopg.ProgrammingError:  # psycopg's message quotes the value
         raise ServerError(f"a parameter of {choice.source} has an invalid value") from None
@@ -176,9 +186,3 @@ def _complete(base: str, choice: ServerChoice, ours: bool) -> str:
         # every server has it; a named database is kept, as pg_hba.conf may permit only that one
         missing["dbname"] = "postgres"
     return make_conninfo(base, **missing)
-
-
-def _session_options(conn: Connection) -> str:
-    """Return the startup options that the user set, from whatever source libpq took them."""
-    values = {one.keyword: one.val for one in conn.pgconn.info}
-    return (values.get(b"options") or b"").decode()
