@@ -575,7 +575,7 @@ def test_a_plain_file_is_read_as_pg_prove_reads_it_and_noted(play: Play) -> None
     assert result.failures == []
     assert len(result.remarks) == 2
     assert any("scenario.sql:6" in remark and "no row" in remark for remark in result.remarks)
-    assert any("scenario.sql:5" in remark and "# TODO" in remark for remark in result.remarks)
+    assert any("scenario.sql:5" in remark and "TODO in its description" in remark for remark in result.remarks)
 
 
 DATA = (
