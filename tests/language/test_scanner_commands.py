@@ -74,12 +74,24 @@ def test_quit_by_either_name() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("\\timing off", "\\d", "\\d+ app.t", "\\dt+ *.*"),
-        *("\\dS+", "\\dFp", "\\df+ f", "\\drds", "\\l", "\\l+", "\\list", "\\z t", "\\sf+ f", "\\p"),
+        *("\\timing off", "\\dt+ *.*"),
+        *("\\dFp", "\\df+ f", "\\drds", "\\dx+ a", "\\l", "\\l+", "\\list", "\\z t", "\\p"),
     ],
 )
 def test_display_settings_do_nothing(text: str) -> None:
     assert scan(text, "x.sql") == []
+    assert [sql.text for sql in found(Sql, f"SELECT 1\n{text}\n;")] == ["SELECT 1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "args"),
+    [
+        *(("\\d", "d", ()), ("\\d+ app.t", "d", (("app.t",),)), ("\\dS+", "d", ())),
+        *(("\\sf+ f", "sf", (("f",),)), ("\\sv v", "sv", (("v",),))),
+    ],
+)
+def test_what_shows_one_object_is_looked_up(text: str, name: str, args: tuple[tuple[str, ...], ...]) -> None:
+    assert scan(text, "x.sql") == [Command(Place("x.sql", 1), name, args)]
     assert [sql.text for sql in found(Sql, f"SELECT 1\n{text}\n;")] == ["SELECT 1"]
 
 
