@@ -10,8 +10,12 @@ import threading
 
 import pytest
 
+from pgchaos.language.plain_files import Contents
+from pgchaos.pytest_plugin.scheduling import expected
+from pgchaos.pytest_plugin.stash import OPTIONS
 from pgchaos.runner.server_lock import KEY
 from pgchaos.server.cluster import ClusterFactory
+from pgchaos.server.database_queue import Expected
 from tests.conftest import ForeignServer
 from tests.pytest_plugin.conftest import BAD, FINE, Project
 from tests.waiting import until, until_sql
@@ -168,3 +172,22 @@ def test_each_scenario_says_why_no_job_is_started(project: Project, monkeypatch:
     result.stdout.fnmatch_lines(
         ["cannot start a thread for pgchaos job, *", "*Interrupted: the scenarios have no server*"]
     )
+
+
+@pytest.mark.parametrize(
+    ("head", "options", "databases"),
+    [
+        ("", (), 2),
+        ("-- chaos:schedule one.1\n", (), 2),
+        ("-- chaos:schedule all\n", (), None),
+        ("-- chaos:given value in 1..3\n-- chaos:teardown\nSELECT :value;\n", (), None),
+        ("", ("--chaos-repeat=2",), None),
+        ("", ("--chaos-selfcheck",), None),
+    ],
+)
+def test_what_is_known_of_the_databases_that_items_use(
+    project: Project, head: str, options: tuple[str, ...], databases: int | None
+) -> None:
+    project.write(one=f"{head}-- chaos:session one\nSELECT 1;\n-- chaos:check\nSELECT ok(true);\n", fine=FINE)
+    items, _ = project.pytester.inline_genitems("--collect-only", *options)
+    assert expected(items, items[0].config.stash[OPTIONS]) == Expected(Contents.TOOLKIT, databases)

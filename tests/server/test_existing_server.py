@@ -16,7 +16,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine.specs.session_cache import open_connection
+from pgchaos.language.plain_files import Contents
 from pgchaos.server import Server, ServerError, ServerSettings, open_server, start_private
+from pgchaos.server.database_queue import Expected
 from pgchaos.server.in_place import drop_extensions
 from pgchaos.stop import Stop
 from tests.conftest import ForeignServer
@@ -52,7 +54,7 @@ def test_a_prepared_database_is_ready_and_is_dropped_at_the_end(
 ) -> None:
     before = foreign_server.databases()
     with open_server(ServerSettings(dsn=foreign_server.role("tester"))) as server:
-        server.prepare()
+        server.prepare(Expected(Contents.TOOLKIT))
         until(lambda: len(foreign_server.databases() - before) > 1, "a template and a clone of it are made")
         with server.sandbox() as sandbox:
             assert sandbox.database in foreign_server.databases()
@@ -60,6 +62,19 @@ def test_a_prepared_database_is_ready_and_is_dropped_at_the_end(
         until(lambda: foreign_server.databases() == before, "all are dropped, the server not closed yet")
         with pytest.raises(ServerError, match="is being closed"), server.sandbox():
             pass
+
+
+@pytest.mark.parametrize(("expected", "made"), [(None, 4), (1, 2), (2, 3)])
+def test_no_database_is_created_that_no_scenario_will_use(
+    foreign_server: ForeignServer, expected: int | None, made: int
+) -> None:
+    before = foreign_server.databases()
+    with open_server(ServerSettings(dsn=foreign_server.role("tester"), clones=2)) as server:
+        server.prepare(Expected(Contents.TOOLKIT, expected))
+        with server.sandbox():
+            server.wait_until_idle()
+            # a template, this one, and those that are kept ready
+            assert len(foreign_server.databases() - before) == made
 
 
 def test_ordinary_role_gets_databases_of_its_own(foreign_server: ForeignServer) -> None:

@@ -26,7 +26,7 @@ from pgchaos.pytest_plugin.reports import (
 )
 from pgchaos.pytest_plugin.scenario_item import ScenarioItem
 from pgchaos.pytest_plugin.scheduling import (
-    expected_contents,
+    expected,
     is_named,
     jobs_of,
     may_run_in_parallel,
@@ -47,7 +47,7 @@ from pgchaos.safe_output import one_line, printable
 from pgchaos.server.settings import ServerError
 
 if TYPE_CHECKING:
-    from pgchaos.language.plain_files import Contents
+    from pgchaos.server.database_queue import Expected
 
 _FILES = pytest.StashKey[dict[Path, list[pytest.Collector]]]()
 _INTERRUPTS = pytest.StashKey[Interrupts]()
@@ -193,13 +193,13 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Open the server, and start the scenarios that run in parallel."""
     runner, options = config.stash[RUNNER], config.stash[OPTIONS]
-    contents = expected_contents(items)
-    _open_server(config, items, contents)
+    needed = expected(items, options)
+    _open_server(config, items, needed)
     runner.set_suite(suite_jobs(items))
     # without a server each item fails with the reason
     with suppress(ServerError):
-        if contents is not None:
-            runner.open_server(contents=contents).prepare(contents)
+        if needed is not None:
+            runner.open_server(expected=needed).prepare(needed)
         _preload(config, items)
         own = sum("own server" in job.parts for job in jobs_of(items))
         # a worker of pytest-xdist does not know yet which items it will run
@@ -214,7 +214,7 @@ def _preload(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         preload(jobs_of(items))
 
 
-def _open_server(config: pytest.Config, items: Sequence[pytest.Item], contents: Contents | None) -> None:
+def _open_server(config: pytest.Config, items: Sequence[pytest.Item], needed: Expected | None) -> None:
     """Open the server if an item uses it, and print which one it is."""
     has_scenarios = any(isinstance(item, ScenarioItem) for item in items)
     # a worker of pytest-xdist that fails here would be lost with the results of all its items
@@ -222,7 +222,7 @@ def _open_server(config: pytest.Config, items: Sequence[pytest.Item], contents: 
         return
     try:
         # starting the server and importing take about the same time
-        server = config.stash[RUNNER].open_server(lambda: _preload(config, items), contents)
+        server = config.stash[RUNNER].open_server(lambda: _preload(config, items), needed)
         lines = [f"server: {server.banner}", *server.notes, *suite_lines(items), *_permutation_lines(config, items)]
     except ServerError as error:
         if not has_scenarios:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +15,15 @@ from pgchaos.pytest_plugin.scenario_item import ScenarioItem
 from pgchaos.pytest_plugin.stash import OPTIONS
 
 if TYPE_CHECKING:
-    from pgchaos.language.plain_files import Contents
-    from pgchaos.runner.jobs import Job
+    from pgchaos.runner.jobs import Job, Part
+    from pgchaos.runner.options import Options
+    from pgchaos.server.database_queue import Expected
 
 # With more scenarios, one line contains the total of their interleavings.
 _MOST_LINES = 10
+
+# What a job may use that makes one run, in one database.
+_OF_ONE_RUN: frozenset[Part] = frozenset({"network", "own server", "pooler", "programs"})
 
 # The plugin's own fixtures, and one that pytest-asyncio adds to every item, which sets up nothing for these.
 _OWN_FIXTURES = frozenset({"request", "subtests", "event_loop_policy"})
@@ -58,18 +62,23 @@ def jobs_of(items: Iterable[pytest.Item]) -> list[Job]:
     return [job for _, job in _jobs(items)]
 
 
-def expected_contents(items: Iterable[pytest.Item]) -> Contents | None:
-    """Return the contents that items need in their databases: PGTAP for only plain pgTAP files; None for only specs."""
+def expected(items: Sequence[pytest.Item], options: Options) -> Expected | None:
+    """Return what items need of the server: pgTAP alone for only plain pgTAP files; None for only specs."""
     jobs = jobs_of(items)
     if not jobs:
         return None
     from pgchaos.language.plain_files import Contents
     from pgchaos.runner.specs import SpecJob
+    from pgchaos.server.database_queue import Expected
 
     scenarios = [job for job in jobs if not isinstance(job, SpecJob)]
     if not scenarios:
         return None
-    return Contents.PGTAP if all(job.plain for job in scenarios) else Contents.TOOLKIT
+    contents = Contents.PGTAP if all(job.plain for job in scenarios) else Contents.TOOLKIT
+    # a search, a spec, a fixture or a test of Python may take several
+    several = not all(_OF_ONE_RUN.issuperset(job.parts) and not job.permutations for job in jobs)
+    known = len(jobs) == len(items) and not (several or options.selfcheck or options.repeat > 1)
+    return Expected(contents, len(jobs) if known else None)
 
 
 def parallel_jobs(items: Iterable[pytest.Item]) -> dict[str, Job]:

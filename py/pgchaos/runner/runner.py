@@ -19,7 +19,6 @@ from pgchaos.server.settings import ServerError, nothing
 if TYPE_CHECKING:
     from pgchaos.engine.run_settings import RunSettings
     from pgchaos.language.model import Mutant, Scenario
-    from pgchaos.language.plain_files import Contents
     from pgchaos.results import RunResult
     from pgchaos.runner.executor import ConnectionSemaphore, JobExecutor
     from pgchaos.runner.item_progress import ItemProgress
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pgchaos.runner.server_lock import ServerLock
     from pgchaos.runner.specs import FinishedSpec
     from pgchaos.server import Server
+    from pgchaos.server.database_queue import Expected
     from pgchaos.stop import Stop
 
 # Connections of one scenario, estimated to choose the number of parallel jobs.
@@ -68,12 +68,12 @@ class Runner:
         """The server, opened at the first use; ServerError if none can be used."""
         return self.open_server()
 
-    def open_server(self, meanwhile: Callable[[], None] = nothing, contents: Contents | None = None) -> Server:
+    def open_server(self, meanwhile: Callable[[], None] = nothing, expected: Expected | None = None) -> Server:
         """Open the server at the first use, and return it.
 
         Args:
             meanwhile: called while a private server starts.
-            contents: of the databases that will be needed; None if unknown.
+            expected: what will be needed; None if unknown.
 
         Raises:
             ServerError: no server can be used; the same error at each further use.
@@ -85,11 +85,10 @@ class Runner:
         if self._server is not None:
             return self._server
         # projects that collect no scenario do not load psycopg and the engine
-        from pgchaos.language.plain_files import Contents
         from pgchaos.server import open_server
 
         try:
-            self._server = open_server(self._options.server, meanwhile=meanwhile, contents=contents or Contents.TOOLKIT)
+            self._server = open_server(self._options.server, meanwhile=meanwhile, expected=expected)
         except ServerError as error:
             self._server_error = error
             raise

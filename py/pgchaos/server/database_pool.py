@@ -45,6 +45,7 @@ class DatabasePool:
         self._internal_error = ""  # of pgchaos: final
         self._closing = False
         self._drop_all = False
+        self._expected: int | None = None  # databases that will be taken at most; None if unknown
         self._running: list[CreateJob | DropJob] = []
         self._thread = threading.Thread(target=self._work, name="pgchaos databases", daemon=True)
         self._helper = threading.Thread(target=self._help, name="pgchaos more databases", daemon=True)
@@ -52,9 +53,10 @@ class DatabasePool:
     def _queue(self, extensions: tuple[str, ...]) -> DatabaseQueue:
         return self._queues.setdefault(extensions, DatabaseQueue(extensions))
 
-    def expect(self, extensions: tuple[str, ...]) -> None:
-        """Start to create databases before the first is taken."""
+    def expect(self, extensions: tuple[str, ...], databases: int | None = None) -> None:
+        """Start to create databases before the first is taken; `databases`: so many are taken at most, if known."""
         with self._changed:
+            self._expected = databases
             self._queue(extensions).keep_ready = self._keep_ready
             self._start()
             self._changed.notify_all()
@@ -113,7 +115,11 @@ class DatabasePool:
         if self._error:
             reason, self._error = self._error, ""
             raise ServerError(reason)
-        return queue.ready.popleft() if queue.ready else ""
+        if not queue.ready:
+            return ""
+        if self._expected:
+            self._expected -= 1
+        return queue.ready.popleft()
 
     def give_back(self, name: str) -> None:
         """Queue a database to be dropped."""
@@ -245,7 +251,7 @@ class DatabasePool:
             return None  # until the error is reported
         if len(self._used) > _MOST_USED and drop is not None:
             return drop
-        queue = next_to_create(self._queues.values())
+        queue = next_to_create(self._queues.values(), self._expected)
         return drop if queue is None else CreateJob(queue)
 
     def _do(self, job: CreateJob | DropJob, factory: DatabaseFactory) -> None:

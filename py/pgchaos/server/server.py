@@ -18,6 +18,7 @@ from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import ServerChoice, choose_server
 from pgchaos.server.database_factory import EMPTY, WITH_PGTAP, CreatedDatabases, DatabaseFactory
 from pgchaos.server.database_pool import DatabasePool
+from pgchaos.server.database_queue import Expected
 from pgchaos.server.databases import describe_remaining, drop_statements, remove_dead_runs
 from pgchaos.server.external_cleanup import ExternalCleanup, Lease
 from pgchaos.server.prepared import DATABASE, PreparedData
@@ -40,7 +41,7 @@ def open_server(
     settings: ServerSettings,
     environ: Mapping[str, str] = os.environ,
     meanwhile: Callable[[], None] = nothing,
-    contents: Contents = Contents.TOOLKIT,
+    expected: Expected | None = None,
 ) -> Server:
     """Open the server for a run, after removing what dead runs left.
 
@@ -51,7 +52,7 @@ def open_server(
         settings: the user's options.
         environ: used for the choice; libpq itself reads the process's environment.
         meanwhile: called while a private server starts.
-        contents: of the databases that a private server begins to create at once.
+        expected: what a private server begins to create at once; None if unknown.
 
     Returns:
         The server, a context manager.
@@ -68,7 +69,7 @@ def open_server(
     prepared = PreparedData(choice.bindir, settings.pgtap)
     private = prepared.start(meanwhile=meanwhile)
     try:
-        return Server(settings, choice, private, prepared, contents)
+        return Server(settings, choice, private, prepared, expected)
     except BaseException:  # Ctrl-C too: no server remains
         private.close()
         raise
@@ -91,7 +92,7 @@ class Server(ServerInfo):
         choice: ServerChoice,
         private: PrivateServer | None,
         prepared: PreparedData | None = None,
-        contents: Contents = Contents.TOOLKIT,
+        expected: Expected | None = None,
     ) -> None:
         super().__init__(settings, choice, private)
         pgtap.check_available(self.administrative(), settings.pgtap)
@@ -112,14 +113,14 @@ class Server(ServerInfo):
         self.notes: list[str] = [prepared.note] if prepared is not None and prepared.note else []
         self.spec_monitors = ConnectionCache(self.administrative())
         if self.ours:
-            self.prepare(contents)
+            self.prepare(expected or Expected(Contents.TOOLKIT))
         else:
             self._remove_dead_runs()
 
-    def prepare(self, contents: Contents = Contents.TOOLKIT) -> None:
-        """Start to create databases, most with these contents, before a scenario needs one."""
+    def prepare(self, expected: Expected) -> None:
+        """Start to create databases before a scenario needs one."""
         if not self.in_place:
-            self._pool.expect(_CONTENTS.get(contents, ()))
+            self._pool.expect(_CONTENTS.get(expected.contents, ()), expected.databases)
 
     def expect_own_servers(self, servers: int) -> None:
         """Start to create the data directories of `servers` servers for single scenarios, one after the other."""
