@@ -37,6 +37,18 @@ def test_a_check_may_run_the_tests_of_a_schema(play: Play) -> None:
     assert "not run" in {failure.kind for failure in empty.failures}
 
 
+@pytest.mark.parametrize(
+    "check",
+    ["VALUES ('ok 1');", "SELECT plan(1);\nVALUES ('ok 1');\nSELECT * FROM finish();", "\\echo ok 1\nSELECT 1;"],
+)
+def test_lines_of_tap_that_are_written_by_hand_are_explained(play: Play, check: str) -> None:
+    failure = only(play(SESSION + check))
+    assert "# No tests run!" in failure.text
+    assert failure.details[0].startswith(
+        "the TAP lines of this check are written by hand, and pgTAP counts only its own"
+    )
+
+
 BESIDE_RUNTESTS = {
     "before": "SELECT pass('before');\nSELECT * FROM runtests('tests'::name);",
     "behind": "SELECT * FROM runtests('tests'::name);\nSELECT pass('behind');",

@@ -20,6 +20,9 @@ WRONG = {
     'session "a\n" step a1 { A }': (
         "x.spec:1: the quoted name that begins here does not end in its line: '\"' is missing"
     ),
+    f"\ufeff{SESSIONS}": (
+        "x.spec:1: the file begins with a byte order mark, which isolationtester refuses: save it as UTF-8 without one"
+    ),
     "session a;": "x.spec:1: ';' is not part of a spec: a comment begins with #, SQL is in { }",
     SESSIONS + "permutation a1 A2": 'x.spec:2: undefined step "A2" in permutation, but there is "a2"',
     SESSIONS + "permutation a1 b1(a2)": (
@@ -85,6 +88,7 @@ def test_unused_steps_are_reported_in_order_of_their_bytes(tmp_path: Path) -> No
 
 def test_other_files_are_called_spec_too() -> None:
     assert is_spec(SESSIONS.replace(" step", "\nstep"))
+    assert is_spec("\ufeffsession a\nstep a1 { SELECT; }\n")
     assert is_spec('session "a"\nsetup { BEGIN; }\nstep "a1"\n{ SELECT; }\n')
     assert not is_spec("Name: app\nVersion: 1\n%description\nA session step by step.\n")
     assert not is_spec("a = Analysis(['app.py'])\npyz = PYZ(a.pure)\n")

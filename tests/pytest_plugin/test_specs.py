@@ -100,7 +100,11 @@ def test_without_expected_output_it_fails_and_shows_what_it_printed(project: Pro
     result = project.run("specs/sum.spec")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["specs/sum.spec: there is no expected output, expected/sum.out", "Output:", "*starting permutation: a2 a1"]
+        [
+            "specs/sum.spec:1: there is no expected output, expected/sum.out: --chaos-accept writes it",
+            "Output:",
+            "*starting permutation: a2 a1",
+        ]
     )
 
 

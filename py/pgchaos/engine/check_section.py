@@ -28,6 +28,12 @@ _FINISHES = frozenset({"finish", "runtests"})
 _OF_PLANS = re.compile("You tried to (?:run a test without a plan|plan twice)!")
 """pgTAP's errors about its plan."""
 _FEWER = re.compile(r"(?:test out of sequence: found|(?P<plan>planned)) (?P<more>\d+).*?(?:expected|ran) (?P<less>\d+)")
+_NO_TESTS = "# No tests run!"
+"""The error of finish()."""
+_BY_HAND = (
+    "the TAP lines of this check are written by hand, and pgTAP counts only its own assertions: write"
+    " SELECT ok(CONDITION, 'what must hold')"
+)
 _HIDDEN = (
     "an assertion ran and its line was not printed: a trigger, a policy, PERFORM or an expression discards it;"
     " call it by a SELECT that prints its TAP line"
@@ -159,6 +165,8 @@ class Check:
         causes = [*self.section.output.misread, *self._causes] or self._hidden(failure)
         if failure.kind == "tap" or (failure.kind == "error" and _OF_PLANS.search(failure.text)):
             return replace(failure, details=(*causes, *failure.details))
+        if not self._plain and self._tap.tests and failure.kind == "error" and _NO_TESTS in failure.text:
+            return replace(failure, details=(_BY_HAND, *failure.details))
         return failure
 
     def _hidden(self, failure: Failure) -> list[str]:

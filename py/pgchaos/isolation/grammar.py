@@ -13,6 +13,7 @@ from pgchaos.language.file_text import LARGEST
 from pgchaos.language.problems import Place, Problem, ScenarioError
 from pgchaos.server_text import decoded
 
+_BOM = "\ufeff"
 _KEYWORDS = frozenset({"notices", "permutation", "session", "setup", "step", "teardown"})
 _TOKEN = re.compile(
     r"(?P<blank>[ \t\r\f\n]+|\#[^\n\r]*)"
@@ -31,6 +32,7 @@ _BLANK = re.compile(r"(?:\s|\#[^\n\r]*)*")
 
 def is_spec(text: str) -> bool:
     """Whether a text looks like an isolation spec, perhaps a broken one: other files have the extension `.spec` too."""
+    text = text.removeprefix(_BOM)
     session = _SESSION.search(text)
     if session is not None and _STEP.search(text, session.end()) is not None:
         return True
@@ -46,6 +48,9 @@ def read(path: Path, shown: str | None = None) -> Spec:
         text = decoded(path.read_bytes())
     except OSError as error:
         raise ScenarioError((Problem(Place(shown, 1), f"the file cannot be read: {error.strerror}"),)) from error
+    if text.startswith(_BOM):
+        what = "the file begins with a byte order mark, which isolationtester refuses: save it as UTF-8 without one"
+        raise ScenarioError((Problem(Place(shown, 1), what),))
     return _Parser(path, shown, text).spec()
 
 

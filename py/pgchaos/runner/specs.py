@@ -174,7 +174,8 @@ def _causes(done: FinishedSpec) -> list[str]:
     shown, result = done.spec.shown, done.result
     causes = [f"{shown}: {problem}" for problem in result.problems]
     if done.expected is None:
-        return [*causes, f"{shown}: there is no expected output, {_relative(expected_path(done.spec.path))}"]
+        missing = f"there is no expected output, {_relative(expected_path(done.spec.path))}: --chaos-accept writes it"
+        return [*causes, f"{shown}:1: {missing}"]
     if done.differences:
         count = len([difference for difference in done.differences if difference.number])
         total = result.output.count("\nstarting permutation:")
