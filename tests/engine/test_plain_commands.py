@@ -188,3 +188,31 @@ SELECT pass('a');
 """
     )
     assert held(result) == ["a"]
+
+
+def test_a_plain_file_of_windows_keeps_its_line_ends_in_quotes(play: Play) -> None:
+    text = r"""\set v '; SELECT 1 WHERE false'
+CREATE TEMP TABLE t (a text);
+COPY t FROM STDIN; -- the data
+abc
+\.
+SELECT plan(6);
+SELECT is(length('a
+b'), :n, 'in quotes');
+SELECT is(length($$a
+b$$), :n, 'in dollar quotes');
+SELECT is(length(E'a
+b'), :n, 'before a variable') :v;
+SELECT is(length(attname::text), :n, 'in a name') FROM pg_attribute WHERE attrelid = 'u'::regclass AND attnum = 1;
+SELECT is(length(a), 3, 'in data') FROM t;
+\if 1
+SELECT is(1 -- a comment
+, 1, 'in a comment');
+\endif
+""".replace("SELECT plan", 'CREATE TEMP TABLE u ("a\nb" int);\nSELECT plan')
+    names = ["in quotes", "in dollar quotes", "before a variable", "in a name", "in data", "in a comment"]
+    for end, length in (("\n", 3), ("\r\n", 4)):
+        (play.folder / "part.sql").write_text(text.replace(":n", str(length)), newline=end)
+        assert held(play("\\ir part.sql\n")) == names
+    (play.folder / "part.sql").write_text("SELECT is(length('a\nb'), 3, 'a scenario');\n", newline="\r\n")
+    assert held(play("-- chaos:check\n\\ir part.sql\n")) == ["a scenario"]

@@ -212,7 +212,15 @@ def test_a_comment_in_quotes_or_comments_is_nothing() -> None:
 
 def test_windows_files_and_byte_order_marks_read_like_any_other() -> None:
     text = "-- c\nSELECT 'a\nb';\n\\echo x\nCOPY t FROM STDIN;\n1\n\\.\nSELECT 2;\n"
-    assert scan("\ufeff" + text.replace("\n", "\r\n"), "x.sql") == scan(text, "x.sql")
+    windows = "\ufeff" + text.replace("\n", "\r\n")
+    assert scan(windows, "x.sql") == scan(text, "x.sql")
+    kept = scan(windows, "x.sql", keeps_crlf=True)
+    assert [lexeme.place for lexeme in kept] == [lexeme.place for lexeme in scan(text, "x.sql")]
+    assert [(sql.text, sql.copy) for sql in kept if isinstance(sql, Sql)] == [
+        ("SELECT 'a\r\nb'", None),
+        ("COPY t FROM STDIN", "1\r\n"),
+        ("SELECT 2", None),
+    ]
 
 
 @pytest.mark.parametrize(

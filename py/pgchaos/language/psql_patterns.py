@@ -82,7 +82,7 @@ IDENTIFIER_CHARACTER = re.compile(rf"{WITHIN_NAME}")
 NUMBER = re.compile(r"[0-9]+(?:[eE][0-9]+)?")
 WORD = re.compile(rf"{LETTER}{WITHIN_NAME}*")
 SLASH_NAME = re.compile(rf"[^{SPACE}\\]*")
-DATA_END = re.compile(r"^\\\.(?:\n|\Z)", re.MULTILINE)
+DATA_END = re.compile(r"^\\\.(?:\r?\n|\Z)", re.MULTILINE)
 COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 

@@ -30,13 +30,18 @@ from pgchaos.language.sql_scanner import COPY_OPEN, SqlScanner, match_end
 from pgchaos.language.sql_tokens import open_parenthesis
 
 
-def scan(text: str, shown: str) -> list[Lexeme]:
+def scan(text: str, shown: str, *, keeps_crlf: bool = False) -> list[Lexeme]:
     """Split a file into lexemes, in order of line; comments and mistakes inside a statement follow it.
 
-    As in psql, CRLF is a newline and a byte order mark is skipped. Places have the path `shown`.
+    As in psql, a byte order mark is skipped.
+
+    Args:
+        text: of the file.
+        shown: the path of places.
+        keeps_crlf: as psql does, keep CRLF inside statements and data; otherwise it is a newline everywhere.
     """
     text = text.removeprefix("\ufeff")
-    return _Scanner(text.replace("\r\n", "\n") if "\r" in text else text, shown).scan()
+    return _Scanner(text.replace("\r\n", "\n") if "\r" in text and not keeps_crlf else text, shown).scan()
 
 
 def copy_statement(place: Place, statement: str, data: str | None) -> Sql:

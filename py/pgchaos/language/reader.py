@@ -59,14 +59,15 @@ def read(
     except Unreadable as error:
         raise ScenarioError((Problem(Place(shown, error.line), f"the file {error}"),)) from error
     problems: list[Problem] = []
-    given = Constants(constants or {})
-    source = Source(lambda place, what: problems.append(Problem(place, what)), root, constants=given)
-    source.add(path, shown, text)
+    source = _source(path, shown, text, problems, root, constants)
     if _has_directive(source.lexemes):
         parser = Parser(shown, source, extra_tags, problems)
         parser.parse()
         scenario = build_scenario(path, parser)
     else:
+        if any("\r\n" in one for one in source.texts.values()):
+            problems.clear()
+            source = _source(path, shown, text, problems, root, constants, keeps_crlf=True)
         scenario = _plain(path, shown, source, problems)
     if any(one.whole for one in problems):
         # what is missing may be there, where it is not read
@@ -76,6 +77,24 @@ def read(
         raise ScenarioError(tuple(sorted(dict.fromkeys(problems), key=lambda one: (one.whole, one.place))))
     unread = tuple(_unread_directives(source))
     return replace(scenario, notes=(*scenario.notes, *unread)) if unread else scenario
+
+
+def _source(
+    path: Path,
+    shown: str,
+    text: str,
+    problems: list[Problem],
+    root: Path | None,
+    constants: Mapping[str, str] | None,
+    *,
+    keeps_crlf: bool = False,
+) -> Source:
+    given = Constants(constants or {})
+    source = Source(
+        lambda place, what: problems.append(Problem(place, what)), root, constants=given, keeps_crlf=keeps_crlf
+    )
+    source.add(path, shown, text)
+    return source
 
 
 def is_scenario(text: str, path: Path | None = None) -> bool:

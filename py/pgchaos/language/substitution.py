@@ -65,7 +65,7 @@ def render_to_send(parts: Parts, variables: Mapping[str, str]) -> list[str]:
     # a value may contain another variable, so any value may have the `;`
     if ";" not in text or not (has_plain and any(";" in value for value in variables.values())):
         return [text]
-    found = scan(text, "")
+    found = scan(text, "", keeps_crlf=True)
     if any(isinstance(part, str) and ";" in part for part in parts) or not all(isinstance(x, Sql) for x in found):
         return [text]
     return [sql.text for sql in found if isinstance(sql, Sql)] or [text]
