@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pgchaos.language.problems import ScenarioError
 from tests.engine.playing import Play, held, line, only
 
 
@@ -216,3 +217,37 @@ SELECT is(1 -- a comment
         assert held(play("\\ir part.sql\n")) == names
     (play.folder / "part.sql").write_text("SELECT is(length('a\nb'), 3, 'a scenario');\n", newline="\r\n")
     assert held(play("-- chaos:check\n\\ir part.sql\n")) == ["a scenario"]
+
+
+@pytest.mark.parametrize("command", ["\\if", "\\if 0\n\\elif"])
+def test_a_condition_without_a_boolean_is_false_in_a_plain_file(play: Play, command: str) -> None:
+    text = f"SELECT plan(1);\n{command} maybe\nSELECT fail('then');\n\\else\nSELECT pass('else');\n\\endif\n"
+    result = play(text)
+    assert held(result) == ["else"]
+    assert sum('unrecognized value "maybe"' in said for said in result.output) == 1, "it is told"
+    assert "Boolean expected" in only(play(f"-- chaos:check\n{text}")).text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("\\ir nosuch.sql", "\\copy t FROM 'nosuch.csv'", "\\getenv x", "\\pset nosuch"),
+        *("\\set 'a b' c", "\\set ECHO nosuch"),
+    ],
+)
+def test_a_command_that_fails_is_passed_over_where_the_file_says_so(play: Play, command: str) -> None:
+    text = f"SELECT plan(1);\n{command}\nSELECT pass('after');\n"
+    result = play(f"\\set ON_ERROR_STOP off\n{text}")
+    assert held(result) == ["after"]
+    assert sum("scenario.sql:3: " in said and "ON_ERROR_STOP is off" in said for said in result.output) == 1
+    stops = f"\\set ON_ERROR_STOP on\n{text}"
+    if "nosuch." in command:
+        with pytest.raises(ScenarioError, match=r"scenario\.sql:3: .* there is no such file"):
+            play(stops)
+    else:
+        assert line(only(play(stops))) == 3
+
+
+def test_a_file_that_loses_its_connection_fails_even_where_it_passes_over_errors(play: Play) -> None:
+    text = "\\set ON_ERROR_STOP off\nSELECT plan(1);\nSELECT pass('before');\n\\c nosuch\n"
+    assert line(only(play(text))) == 4

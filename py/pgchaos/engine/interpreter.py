@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.error_messages import StatementContext, emptied_search_path
@@ -56,6 +57,7 @@ class Interpreter:
         psql: the variables that psql itself sets.
         as_psql: as psql does, send a statement even if the value of a variable changes how the text around it is read,
             and let \\unset turn psql's own settings off.
+        warn: called with the place and the text of an error at which psql continues.
     """
 
     def __init__(
@@ -65,8 +67,9 @@ class Interpreter:
         psql: PsqlVariables | None = None,
         *,
         as_psql: bool = False,
+        warn: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        self._as_psql = as_psql
+        self._as_psql, self._warn = as_psql, warn
         self.variables = dict(variables)
         self.psql = PsqlVariables() if psql is None else psql
         self.branches = Branches()
@@ -77,6 +80,17 @@ class Interpreter:
         self._null: dict[str, int] = {}  # the variables that \gset unset, with the line
         self.noted: tuple[str, ...] = ()
         """The variables that the last \\gset has set, for the report."""
+
+    @contextmanager
+    def tolerating(self, item: Meta | Statement) -> Iterator[None]:
+        """Only warn of an error, as psql does with ON_ERROR_STOP off."""
+        try:
+            yield
+        except Rejected as wrong:
+            # without a connection, after \c, nothing would run
+            if not self._as_psql or self.is_on("ON_ERROR_STOP") or (isinstance(item, Meta) and item.name == "c"):
+                raise
+            self._warn(f"{item.place}: {wrong} (ON_ERROR_STOP is off)")
 
     def meta(self, item: Meta) -> None:
         r"""Execute a meta-command."""
@@ -174,7 +188,11 @@ class Interpreter:
         held = parse_boolean(value)
         if held is None and not self._passing:
             unset = "".join(f"; {hint}" for hint in self._unset(part for arg in item.args for part in arg))
-            raise Rejected(f'unrecognized value "{value}" for "\\{item.name} expression": Boolean expected{unset}')
+            text = f'unrecognized value "{value}" for "\\{item.name} expression": Boolean expected{unset}'
+            if not self._as_psql:
+                raise Rejected(text)
+            self._warn(f"{item.place}: {text} (it counts as false)")
+            return False
         return held is not False
 
     def is_on(self, name: str) -> bool:

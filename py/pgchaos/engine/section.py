@@ -70,7 +70,7 @@ class Section:
         self.who = who
         """Its name in messages."""
         self._done = done
-        self._state = Interpreter(variables, self._echo, as_psql=plain)
+        self._state = Interpreter(variables, self._echo, as_psql=plain, warn=notices.say)
         self._sent_variables: dict[str, str] | None = None
         self.connection: Connection | None = None
         """The open connection."""
@@ -209,7 +209,8 @@ class Section:
     def _perform(self, item: Item, seconds: float) -> Failure | None:
         self._place = item.place
         if isinstance(item, Meta):
-            self._meta(item)
+            with self._state.tolerating(item):
+                self._meta(item)
         elif isinstance(item, Statement) and self._state.branches.active():
             assert self.connection is not None, "connected before the first item"
             return self._statement(self.connection, item, seconds)
@@ -253,12 +254,10 @@ class Section:
         failure = self._after(answer, item.place, seconds, item.send)
         if failure is not None or answer.error is not None:
             return failure
-        try:
+        generated = None
+        with self._state.tolerating(item):
             generated = self._state.take(item, answer)
-        except Rejected as wrong:
-            if self._state.is_on("ON_ERROR_STOP"):
-                raise
-            self._notices.say(f"{item.place}: {wrong} (ON_ERROR_STOP is off)")
+        if generated is None:
             return None
         for text in generated:
             made = self._send(connection, text)

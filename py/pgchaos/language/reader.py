@@ -18,7 +18,7 @@ from pgchaos.language.parser import Parser
 from pgchaos.language.problems import UNREAD_DIRECTIVE, Place, Problem, ScenarioError
 from pgchaos.language.psql_scanner import scan
 from pgchaos.language.section_builder import SectionBuilder
-from pgchaos.language.source import Source
+from pgchaos.language.source import GOES_ON, Source
 
 _COMMENT = re.compile(rf"--[^\n\r]*|{re.escape(MEANT)}[^\n\r]*?\*/|{OTHER_MARK.pattern}[^\n\r]*")
 _DIRECTIVE = re.compile(r"^[ \t]*-- chaos:[^\n\r]*", re.MULTILINE)
@@ -65,9 +65,9 @@ def read(
         parser.parse()
         scenario = build_scenario(path, parser)
     else:
-        if any("\r\n" in one for one in source.texts.values()):
+        if any("\r\n" in one or GOES_ON.search(one) for one in source.texts.values()):
             problems.clear()
-            source = _source(path, shown, text, problems, root, constants, keeps_crlf=True)
+            source = _source(path, shown, text, problems, root, constants, as_psql=True)
         scenario = _plain(path, shown, source, problems)
     if any(one.whole for one in problems):
         # what is missing may be there, where it is not read
@@ -87,12 +87,10 @@ def _source(
     root: Path | None,
     constants: Mapping[str, str] | None,
     *,
-    keeps_crlf: bool = False,
+    as_psql: bool = False,
 ) -> Source:
     given = Constants(constants or {})
-    source = Source(
-        lambda place, what: problems.append(Problem(place, what)), root, constants=given, keeps_crlf=keeps_crlf
-    )
+    source = Source(lambda place, what: problems.append(Problem(place, what)), root, constants=given, as_psql=as_psql)
     source.add(path, shown, text)
     return source
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,8 @@ from pgchaos.language.suggestions import suggest
 DEEPEST = 50
 MOST_FILES = 500
 _READ_HERE = ("\\i", "\\q", "\\copy", "\\encoding", "\\set", "\\unset", "\\getenv", "chaos:default")
+# where psql may pass over a command that fails
+GOES_ON = re.compile(r"\\(?:unset[ \t]+|set[ \t]+(?=ON_ERROR_STOP[ \t]+'?(?!1|t|y|on)))ON_ERROR_STOP\b", re.IGNORECASE)
 _SETS = frozenset({"set", "unset", "getenv"})
 _INCLUDES = {"i": False, "include": False, "ir": True, "include_relative": True}
 
@@ -35,7 +38,7 @@ class Source:
     # the file
     root: Path | None = None
     constants: Constants = field(default_factory=Constants)  # from options and the header so far
-    keeps_crlf: bool = False  # see `scan`
+    as_psql: bool = False  # a plain pgTAP file: keep CRLF, see `scan`
     texts: dict[str, str] = field(default_factory=dict)  # the text of each file, by its name in messages
     included: list[Path] = field(default_factory=list)  # the included files, in order
     lexemes: list[Lexeme] = field(default_factory=list)  # of all files, in the order in which psql reads them
@@ -48,7 +51,7 @@ class Source:
     def add(self, path: Path, shown: str, text: str) -> None:
         """Scan a file, and each file that it includes at the place of the include command."""
         self.texts[shown] = text
-        found = scan(text, shown, keeps_crlf=self.keeps_crlf)
+        found = scan(text, shown, keeps_crlf=self.as_psql)
         if not any(command in text for command in _READ_HERE):
             self._in_header = self._in_header and not any(map(_ends_header, found))
             self.lexemes += found
@@ -92,8 +95,8 @@ class Source:
                     self.complain(lexeme.place, f"\\set: {error}")
 
     def _unreadable(self, command: Command, text: str) -> None:
-        r"""Report a file that cannot be read; in a branch of an \if, the run reports it if it takes the branch."""
-        if self._branches > 0:
+        r"""Report a file that cannot be read; the run reports it in a branch of an \if, or where psql may continue."""
+        if self._branches > 0 or (self.as_psql and any(map(GOES_ON.search, self.texts.values()))):
             self.lexemes.append(Command(command.place, "i", ((text,),)))
         else:
             self.complain(command.place, text)
