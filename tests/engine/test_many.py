@@ -14,6 +14,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import Server, ServerSettings, open_server
+from tests.conftest import ForeignServer
 from tests.engine.playing import CHECKED, Play, held, only
 from tests.waiting import until
 
@@ -146,3 +147,15 @@ def test_too_few_descriptors_are_reported(play: Play) -> None:
     assert "file descriptors of this process are in use" in failure.text
     assert "ulimit -n" in failure.text
     assert held(play(_MEET)) == ["checked"]
+
+
+def test_a_role_whose_connections_are_limited_is_told_how_many_it_needs(
+    foreign_server: ForeignServer, tmp_path: Path
+) -> None:
+    dsn = foreign_server.role("few", "LOGIN CREATEDB CONNECTION LIMIT 4")
+    with open_server(ServerSettings(dsn=dsn)) as server:
+        result = Play(server, tmp_path)(
+            f"-- chaos:session s x 3\nSELECT 1;\n-- chaos:barrier all\nSELECT 2;\n{CHECKED}"
+        )
+    needs = 'it takes up to 11 connections, 3 of its sessions and 8 of pgchaos: ALTER ROLE "few" CONNECTION LIMIT 11'
+    assert [needs in failure.details for failure in result.failures].count(True) == 1

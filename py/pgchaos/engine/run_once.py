@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pgchaos import clock
 from pgchaos.engine.clean_database_proof import MARKS
+from pgchaos.engine.connection_limit import explain_limit
 from pgchaos.engine.missing_relations import add_hints
 from pgchaos.engine.run import DatabaseInspector, Run
 from pgchaos.engine.run_settings import RunSettings
@@ -89,7 +90,7 @@ def run_once(
             sandbox.retire(parts.outside)
         log = _server_log(scenario, settings, sandbox, control) if any(parts.failures()) else []
     result = RunResult(settings.seed, started_at, duration, sandbox.banner or server.banner)
-    return add_hints(parts.join(result, log), scenario, sandbox)
+    return explain_limit(add_hints(parts.join(result, log), scenario, sandbox), scenario)
 
 
 def _pooler_failure(scenario: Scenario, error: PoolerError) -> Failure:
