@@ -251,3 +251,32 @@ def test_a_command_that_fails_is_passed_over_where_the_file_says_so(play: Play, 
 def test_a_file_that_loses_its_connection_fails_even_where_it_passes_over_errors(play: Play) -> None:
     text = "\\set ON_ERROR_STOP off\nSELECT plan(1);\nSELECT pass('before');\n\\c nosuch\n"
     assert line(only(play(text))) == 4
+
+
+LENIENT = {
+    "data to the end": "SELECT plan(1);\nSELECT pass('a');\nCREATE TEMP TABLE t (n int);\nCOPY t FROM STDIN;\n1\n2\n",
+    "data below a command": "SELECT plan(1);\nSELECT pass('a');\nCREATE TABLE t (n int);\n\\copy t from stdin\n1\n",
+    "discarded": "SELECT plan(1);\nSELECT fail('b'),\n('c'\n\\r\n\\reset\nSELECT pass('a');\n",
+    "gset": "SELECT plan(1);\nSELECT 'a' AS v;\n\\set w x\n\\gset\nSELECT is(:'v'::text, 'a', 'a');\n",
+    "gexec": "SELECT plan(1);\nSELECT $$SELECT pass('a')$$;\n\\gexec\n",
+    "hidden": "SELECT plan(1);\nSELECT pass('a');\n\\g /dev/null\n",
+}
+
+
+@pytest.mark.parametrize("text", LENIENT.values(), ids=LENIENT.keys())
+def test_what_psql_accepts_passes_in_a_plain_file_only(play: Play, text: str) -> None:
+    assert held(play(text)) == ["a"]
+    with pytest.raises(ScenarioError):
+        play(f"-- chaos:check\n{text}")
+
+
+def test_a_statement_that_is_sent_again_prints_again(play: Play) -> None:
+    assert held(play("SELECT plan(2);\nSELECT pass('a');\n\\g\n")) == ["a", "a"]
+    assert only(play("SELECT plan(1);\nSELECT pass('a');\n\\g\n")).text == "planned 1 test, ran 2"
+
+
+@pytest.mark.parametrize("between", ["\\if 1\n\\endif", "\\ir part.sql", "COPY t FROM STDIN;\n\\.", "SELECT :v;"])
+def test_a_statement_that_is_not_known_is_not_sent_again(play: Play, between: str) -> None:
+    (play.folder / "part.sql").write_text("SELECT 1;\n")
+    with pytest.raises(ScenarioError, match="with nothing before it"):
+        play(f"SELECT plan(1);\nSELECT pass('a');\n{between}\n\\g\n")

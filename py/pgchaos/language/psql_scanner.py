@@ -5,6 +5,8 @@ Commands follow the rules of psqlscanslash.l and command.c; SQL is scanned by `S
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pgchaos.language.client_copy import WrongCopy, client_copy
 from pgchaos.language.lexemes import NOT_CLOSED, Command, Lexeme, Mistake, Sql
 from pgchaos.language.meta_arguments import Arguments, arguments, line_end, without_semicolons
@@ -30,23 +32,31 @@ from pgchaos.language.sql_scanner import COPY_OPEN, SqlScanner, match_end
 from pgchaos.language.sql_tokens import open_parenthesis
 
 
-def scan(text: str, shown: str, *, keeps_crlf: bool = False) -> list[Lexeme]:
-    """Split a file into lexemes, in order of line; comments and mistakes inside a statement follow it.
+def scan(text: str, shown: str, *, keeps_crlf: bool = False, as_psql: bool = False) -> list[Lexeme]:
+    r"""Split a file into lexemes, in order of line; comments and mistakes inside a statement follow it.
 
+    A command that sets how rows are printed, or looks an object up, precedes the statement that it is in.
     As in psql, a byte order mark is skipped.
 
     Args:
         text: of the file.
         shown: the path of places.
         keeps_crlf: as psql does, keep CRLF inside statements and data; otherwise it is a newline everywhere.
+        as_psql: accept COPY data without its end, \r, and \g that repeats a statement; otherwise they are mistakes.
     """
     text = text.removeprefix("\ufeff")
-    return _Scanner(text.replace("\r\n", "\n") if "\r" in text and not keeps_crlf else text, shown).scan()
+    if "\r" in text and not keeps_crlf:
+        text = text.replace("\r\n", "\n")
+    return _Scanner(text, shown, as_psql=as_psql).scan()
 
 
 def copy_statement(place: Place, statement: str, data: str | None) -> Sql:
     r"""Return the COPY that a \copy sends, FROM STDIN with its data, or TO STDOUT."""
     return Sql(place, statement, (statement,), "COPY", copy=data)
+
+
+_KEEPING = frozenset({"set", "unset", "echo", "qecho", "warn", "getenv", "setenv", "encoding", "o"})
+"""Commands behind which it is known which statement psql sent last."""
 
 
 class _Scanner(SqlScanner):
@@ -59,6 +69,10 @@ class _Scanner(SqlScanner):
         name = SAME.get(written, written)
         if name == "copy":
             self._client_copy(start, name_end)
+            return
+        if name in ("r", "reset") and self._as_psql:
+            self._at = arguments(text, name_end).end
+            self._discard()
             return
         if name not in RUN and name not in TERMINATORS and not is_display(name):
             self._refuse(start, written)
@@ -112,7 +126,8 @@ class _Scanner(SqlScanner):
         below = min(self._at + 1, len(text))
         end, after = data_end(text, below)
         if end < 0:
-            self._mistake(start, COPY_OPEN)
+            if not self._as_psql:
+                self._mistake(start, COPY_OPEN)
             end = after = len(text)
         self._at = after
         self._found.append(copy_statement(self._place(start), copy.statement, text[below:end]))
@@ -131,6 +146,8 @@ class _Scanner(SqlScanner):
 
     def _run(self, start: int, name: str, args: tuple[Parts, ...]) -> None:
         self._end_statement(start, name)
+        if name not in _KEEPING:
+            self._latest = None
         if name in FILES:
             args = without_semicolons(args)
         self._found.append(Command(self._place(start), name, args))
@@ -138,11 +155,16 @@ class _Scanner(SqlScanner):
     def _terminator(self, start: int, name: str, given: Arguments) -> None:
         args = given.args
         statement = self._statement
-        if statement is None:
+        shown = {"gset": Send.GSET, "gexec": Send.GEXEC, "gx": Send.EXPANDED}.get(name, Send.PLAIN)
+        send = Send.HIDDEN if args and name in ("g", "gx") else shown
+        prefix = args[0] if name == "gset" and args else ()
+        latest = self._latest if self._as_psql else None
+        if statement is None and latest is None:
             self._mistake(start, rf"\{name} with nothing before it; remove the `;` that ends the statement before")
         elif not given.wrong and (wrong := wrong_terminator(name, args)):
             self._mistake(start, wrong)
         if statement:
-            shown = {"gset": Send.GSET, "gexec": Send.GEXEC, "gx": Send.EXPANDED}.get(name, Send.PLAIN)
-            send = Send.HIDDEN if args and name in ("g", "gx") else shown
-            self._finish(statement, send, start, args[0] if name == "gset" and args else ())
+            self._finish(statement, send, start, prefix)
+        elif latest:
+            # psql sends the statement before again
+            self._found.append(replace(latest, place=self._place(start), send=send, prefix=prefix))

@@ -38,7 +38,7 @@ class Source:
     # the file
     root: Path | None = None
     constants: Constants = field(default_factory=Constants)  # from options and the header so far
-    as_psql: bool = False  # a plain pgTAP file: keep CRLF, see `scan`
+    as_psql: bool = False  # a plain pgTAP file, see `scan`
     texts: dict[str, str] = field(default_factory=dict)  # the text of each file, by its name in messages
     included: list[Path] = field(default_factory=list)  # the included files, in order
     lexemes: list[Lexeme] = field(default_factory=list)  # of all files, in the order in which psql reads them
@@ -51,7 +51,7 @@ class Source:
     def add(self, path: Path, shown: str, text: str) -> None:
         """Scan a file, and each file that it includes at the place of the include command."""
         self.texts[shown] = text
-        found = scan(text, shown, keeps_crlf=self.as_psql)
+        found = scan(text, shown, keeps_crlf=self.as_psql, as_psql=self.as_psql)
         if not any(command in text for command in _READ_HERE):
             self._in_header = self._in_header and not any(map(_ends_header, found))
             self.lexemes += found

@@ -51,9 +51,11 @@ COPY_CROWDED = (
 class SqlScanner(ABC):
     """Scans a file in one pass; a subclass handles psql's commands."""
 
-    __slots__ = ("_at", "_cuts", "_found", "_inside", "_lines", "_shown", "_statement", "_text")
+    __slots__ = ("_as_psql", "_at", "_cuts", "_found", "_inside", "_latest", "_lines", "_shown", "_statement", "_text")
 
-    def __init__(self, text: str, shown: str) -> None:
+    def __init__(self, text: str, shown: str, *, as_psql: bool = False) -> None:
+        self._as_psql = as_psql
+        self._latest: Sql | None = None  # the last statement, if it can be sent again as it is
         self._text = text
         self._shown = shown
         self._lines = LineCounter(text)
@@ -212,11 +214,17 @@ class SqlScanner(ABC):
         finished: bool = True,
     ) -> Sql:
         sql = statement.sql(end, send, prefix, data, finished)
+        is_constant = data is None and all(isinstance(part, str) for part in sql.parts)
+        self._latest = sql if is_constant else None
         self._found.append(sql)
+        self._discard()
+        return sql
+
+    def _discard(self) -> None:
+        """End the statement without a lexeme of it."""
         self._found += self._inside
         self._inside.clear()
         self._statement = None
-        return sql
 
     def _copy_data(self, statement: StatementBuilder, copies: int) -> str | None:
         """Skip the data of COPYs below the line of their terminator; return the data of a single COPY."""
@@ -228,7 +236,8 @@ class SqlScanner(ABC):
             if end < 0 and copies > 1:
                 break
             if end < 0:
-                self._inside.insert(0, Mistake(statement.place, COPY_OPEN))
+                if not self._as_psql:
+                    self._inside.insert(0, Mistake(statement.place, COPY_OPEN))
                 end = below = len(text)
             after = below
         self._leave_out(begin, after)
