@@ -325,10 +325,13 @@ def test_connections_are_given_back_after_the_statement(play: Play) -> None:
 
 
 def test_a_parameter_that_the_server_refuses_is_reported_at_its_line(play: Play) -> None:
-    result = play("-- chaos:sandbox server\n-- chaos:server work_mem = much\n" + CHECK)
-    failure = only(result)
-    assert str(failure.place) == "scenario.sql:2"
-    assert 'invalid value for parameter "work_mem": "much"' in failure.text
+    head = "-- chaos:sandbox server\n-- chaos:server jit = off\n-- chaos:server work_mem = '4 m'\n"
+    failure = only(play(head + CHECK))
+    assert str(failure.place) == "scenario.sql:3"
+    assert failure.text == 'invalid value for parameter "work_mem": "4 m": correct or remove this line'
+    assert failure.details[0].startswith("HINT: Valid units for this parameter are ")
+    failure = only(play("-- chaos:sandbox server\n-- chaos:server work_men = '4MB'\n" + CHECK))
+    assert failure.text == 'unrecognized configuration parameter "work_men": correct or remove this line'
 
 
 def test_the_log_of_its_server_is_kept_where_a_scenario_fails(play: Play) -> None:

@@ -174,7 +174,7 @@ SELECT chaos.assert(true, 'it runs');
     )
     failure = only(result)
     assert line(failure) == 3
-    assert "no_such_thing" in failure.text
+    assert failure.text == "unknown parameter: pgbouncer/no_such_thing: correct or remove this line"
 
 
 def test_without_pgbouncer_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

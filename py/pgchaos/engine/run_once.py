@@ -11,6 +11,7 @@ from pgchaos import clock
 from pgchaos.engine.clean_database_proof import MARKS
 from pgchaos.engine.connection_limit import explain_limit
 from pgchaos.engine.missing_relations import add_hints
+from pgchaos.engine.refused_parameters import parameter_failure
 from pgchaos.engine.run import DatabaseInspector, Run
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.engine.text_search import mentions
@@ -19,7 +20,7 @@ from pgchaos.language.header_model import applies
 from pgchaos.language.model import Scenario
 from pgchaos.language.plain_files import Contents, connects_again, contents_for
 from pgchaos.language.pooler import pooler_of
-from pgchaos.results import Failure, RunResult
+from pgchaos.results import RunResult
 from pgchaos.schedule.scheduler import Scheduler
 from pgchaos.server import Sandbox, Server, ServerError
 from pgchaos.server.pooler import PoolerError, running_pooler
@@ -68,15 +69,15 @@ def run_once(
             sandbox = suite.sandbox if suite is not None else stack.enter_context(opened())
             sandbox = stack.enter_context(_with_pooler(scenario, variables, sandbox))
         except PoolerError as error:
-            return result.joined(failures=[_pooler_failure(scenario, error)])
+            written = scenario.pooler_settings or scenario.poolers
+            return result.joined(failures=[parameter_failure(error, written)])
         except NoDisk as error:
             return replace(result, skipped=f"`fault fill` cannot be delivered here: {error}")
         except ServerError as error:
             if scenario.sandbox != "server":
                 raise
             # the scenario has a parameter that the server does not accept
-            place = scenario.server[0].place if scenario.server else None
-            return result.joined(failures=[Failure("error", (), str(error), place)])
+            return result.joined(failures=[parameter_failure(error, scenario.server)])
         control = sandbox.server_control
         if control is not None and not (scenario.alone or scenario.sandbox == "server"):
             sandbox = replace(sandbox, server_control=None)  # other scenarios use the same server
@@ -91,11 +92,6 @@ def run_once(
         log = _server_log(scenario, settings, sandbox, control) if any(parts.failures()) else []
     result = RunResult(settings.seed, started_at, duration, sandbox.banner or server.banner)
     return explain_limit(add_hints(parts.join(result, log), scenario, sandbox), scenario)
-
-
-def _pooler_failure(scenario: Scenario, error: PoolerError) -> Failure:
-    """Make a failure at the line of the scenario that causes it, by a parameter that PgBouncer does not accept."""
-    return Failure("error", (), str(error), (scenario.pooler_settings or scenario.poolers)[0].place)
 
 
 def _server_log(scenario: Scenario, settings: RunSettings, sandbox: Sandbox, server: PrivateServer | None) -> list[str]:
