@@ -280,3 +280,27 @@ def test_a_statement_that_is_not_known_is_not_sent_again(play: Play, between: st
     (play.folder / "part.sql").write_text("SELECT 1;\n")
     with pytest.raises(ScenarioError, match="with nothing before it"):
         play(f"SELECT plan(1);\nSELECT pass('a');\n{between}\n\\g\n")
+
+
+def test_a_plain_file_includes_what_a_variable_of_any_line_names(play: Play) -> None:
+    (play.folder / "sub").mkdir()
+    (play.folder / "sub" / "part.sql").write_text("SELECT pass('part');\n")
+    text = (
+        "SELECT plan(2);\n\\set d nosuch\n\\set d sub\nSELECT 1 AS e \\gset\n\\ir :d/part.sql\nSELECT pass('rest');\n"
+    )
+    assert held(play(text)) == ["part", "rest"]
+    with pytest.raises(ScenarioError):
+        play(f"-- chaos:check\n{text}")
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        *("\\if 1\n\\set d sub\n\\endif", "\\getenv d HOME", "SELECT 'sub' AS d \\gset"),
+        *("SELECT * FROM pg_class LIMIT 1 \\gset", "TABLE pg_class \\gset", "SELECT 1 AS x \\gset\n\\set d :x"),
+    ],
+)
+def test_a_variable_that_may_have_another_value_names_no_file(play: Play, again: str) -> None:
+    (play.folder / "part.sql").write_text("SELECT pass('part');\n")
+    with pytest.raises(ScenarioError, match="d is set again in line"):
+        play(f"SELECT plan(1);\n\\set d .\n{again}\n\\ir :d/part.sql\n")

@@ -65,8 +65,10 @@ def read(
         parser.parse()
         scenario = build_scenario(path, parser)
     else:
-        if any(isinstance(one, Mistake) for one in source.lexemes) or any(
-            "\r\n" in one or GOES_ON.search(one) for one in source.texts.values()
+        if (
+            problems
+            or any(isinstance(one, Mistake) for one in source.lexemes)
+            or any("\r\n" in one or GOES_ON.search(one) for one in source.texts.values())
         ):
             problems.clear()
             source = _source(path, shown, text, problems, root, constants, as_psql=True)

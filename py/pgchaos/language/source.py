@@ -16,7 +16,7 @@ from pgchaos.language.file_text import Unreadable, encoding_of, text_of
 from pgchaos.language.lexemes import Command, Comment, Lexeme, Sql
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_scanner import copy_statement, scan
-from pgchaos.language.section_items import as_written, literal_argument
+from pgchaos.language.section_items import Parts, Send, as_written, literal_argument
 from pgchaos.language.substitution import evaluate
 from pgchaos.language.suggestions import suggest
 
@@ -83,8 +83,13 @@ class Source:
             found = find_directive(lexeme.text)
             if found is not None and found.word == "default":
                 self.constants.default(found.text, _folder(path, shown))
+        elif self.as_psql and isinstance(lexeme, Sql) and lexeme.send is Send.GSET:
+            for name in self.constants.values:
+                if _may_return(lexeme, name):
+                    self._set_again.setdefault(name, lexeme.place)
         elif isinstance(lexeme, Command) and lexeme.name in _SETS and lexeme.args:
-            if not self._in_header or self._branches:
+            is_known = lexeme.name != "getenv" and self._knows(lexeme.args) if self.as_psql else self._in_header
+            if self._branches or not is_known:
                 self._set_again.setdefault(literal_argument(lexeme.args[0]) or "", lexeme.place)
             elif lexeme.name == "unset":
                 self.constants.unset(lexeme.args)
@@ -92,11 +97,21 @@ class Source:
                 try:
                     self.constants.set(lexeme.args, _folder(path, shown))
                 except ValueError as error:
-                    self.complain(lexeme.place, f"\\set: {error}")
+                    if not self._goes_on():
+                        self.complain(lexeme.place, f"\\set: {error}")
+
+    def _knows(self, args: tuple[Parts, ...]) -> bool:
+        """Whether the variables in arguments have known values."""
+        names = {part.name for parts in args for part in parts if not isinstance(part, str)}
+        return names <= self.constants.values.keys() - self._set_again.keys()
+
+    def _goes_on(self) -> bool:
+        """Whether psql may pass over what fails."""
+        return self.as_psql and any(map(GOES_ON.search, self.texts.values()))
 
     def _unreadable(self, command: Command, text: str) -> None:
         r"""Report a file that cannot be read; the run reports it in a branch of an \if, or where psql may continue."""
-        if self._branches > 0 or (self.as_psql and any(map(GOES_ON.search, self.texts.values()))):
+        if self._branches > 0 or self._goes_on():
             self.lexemes.append(Command(command.place, "i", ((text,),)))
         else:
             self.complain(command.place, text)
@@ -158,6 +173,14 @@ class Source:
 
 class _WrongName(Exception):
     """The name of an included file is wrong; the text says how."""
+
+
+def _may_return(sql: Sql, name: str) -> bool:
+    r"""Whether a \gset may set a variable: a name of its columns, except of `*`, is in its text."""
+    if "*" in sql.text or sql.verb != "SELECT":
+        return True
+    column = name.removeprefix(as_written(sql.prefix))
+    return re.search(rf"\b{re.escape(column)}\b", sql.text, re.IGNORECASE) is not None
 
 
 def _ends_header(lexeme: Lexeme) -> bool:
