@@ -15,7 +15,6 @@ CREATE TABLE public.given (worker text, command text);
 -- chaos:session doomed allow 57P01
 BEGIN;
 INSERT INTO public.given SELECT 'doomed', command FROM pggit.get_next_backup_job('doomed');
--- chaos:signal taken
 -- chaos:fault terminate before
 COMMIT;
 -- chaos:signal terminated

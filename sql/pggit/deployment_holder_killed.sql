@@ -11,7 +11,6 @@
 -- chaos:session doomed allow 57P01
 SELECT pggit.begin_deployment('first');
 CREATE TABLE public.half_done (id int);
--- chaos:signal begun
 -- chaos:fault terminate before
 SELECT pggit.end_deployment('first');
 -- chaos:signal terminated

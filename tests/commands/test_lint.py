@@ -79,6 +79,7 @@ def test_files_that_are_right_and_those_that_are_no_scenarios_are_left_alone(cal
         (GOOD.replace(MUTANT, ""), [(1, "no-mutant")]),
         (RUN.format("python shop.py --user :wrker --port localhost:8080"), [(5, "unset-variable")]),
         (RUN.format("python shop.py --user :worker --at :noon"), []),
+        (GOOD.replace("UPDATE", "-- chaos:signal go\nUPDATE"), [(6, "unused-signal")]),
         (GOOD.replace("UPDATE", "DO $$\nBEGIN\n  -- chaos:delay 5ms\nEND $$;\nUPDATE"), [(8, "unread-directive")]),
         (GOOD.replace("UPDATE", "/*\n-- chaos:delay 5ms\n*/\nSELECT '\n-- chaos:signal a';\nUPDATE"),
          [(7, "unread-directive"), (10, "unread-directive")]),

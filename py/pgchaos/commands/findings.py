@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pgchaos.language.problems import LANGUAGE, SNAPSHOT_WAIT, UNKNOWN_TAG, UNREAD_DIRECTIVE, UNUSED_MATRIX, Place
+from pgchaos.language.problems import (
+    LANGUAGE,
+    SNAPSHOT_WAIT,
+    UNKNOWN_TAG,
+    UNREAD_DIRECTIVE,
+    UNUSED_MATRIX,
+    UNUSED_SIGNAL,
+    Place,
+)
 
 SLEEP, CANNOT_FAIL, FREE_RACE, NO_MUTANT = "sleep", "cannot-fail", "free-race", "no-mutant"
 UNSET_VARIABLE = "unset-variable"
@@ -32,6 +40,7 @@ RULES = {
     UNSET_VARIABLE: Rule("a variable in a `run` that nothing sets, and whose name is nearly that of one that is set"),
     NO_MUTANT: Rule("no mutant, so that nothing shows that the scenario can fail"),
     SNAPSHOT_WAIT: Rule("a wait by a function of the toolkit that takes the snapshot of its transaction"),
+    UNUSED_SIGNAL: Rule("a signal that no session waits for"),
     UNREAD_DIRECTIVE: Rule(
         "a line in the form of a directive that is inside quotes, a block comment or COPY data", may_be_allowed=False
     ),

@@ -25,7 +25,7 @@ from pgchaos.language.fault_kinds import (
 from pgchaos.language.header import SESSION_VARIABLES
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
-from pgchaos.language.problems import Place
+from pgchaos.language.problems import UNUSED_SIGNAL, Place, Problem
 from pgchaos.language.section_builder import Complain, SectionBuilder
 from pgchaos.language.section_items import Barrier, Fault, Item, Meta, Signal, WaitBlocked, WaitFor, as_written
 from pgchaos.language.suggestions import MOST_COMPARED, nearest, suggest
@@ -197,6 +197,18 @@ def check_signals(waiting: Iterable[Session], given: frozenset[str], complain: C
             if isinstance(item, WaitFor) and item.name not in given:
                 hint = suggest(item.name, given, none=f": `-- chaos:signal {item.name}` is missing in another session")
                 complain(item.place, f"`wait for`: no session gives the signal `{item.name}`{hint}")
+
+
+def unused_signals(scenario: Scenario) -> tuple[Problem, ...]:
+    """Return notes on signals that no session waits for; a program, or SQL that calls chaos.wait_for(), may wait."""
+    items = [item for session in scenario.all_sessions for item in session.items]
+    waited = {item.name for item in items if isinstance(item, WaitFor)}
+    unwaited = [item for item in items if isinstance(item, Signal) and item.name not in waited]
+    texts = (scenario.source, *(item.text for item in scenario.statements()))
+    if not unwaited or scenario.runs_programs or any("wait_for" in text.lower() for text in texts):
+        return ()
+    text = "`signal`: no session waits for `{0}`: remove it, or write `-- chaos:wait for {0}` in another session"
+    return tuple(Problem(item.place, text.format(item.name), rule=UNUSED_SIGNAL) for item in unwaited)
 
 
 def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 LANGUAGE, UNKNOWN_TAG, UNUSED_MATRIX, SNAPSHOT_WAIT = "language", "unknown-tag", "unused-matrix", "snapshot-wait"
-UNREAD_DIRECTIVE = "unread-directive"
+UNREAD_DIRECTIVE, UNUSED_SIGNAL = "unread-directive", "unused-signal"
 """The rules that the reader checks, by their names in `pgchaos lint`."""
 
 

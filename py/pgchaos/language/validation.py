@@ -16,6 +16,7 @@ from pgchaos.language.file_checks import (
     check_unread_assertions,
     check_variables,
     signals_of,
+    unused_signals,
 )
 from pgchaos.language.file_rules import (
     check_constants_used,
@@ -74,7 +75,8 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
     check_constants_used(header.constants, parser.source.texts.values(), parser.complain)
     check_given_used(scenario, bodies, header.given, parser.complain)
     own, of_mutants = list(parser.sections.own_bodies()), list(parser.sections.mutant_bodies())
-    return check_matrix_used(scenario, own, of_mutants, header.matrix, parser.problems)
+    unused = check_matrix_used(scenario, own, of_mutants, header.matrix, parser.problems)
+    return (*unused, *unused_signals(scenario))
 
 
 def _check_program_options(parser: Parser, scenario: Scenario) -> None:
