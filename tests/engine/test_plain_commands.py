@@ -304,3 +304,16 @@ def test_a_variable_that_may_have_another_value_names_no_file(play: Play, again:
     (play.folder / "part.sql").write_text("SELECT pass('part');\n")
     with pytest.raises(ScenarioError, match="d is set again in line"):
         play(f"SELECT plan(1);\n\\set d .\n{again}\n\\ir :d/part.sql\n")
+
+
+def test_an_unknown_command_is_passed_over_where_the_file_says_so(play: Play) -> None:
+    text = "SELECT plan(1);\nSELECT pass(\n\\nosuch a 'b\n'after');\n"
+    result = play(f"\\set ON_ERROR_STOP off\n{text}")
+    assert held(result) == ["after"]
+    assert sum("scenario.sql:4: \\nosuch is not supported" in said for said in result.output) == 1
+    failure = only(play(f"\\set ON_ERROR_STOP off\n\\set ON_ERROR_STOP on\n{text}"))
+    assert (line(failure), "\\nosuch is not supported" in failure.text) == (5, True)
+    with pytest.raises(ScenarioError, match="nosuch is not supported"):
+        play(text)
+    with pytest.raises(ScenarioError, match="no shell command is run"):
+        play("\\set ON_ERROR_STOP off\nSELECT plan(1);\n\\! true\nSELECT pass('a');\n")

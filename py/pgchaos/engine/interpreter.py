@@ -11,6 +11,7 @@ from pgchaos.engine.error_messages import StatementContext, emptied_search_path
 from pgchaos.engine.psql_variables import NAMES, OWN_SETTINGS, SWITCHES, PsqlVariables, refused_value
 from pgchaos.language.conditionals import Branches, parse_boolean
 from pgchaos.language.encodings import encoding_named
+from pgchaos.language.meta_commands import UNKNOWN
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Form, Meta, Parts, Send, Statement, Variable
 from pgchaos.language.substitution import (
@@ -108,8 +109,8 @@ class Interpreter:
                     self.variables[name] = "off"
         elif item.name == "quit":
             raise Quit
-        elif item.name == "i":
-            # the reader has replaced it by the file, if that could be read
+        elif item.name in ("i", UNKNOWN):
+            # the reader has replaced an \i by the file, if that could be read
             raise Rejected(" ".join(self.evaluate(item)))
         elif item.name in ("getenv", "setenv"):
             self._environment(item.name, self.evaluate(item))

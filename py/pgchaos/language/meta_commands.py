@@ -35,6 +35,7 @@ PLAIN_ONLY = {
     "c": "each session of a scenario has a connection of its own",
     "o": "in a scenario only the output of checks is read, and that must be seen",
 }
+UNKNOWN = "unknown command"  # its name in a plain pgTAP file, with the error as its argument
 LOOKUPS = frozenset({"d", "sf", "sv"})
 FILES = frozenset({"i", "ir"})  # psql removes a trailing `;` from their arguments
 # commands that no scenario may contain, after which psql begins a new statement
@@ -78,6 +79,11 @@ def looks_up(name: str) -> str:
     r"""Return which of `d`, `sf` and `sv` a command is, which fail if they do not find what they name; otherwise ''."""
     found = _LOOKS_UP.fullmatch(name)
     return (found[1] or found[2]) if found else ""
+
+
+def is_unknown(name: str) -> bool:
+    """Whether psql has no such command either."""
+    return name[:1].isalpha() and name.rstrip(";") not in {*SUPPORTED, *_INSTEAD} and not is_display(name)
 
 
 def unsupported(name: str) -> str:

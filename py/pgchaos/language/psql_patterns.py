@@ -83,6 +83,8 @@ NUMBER = re.compile(r"[0-9]+(?:[eE][0-9]+)?")
 WORD = re.compile(rf"{LETTER}{WITHIN_NAME}*")
 SLASH_NAME = re.compile(rf"[^{SPACE}\\]*")
 DATA_END = re.compile(r"^\\\.(?:\r?\n|\Z)", re.MULTILINE)
+# where psql may pass over a command that fails
+GOES_ON = re.compile(r"\\(?:unset[ \t]+|set[ \t]+(?=ON_ERROR_STOP[ \t]+'?(?!1|t|y|on)))ON_ERROR_STOP\b", re.IGNORECASE)
 COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 

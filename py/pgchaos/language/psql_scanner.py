@@ -17,8 +17,10 @@ from pgchaos.language.meta_commands import (
     RUN,
     SAME,
     TERMINATORS,
+    UNKNOWN,
     directive_behind,
     is_display,
+    is_unknown,
     looks_up,
     terminators,
     unsupported,
@@ -26,7 +28,7 @@ from pgchaos.language.meta_commands import (
     wrong_terminator,
 )
 from pgchaos.language.problems import Place
-from pgchaos.language.psql_patterns import SLASH_NAME, data_end
+from pgchaos.language.psql_patterns import GOES_ON, SLASH_NAME, data_end
 from pgchaos.language.section_items import Parts, Send
 from pgchaos.language.sql_scanner import COPY_OPEN, SqlScanner, match_end
 from pgchaos.language.sql_tokens import open_parenthesis
@@ -99,8 +101,14 @@ class _Scanner(SqlScanner):
     def _refuse(self, start: int, name: str) -> None:
         # the rest of its line is skipped, because it would only cause more mistakes
         text = self._text
-        self._mistake(start, unsupported(name))
         self._at = line_end(text, start)
+        if self._as_psql and is_unknown(name) and GOES_ON.search(text):
+            # the run reports it, if psql would not pass over it
+            if self._statement:
+                self._statement.leave_out(start, self._at)
+            self._found.append(Command(self._place(start), UNKNOWN, ((unsupported(name),),)))
+            return
+        self._mistake(start, unsupported(name))
         if self._statement and name in ENDING:
             self._close(self._statement, Send.PLAIN, start)
 

@@ -16,9 +16,10 @@ from pgchaos.language.lexemes import MEANT, OTHER_MARK, Command, Comment, Lexeme
 from pgchaos.language.model import Scenario
 from pgchaos.language.parser import Parser
 from pgchaos.language.problems import UNREAD_DIRECTIVE, Place, Problem, ScenarioError
+from pgchaos.language.psql_patterns import GOES_ON
 from pgchaos.language.psql_scanner import scan
 from pgchaos.language.section_builder import SectionBuilder
-from pgchaos.language.source import GOES_ON, Source
+from pgchaos.language.source import Source
 
 _COMMENT = re.compile(rf"--[^\n\r]*|{re.escape(MEANT)}[^\n\r]*?\*/|{OTHER_MARK.pattern}[^\n\r]*")
 _DIRECTIVE = re.compile(r"^[ \t]*-- chaos:[^\n\r]*", re.MULTILINE)

@@ -15,6 +15,7 @@ from pgchaos.language.encodings import UTF8
 from pgchaos.language.file_text import Unreadable, encoding_of, text_of
 from pgchaos.language.lexemes import Command, Comment, Lexeme, Sql
 from pgchaos.language.problems import Place
+from pgchaos.language.psql_patterns import GOES_ON
 from pgchaos.language.psql_scanner import copy_statement, scan
 from pgchaos.language.section_items import Parts, Send, as_written, literal_argument
 from pgchaos.language.substitution import evaluate
@@ -23,8 +24,6 @@ from pgchaos.language.suggestions import suggest
 DEEPEST = 50
 MOST_FILES = 500
 _READ_HERE = ("\\i", "\\q", "\\copy", "\\encoding", "\\set", "\\unset", "\\getenv", "chaos:default")
-# where psql may pass over a command that fails
-GOES_ON = re.compile(r"\\(?:unset[ \t]+|set[ \t]+(?=ON_ERROR_STOP[ \t]+'?(?!1|t|y|on)))ON_ERROR_STOP\b", re.IGNORECASE)
 _SETS = frozenset({"set", "unset", "getenv"})
 _INCLUDES = {"i": False, "include": False, "ir": True, "include_relative": True}
 
