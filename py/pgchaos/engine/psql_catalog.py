@@ -37,6 +37,8 @@ def look_up(name: str, words: Sequence[str], connection: Connection, deadline: f
 
 
 def _definition(name: str, written: str) -> tuple[str, str]:
+    if not written:
+        raise ValueError(f"{'view' if name == 'sv' else 'function'} name is required")
     if name == "sv":
         what, found = (
             "view",
@@ -46,8 +48,7 @@ def _definition(name: str, written: str) -> tuple[str, str]:
         function = "to_regprocedure" if "(" in written else "to_regproc"
         what = "function"
         found = f"pg_catalog.pg_proc WHERE oid = pg_catalog.{function}({literal(written)}) AND prokind <> 'a'"
-    missing = f'{what} "{written}" does not exist, or is not the only one' if written else f"{what} name is required"
-    return f"SELECT 1 FROM {found}", missing
+    return f"SELECT 1 FROM {found}", f'{what} "{written}" does not exist, or is not the only one'
 
 
 def _relation(pattern: str) -> tuple[str, str]:
