@@ -65,6 +65,22 @@ DIRECT = "UPDATE t SET v = 2 WHERE id = 1;"
 CALLED = "SELECT dblink_exec('dbname=' || current_database(){named}, 'UPDATE t SET v = 2 WHERE id = 1');"
 NAMED = " || ' application_name=' || current_setting('application_name')"
 
+HELD_AND_CALLED = """
+-- chaos:session holder
+BEGIN;
+UPDATE t SET v = 1 WHERE id = 1;
+-- chaos:signal held
+-- chaos:wait blocked caller
+COMMIT;
+-- chaos:session caller
+-- chaos:wait for held
+SELECT dblink_exec('dbname=' || current_database(), 'UPDATE t SET v = 2 WHERE id = 1');
+"""
+CHECKED = """\
+-- chaos:check
+SELECT is(v, 2, 'both have changed it') FROM t;
+"""
+
 
 def cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the server be on another machine, as far as its sockets tell."""
@@ -90,20 +106,7 @@ def test_a_session_waits_for_the_one_whose_dblink_holds_the_lock(play: Play, sta
 
 def test_wait_blocked_sees_a_session_whose_dblink_waits(play: Play) -> None:
     result = play(
-        TABLE.format(schedule="free")
-        + """
--- chaos:session holder
-BEGIN;
-UPDATE t SET v = 1 WHERE id = 1;
--- chaos:signal held
--- chaos:wait blocked caller
-COMMIT;
--- chaos:session caller
--- chaos:wait for held
-SELECT dblink_exec('dbname=' || current_database(), 'UPDATE t SET v = 2 WHERE id = 1');
--- chaos:check
-SELECT is(v, 2, 'both have changed it') FROM t;
-""",
+        TABLE.format(schedule="free") + HELD_AND_CALLED + CHECKED,
         timeout=SHORT,
     )
     assert held(result) == ["both have changed it"]
@@ -140,21 +143,12 @@ SELECT pass('checked');
 def test_a_statement_is_not_blocked_because_the_one_before_it_was(play: Play) -> None:
     result = play(
         TABLE.format(schedule="free")
-        + """
--- chaos:session holder
-BEGIN;
-UPDATE t SET v = 1 WHERE id = 1;
--- chaos:signal held
--- chaos:wait blocked caller
-COMMIT;
--- chaos:session caller
--- chaos:wait for held
-SELECT dblink_exec('dbname=' || current_database(), 'UPDATE t SET v = 2 WHERE id = 1');
+        + HELD_AND_CALLED
+        + """\
 -- chaos:fault cancel when blocked
 SELECT pg_sleep(0.1);
--- chaos:check
-SELECT is(v, 2, 'both have changed it') FROM t;
-""",
+"""
+        + CHECKED,
         timeout=SHORT,
     )
     failure = only(result)
