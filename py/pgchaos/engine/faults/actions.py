@@ -20,7 +20,7 @@ _STARTED_WITHIN = 10.0
 """Seconds for a server that accepts connections to start its processes."""
 _STOPPED_WITHIN = 60.0
 """Seconds for a server to shut down."""
-LEAST = 3.0
+_LEAST = 3.0
 """Seconds that a fault may always take, even if the time of the sessions is over."""
 _ENDED_WITHIN = 10.0
 """Seconds for a terminated backend to end."""
@@ -90,6 +90,17 @@ class ServerAccess(Protocol):
         """Wait for some seconds."""
 
 
+def deadline(now: float, seconds: float, access: ServerAccess) -> float:
+    """Return when work of a fault must end, which begins now: soon after the time of the sessions is over.
+
+    Args:
+        now: on `time.monotonic()`, as is what is returned.
+        seconds: that the work may take.
+        access: to the server.
+    """
+    return min(now + seconds, max(now + _LEAST, access.until))
+
+
 async def carry_out(access: ServerAccess, kind: str, argument: str, pids: Collection[int]) -> None:
     """Carry out a fault, and return when it has had its effect: for a crash, when the server has recovered."""
     await ACTIONS[kind](access, argument, pids)
@@ -109,7 +120,7 @@ async def _terminate(access: ServerAccess, _: str, pids: Collection[int]) -> Non
 async def _await_end(access: ServerAccess, pid: int) -> None:
     # pg_terminate_backend would itself wait, in steps of 100 ms, and other faults with it
     now = time.monotonic()
-    until = min(now + _ENDED_WITHIN, max(now + LEAST, access.until))
+    until = deadline(now, _ENDED_WITHIN, access)
     while await access.ask(f"SELECT {_ours(access, _OURS, pid)}"):
         if time.monotonic() > until:
             raise NotDelivered(f"backend {pid} did not end within {until - now:.3g} s")

@@ -12,7 +12,7 @@ from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.connect import is_recovering
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
-from pgchaos.engine.faults.actions import LEAST, NotDelivered, Row
+from pgchaos.engine.faults.actions import NotDelivered, Row, deadline
 from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.waits import Mutex, sleep
 from pgchaos.server import PrivateServer
@@ -69,8 +69,7 @@ class FaultConnection:
             connection = await self._open()
         except ConnectionLost:
             return None
-        now = time.monotonic()
-        answer = await connection.execute(query, deadline=min(now + _PATIENCE, max(now + LEAST, self.until)))
+        answer = await connection.execute(query, deadline=deadline(time.monotonic(), _PATIENCE, self))
         if connection.silent:
             self._factory.note_silence()
         if answer.error is None:
