@@ -50,8 +50,8 @@ class Backend:
 def query(pids: Collection[int]) -> str:
     """Write the query whose rows `read` reads: of some backends, and of all clients of the database."""
     return (
-        "SELECT pid, backend_type, application_name, state, to_jsonb(a)->>'leader_pid', query"
-        f" FROM pg_catalog.pg_stat_activity a WHERE pid = ANY ('{{{','.join(map(str, pids))}}}')"
+        "SELECT pid, backend_type, application_name, state, leader_pid, query"
+        f" FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{','.join(map(str, pids))}}}')"
         " OR backend_type = 'client backend' AND datname = pg_catalog.current_database()"
     )
 
