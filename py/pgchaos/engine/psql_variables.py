@@ -10,7 +10,11 @@ from pgchaos.engine.connection import Connection
 from pgchaos.language.conditionals import parse_boolean
 
 _FIXED = {
-    **{"AUTOCOMMIT": "on", "ON_ERROR_ROLLBACK": "off", "ON_ERROR_STOP": "on", "QUIET": "on", "ECHO": "none"},
+    "AUTOCOMMIT": "on",
+    "ON_ERROR_ROLLBACK": "off",
+    "ON_ERROR_STOP": "on",
+    "QUIET": "on",
+    "ECHO": "none",
     "SHOW_ALL_RESULTS": "on",
 }
 """The values when pg_prove calls psql."""
@@ -27,8 +31,16 @@ NAMES = frozenset(
 
 
 _BOOLEANS = frozenset(
-    {*("AUTOCOMMIT", "ON_ERROR_STOP", "QUIET", "SHOW_ALL_RESULTS", "SINGLELINE", "SINGLESTEP")}
-    | {"HIDE_TABLEAM", "HIDE_TOAST_COMPRESSION"}
+    (
+        "AUTOCOMMIT",
+        "HIDE_TABLEAM",
+        "HIDE_TOAST_COMPRESSION",
+        "ON_ERROR_STOP",
+        "QUIET",
+        "SHOW_ALL_RESULTS",
+        "SINGLELINE",
+        "SINGLESTEP",
+    )
 )
 SWITCHES = _BOOLEANS | {"ON_ERROR_ROLLBACK"}
 """Settings of psql that \\unset turns off."""
