@@ -117,7 +117,10 @@ def test_killed_backend_does_not_end_the_run() -> None:
             assert value(sandbox.conninfo, "SELECT 1") == 1
 
 
-def test_a_refusal_by_a_recovery_that_has_just_ended_is_not_final(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("answer", [pq.Ping.OK, pq.Ping.NO_RESPONSE])
+def test_a_refusal_by_a_recovery_that_has_just_ended_is_not_final(
+    monkeypatch: pytest.MonkeyPatch, answer: pq.Ping
+) -> None:
     refused = 0
     ping = pq.PGconn.ping
 
@@ -130,7 +133,7 @@ def test_a_refusal_by_a_recovery_that_has_just_ended_is_not_final(monkeypatch: p
             os.kill(stopped.info.backend_pid, signal.SIGSTOP)  # the recovery begins when this has ended
             os.kill(admin.info.backend_pid, signal.SIGKILL)
             until(lambda: ping(conninfo) == pq.Ping.REJECT, "the server recovers")
-            return pq.Ping.OK
+            return answer
         os.kill(stopped.info.backend_pid, signal.SIGCONT)
         until(lambda: ping(conninfo) == pq.Ping.OK, "the server has recovered")
         return pq.Ping.OK

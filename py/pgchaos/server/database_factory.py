@@ -296,11 +296,13 @@ def connect_for_long(conninfo: str, name: str) -> Connection:
     while isinstance(conn := _try_connect(conninfo), psycopg.OperationalError):
         state = pq.PGconn.ping(conninfo.encode())
         # A server that answers now may have been starting when it refused. After a crash the first error is a lost
-        # connection, and the next one a refusal during recovery. The same refusal twice is not a restart.
-        restarts = state == pq.Ping.REJECT or (state == pq.Ping.OK and refused != str(conn))
+        # connection, and the next one a refusal during recovery. The same refusal twice is not a restart. A crash also
+        # ends the process that would answer the ping: then a refusal in words shows that there was a server.
+        answered = state == pq.Ping.OK or "FATAL:" in str(conn)
+        restarts = state == pq.Ping.REJECT or (answered and refused != str(conn))
         if not restarts or time.monotonic() > end:
             raise conn
-        refused = str(conn) if state == pq.Ping.OK else ""
+        refused = "" if state == pq.Ping.REJECT else str(conn)
         time.sleep(0.02)  # polled: the end of a recovery is not reported
     conn.execute("SET statement_timeout = '60s'; SET idle_session_timeout = 0")
     return conn
